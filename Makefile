@@ -1,0 +1,58 @@
+# Each target sets up what it needs: a virtual environment in .venv, with the versions of constraints.txt.
+# Nothing but Python 3.11 to 3.13, a package index and Maven Central is needed. Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INPUTS := pyproject.toml constraints.txt
+
+.PHONY: help demo test lint bench chaos compose-test clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runs ## Show it all once: broker, worker, real bars, a symbol added, a crash (KEEP=1 stays up)
+	@$(BIN)/streams demo $(if $(KEEP),--keep)
+
+test: $(VENV)/.develops ## Run the tests, on a real broker (ARGS="-k gate" are handed to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.develops ## Run the kill tests, the long ones too
+	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
+
+lint: $(VENV)/.develops ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict streams
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.develops ## Measure
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+compose-test: $(VENV)/.develops ## Bring docker-compose.yml up, kill the active worker, take all down (needs a container engine)
+	@$(BIN)/python -m pytest -m compose tests $(ARGS)
+
+clean: ## Delete the virtual environment and all caches of this tree
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are written last, so an interrupted installation is done again.
+$(VENV)/.runs: $(VENV)/.made $(INPUTS)
+	@echo "installing session-streams and what it needs into $(VENV) (once; about a minute)"
+	@$(PIP) install --constraint constraints.txt --editable '.[worker,replay,broker]'
+	@touch $@
+
+$(VENV)/.develops: $(VENV)/.runs
+	@echo "installing the tools for tests and checks into $(VENV) (once)"
+	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON): install Python 3.11 to 3.13, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "$(PYTHON) is $$($(PYTHON) -c 'import platform; print(platform.python_version())'): Python 3.11 to 3.13 is needed; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@

@@ -1,0 +1,69 @@
+"""What several commands share: their common options, and the settings that come of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from streams.config import SessionConfig
+from streams.settings import Settings
+
+_PIPE_WIDTH: Final = 500
+
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(
+        "--bootstrap",
+        envvar="STREAMS_BOOTSTRAP_SERVERS",
+        metavar="HOST:PORT",
+        help="Kafka's brokers; by default localhost:9092.",
+        show_default=False,
+    ),
+]
+Session = Annotated[
+    str | None, typer.Option("--session", envvar="STREAMS_SESSION", metavar="NAME", help="The session's name.", show_default=False)
+]
+SessionName = Annotated[
+    str | None,
+    typer.Option("--session", metavar="NAME", help="Another name for the session than the config's.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the worker's answer.")]
+
+
+def load_settings(bootstrap: str | None, session: str | None = None) -> Settings:
+    """The environment's settings with these options in place of theirs.
+
+    Raises:
+        SettingsError: one of them can't be accepted.
+    """
+    return Settings.load(bootstrap_servers=bootstrap, session=session)
+
+
+def data_console() -> Console:
+    """Standard output for text: wrapped to the terminal's width, and not wrapped at all in a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def named(config: SessionConfig, name: str | None) -> SessionConfig:
+    """The config under another session's name, if one was given.
+
+    Raises:
+        SessionConfigError: it can't be one.
+    """
+    return config if name is None else SessionConfig.from_dict({**config.to_dict(), "session_name": name})
+
+
+def print_json(value: object) -> None:
+    """One line of JSON on standard output, there at once for whoever reads from a pipe."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def say(text: str) -> None:
+    """A line for a person, on standard error: standard output is for data."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,273 @@
+"""`streams produce lean | csv | jsonl`: bars from files or a pipe to `bars.<SYMBOL>`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Final, Protocol, TextIO
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from streams.cli.options import AsJson, Bootstrap, load_settings, say
+from streams.cli.sending import LineErrors, Sender
+from streams.cli.words import plural
+from streams.client.pacing import Pace, Survey
+from streams.errors import BarFileError
+from streams.history.lean import EXCHANGE_ZONE, LeanFile, lean_files, read_lean_files
+from streams.history.selection import TimeWindow
+from streams.history.textfiles import OnError, read_csv, read_jsonl
+from streams.records import Bar
+from streams.settings import Settings
+from streams.times import SystemClock
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Send bars from files or a pipe to the topics of their symbols.",
+    epilog="Example: streams produce lean examples/data/lean/equity/usa/second/spy --rebase --speed 1",
+)
+
+_STDIN: Final = "-"
+
+Speed = Annotated[str, typer.Option("--speed", metavar="N|max", help="Times real time, by the ends of the bars; max: as fast as possible.")]
+Rebase = Annotated[
+    bool,
+    typer.Option(
+        "--rebase",
+        help="Move the bars to now, aligned to their interval: with --speed max the last one ends now, with --speed 1 the first one does.",
+    ),
+]
+JsonValues = Annotated[bool, typer.Option("--json-values", help="Write values as JSON instead of Avro.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Only bars that start at or after it: a time of day such as 09:30, or an instant."),
+]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="Only bars that end at or before it: a time of day such as 16:00, or an instant.")
+]
+File = Annotated[str, typer.Argument(metavar="FILE|-", help="The file, or - for standard input.", show_default=False)]
+Symbol = Annotated[str | None, typer.Option("--symbol", help="Of bars whose line does not name one.")]
+Interval = Annotated[str | None, typer.Option("--interval", help="Of bars whose line does not name one, such as 1m.")]
+Zone = Annotated[str | None, typer.Option("--zone", metavar="NAME", help="Of times without an offset, such as America/New_York.")]
+MaxErrors = Annotated[
+    int, typer.Option("--max-errors", min=0, help="How many lines that can't be read are said and skipped; one more ends the run.")
+]
+
+
+@app.command(epilog="Example: streams produce lean examples/data/lean/equity/usa/second --symbols SPY --speed 1 --rebase")
+def lean(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Trade zips, or folders of them (minute/spy/20131007_trade.zip).", show_default=False),
+    ],
+    speed: Speed = "max",
+    rebase: Rebase = False,
+    symbols: Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="Only these.")] = None,
+    interval: Annotated[str | None, typer.Option("--interval", metavar="1s|1m", help="Only this, where the folders hold both.")] = None,
+    first: From = None,
+    last: To = None,
+    json_values: JsonValues = False,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the bars of LEAN minute and second trade zips, merged by time and symbol; times of day are New York's."""
+    factor = _speed(speed)
+    window = _window(first, last, EXCHANGE_ZONE)
+    files = _choose([file for path in paths for file in lean_files(path)], symbols, interval)
+    settings = load_settings(bootstrap)
+    # The files are read twice, once for counts and ends, so that they need not fit into memory.
+    survey = Survey.of(window.select(read_lean_files(files)))
+    pace = Pace.rebased(survey, speed=factor, now_us=SystemClock().now_us()) if rebase else None
+    sender = Sender(settings, speed=factor, as_json=json_values, total=survey.count)
+    _run(sender, window.select(read_lean_files(files)), pace, survey.counts, as_json=as_json)
+
+
+@app.command(epilog="Example: streams produce csv bars.csv --symbol SPY --interval 1m --zone America/New_York")
+def csv(
+    file: File,
+    symbol: Symbol = None,
+    interval: Interval = None,
+    zone: Zone = None,
+    speed: Speed = "max",
+    rebase: Rebase = False,
+    first: From = None,
+    last: To = None,
+    max_errors: MaxErrors = 0,
+    json_values: JsonValues = False,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the bars of a CSV with a header.
+
+    Columns by their usual names, in any order: time (or start, timestamp, date), open, high, low, close, volume, and where there
+    are such symbol, interval, end, vwap, trades. Times are ISO 8601, or counts since 1970 whose unit is told by their size: seconds,
+    milliseconds, microseconds or nanoseconds.
+    """
+    source = _TextSource(file, symbol, interval, _zone(zone), LineErrors(max_errors))
+    delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(first, last, source.zone or UTC), json_values, as_json)
+    _send_text(read_csv, source, delivery)
+
+
+@app.command(epilog="Example: my-feed | streams produce jsonl - --symbol SPY --interval 1s")
+def jsonl(
+    file: File,
+    symbol: Symbol = None,
+    interval: Interval = None,
+    zone: Zone = None,
+    speed: Speed = "max",
+    rebase: Rebase = False,
+    first: From = None,
+    last: To = None,
+    max_errors: MaxErrors = 0,
+    json_values: JsonValues = False,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the bars of lines that each hold one JSON object, with the same fields as a CSV has columns."""
+    source = _TextSource(file, symbol, interval, _zone(zone), LineErrors(max_errors))
+    delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(first, last, source.zone or UTC), json_values, as_json)
+    _send_text(read_jsonl, source, delivery)
+
+
+@dataclass(frozen=True, slots=True)
+class _TextSource:
+    """A file of text, what its lines may leave out, and what becomes of a line that can't be read."""
+
+    file: str
+    symbol: str | None
+    interval: str | None
+    zone: tzinfo | None
+    errors: LineErrors
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """Where bars go, which of them, at which pace, and in which form."""
+
+    settings: Settings
+    speed: float | None
+    rebase: bool
+    window: TimeWindow
+    json_values: bool
+    as_json: bool
+
+
+class _Reader(Protocol):
+    """`read_csv` or `read_jsonl`."""
+
+    def __call__(
+        self,
+        stream: Iterable[str],
+        *,
+        name: str,
+        symbol: str | None,
+        interval: str | None,
+        zone: tzinfo | None,
+        on_error: OnError | None,
+    ) -> Iterator[Bar]: ...
+
+
+def _send_text(read: _Reader, source: _TextSource, delivery: _Delivery) -> None:
+    with _opened(source.file) as (stream, name):
+        lines = read(stream, name=name, symbol=source.symbol, interval=source.interval, zone=source.zone, on_error=source.errors)
+        bars: Iterable[Bar] = delivery.window.select(lines)
+        pace, total = None, None
+        if delivery.rebase:
+            # Where they go is known only once the last one is: they are held in memory, a pipe can't be read twice.
+            bars = list(bars)
+            survey = Survey.of(bars)
+            total = survey.count
+            pace = Pace.rebased(survey, speed=delivery.speed, now_us=SystemClock().now_us())
+        sender = Sender(delivery.settings, speed=delivery.speed, as_json=delivery.json_values, total=total)
+        _run(sender, bars, pace, (), as_json=delivery.as_json, errors=source.errors)
+
+
+def _run(
+    sender: Sender, bars: Iterable[Bar], pace: Pace | None, symbols: Iterable[str], *, as_json: bool, errors: LineErrors | None = None
+) -> None:
+    interrupted = False
+    try:
+        sender.run(bars, pace, symbols)
+    except KeyboardInterrupt:
+        interrupted = True
+    except BarFileError:
+        say(f"sent {plural(sender.count, 'bar')}, then met a line that can't be read:")
+        raise
+    sender.summary(as_json, errors.count if errors else 0)
+    if interrupted:
+        say("interrupted: what is counted above was sent")
+        raise typer.Exit(130)
+
+
+def _choose(files: list[LeanFile], symbols: str | None, interval: str | None) -> list[LeanFile]:
+    """The files that are meant.
+
+    Raises:
+        BarFileError: a symbol that is not among them, or one with files of two intervals.
+    """
+    found = sorted({file.symbol for file in files})
+    if symbols is not None:
+        wanted = {symbol.strip().upper() for symbol in symbols.split(",")}
+        if wanted - set(found):
+            raise BarFileError(f"there are no files of {', '.join(sorted(wanted - set(found)))}: there are those of {', '.join(found)}")
+        files = [file for file in files if file.symbol in wanted]
+    if interval is not None:
+        files = [file for file in files if file.interval == interval]
+        if not files:
+            raise BarFileError(f"there are no files of {interval}: LEAN's folders second and minute hold 1s and 1m")
+    for symbol in found:
+        intervals = sorted({file.interval for file in files if file.symbol == symbol})
+        if len(intervals) > 1:
+            raise BarFileError(
+                f"there are files of {symbol} with {' and '.join(intervals)} bars, a topic takes one: choose with --interval 1m"
+            )
+    return files
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not (math.isfinite(speed) and speed > 0):
+        raise typer.BadParameter(f"{text!r} is no speed: write max, or how many times real time, such as 1 or 60", param_hint="--speed")
+    return speed
+
+
+def _window(first: str | None, last: str | None, zone: tzinfo) -> TimeWindow:
+    try:
+        return TimeWindow.parse(first, last, zone=zone)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--from/--to") from None
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise typer.BadParameter(f"{name!r} is no time zone: write one such as America/New_York or UTC", param_hint="--zone") from None
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[tuple[TextIO, str]]:
+    """The file's text and what it is called in messages; a byte order mark is not part of it."""
+    if file == _STDIN:
+        # Left open: it is not ours.
+        yield TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline=""), "standard input"
+        return
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(file).open(encoding="utf-8-sig", newline=""))
+        except OSError as error:
+            raise BarFileError(f"{file}: {error.strerror}: name a file that can be read, or - for standard input") from None
+        yield stream, file

@@ -1,0 +1,242 @@
+"""`streams replay CONFIG`: a session's past bars through the live rules."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, TypedDict
+
+import typer
+
+from streams.cli.options import AsJson, Bootstrap, SessionName, load_settings, named, say
+from streams.cli.words import plural
+from streams.client.kafka import topics_of
+from streams.config import SessionConfig
+from streams.records import ControlCommand, Marker, Reply, ReplyStatus
+from streams.replay.commands import read_commands
+from streams.replay.kafka import KafkaSource
+from streams.replay.lean import LeanSource
+from streams.replay.pace import Pacer
+from streams.replay.runner import EPOCH, Replay, ReplayStep
+from streams.replay.sinks import JsonLines, NoSink, Outputs, Sink
+from streams.replay.source import BarSource
+from streams.replay.summary import ReplaySummary
+from streams.replay.topic import TopicSink
+from streams.settings import Settings
+from streams.times import Clock, SystemClock, date_of_days
+
+app = typer.Typer()
+
+_DEAD_LETTERS_SAID: Final = 10
+_INTERRUPTED: Final = 130
+_DATE: Final = "%Y-%m-%d"
+
+
+class From(StrEnum):
+    """Where bars come from."""
+
+    KAFKA = "kafka"
+    LEAN = "lean"
+
+
+class To(StrEnum):
+    """Where analysis records go."""
+
+    JSONL = "jsonl"
+    TOPIC = "topic"
+    NONE = "none"
+
+
+class Report(TypedDict):
+    """What `--json` prints; `sha256` is that of the records as JSON lines."""
+
+    summary: dict[str, object]
+    start: str
+    end: str
+    steps: int
+    seconds: float
+    bars_per_second: float
+    interrupted: bool
+    sha256: str
+
+
+Start = Annotated[
+    datetime | None,
+    typer.Option("--start", formats=[_DATE], metavar="DATE", help="The first trading date; by default the config's.", show_default=False),
+]
+End = Annotated[
+    datetime | None,
+    typer.Option("--end", formats=[_DATE], metavar="DATE", help="The last one, included; by default the config's.", show_default=False),
+]
+
+
+@app.command(
+    "replay",
+    epilog="Example: streams replay examples/backtest.json --commands examples/commands.jsonl --source lean examples/data/lean",
+)
+def replay(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The session's config file, JSON.", show_default=False)],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="LEAN trade zips, or folders of them: with --source lean.", show_default=False),
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    commands: Annotated[
+        Path | None,
+        typer.Option("--commands", metavar="FILE", help="Commands with their instants, one JSON object a line.", show_default=False),
+    ] = None,
+    source: Annotated[
+        From | None,
+        typer.Option("--source", help="Where the bars come from; by default kafka, or lean when a PATH is given.", show_default=False),
+    ] = None,
+    to: Annotated[To, typer.Option("--to", help="What becomes of the analysis records; none: they are only counted.")] = To.JSONL,
+    topic: Annotated[
+        str | None,
+        typer.Option("--topic", metavar="NAME", help="With --to topic: its name; by default SESSION.replay.analysis.", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="With --to topic: empty it first if it is not empty.")] = False,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            "--speed", min=0, metavar="N", help="Times real time; 0: as fast as possible. By default the config's.", show_default=False
+        ),
+    ] = None,
+    bootstrap: Bootstrap = None,
+    session: SessionName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a session: its bars in order of event time, through the rules of the live worker.
+
+    The same bars, commands and config give the same records, and so the same hash, at every speed. Summary and hash go to standard
+    output, or to standard error where the records go to standard output; --json makes them JSON. Nights pass at once at every speed.
+    """
+    origin = source or (From.LEAN if paths else From.KAFKA)
+    if (origin is From.LEAN) is not bool(paths):
+        hint = "--source lean needs a PATH" if origin is From.LEAN else "a PATH is for --source lean"
+        raise typer.BadParameter(f"{hint}, such as examples/data/lean", param_hint="PATH")
+    if to is not To.TOPIC and (topic is not None or overwrite):
+        raise typer.BadParameter("--topic and --overwrite are for --to topic", param_hint="--to")
+    loaded = named(SessionConfig.load(config), session)
+    given = read_commands(commands) if commands is not None else []
+    settings = load_settings(bootstrap, loaded.session_name)
+    factor = loaded.backtest_config.speed_multiplier if speed is None else speed
+    with _source(origin, paths or [], settings, loaded, given) as bars:
+        run = Replay(loaded, source=bars, start=_day(start), end=_day(end), commands=given, pacer=Pacer(factor))
+        _tell_beforehand(loaded, run)
+        sink: Sink
+        match to:
+            case To.JSONL:
+                sink = JsonLines(sys.stdout, at_once=factor > 0)
+            case To.TOPIC:
+                sink = _topic_sink(settings, loaded.session_name, topic, overwrite=overwrite)
+            case To.NONE:
+                sink = NoSink()
+        _run(run, Outputs(loaded.session_name, EPOCH, sink), sink, to_stdout=to is not To.JSONL, as_json=as_json)
+
+
+def _run(run: Replay, outputs: Outputs, sink: Sink, *, to_stdout: bool, as_json: bool) -> None:
+    clock: Clock = SystemClock()
+    began = clock.monotonic()
+    steps, told, interrupted = 0, 0, False
+    try:
+        for step in run.steps():
+            outputs.take(step)
+            told = _tell_trouble(step, told)
+            steps += 1
+    except KeyboardInterrupt:
+        interrupted = True
+    sink.close()
+    seconds = clock.monotonic() - began
+    if not steps:
+        raise typer.Exit(_INTERRUPTED)
+    summary = run.summary()
+    report: Report = {
+        "summary": {name: getattr(summary, name) for name in summary.__struct_fields__},
+        "start": date_of_days(run.days.first.days).isoformat(),
+        "end": date_of_days(run.days.last.days).isoformat(),
+        "steps": steps,
+        "seconds": round(seconds, 3),
+        "bars_per_second": round(summary.bars_in / seconds) if seconds > 0 else 0,
+        "interrupted": interrupted,
+        "sha256": outputs.sha256,
+    }
+    for line in [json.dumps(report, ensure_ascii=False)] if as_json else _words(summary, report):
+        print(line, file=sys.stdout if to_stdout else sys.stderr, flush=True)
+    if interrupted:
+        raise typer.Exit(_INTERRUPTED)
+    if not summary.bars_in:
+        say(f"error: there was no bar to replay from {report['start']} to {report['end']}: are these the bars' days and symbols?")
+        raise typer.Exit(1)
+
+
+def _day(given: datetime | None) -> date | None:
+    return None if given is None else given.date()
+
+
+@contextmanager
+def _source(
+    origin: From, paths: list[Path], settings: Settings, session: SessionConfig, commands: Iterable[ControlCommand]
+) -> Iterator[BarSource]:
+    source: BarSource
+    if origin is From.LEAN:
+        source = LeanSource.of(paths)
+    else:
+        source = KafkaSource(settings, sorted({*session.symbols, *(command.symbol for command in commands)}))
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def _topic_sink(settings: Settings, session: str, topic: str | None, *, overwrite: bool) -> TopicSink:
+    name = topic or topics_of(settings).analysis.removesuffix("analysis") + "replay.analysis"
+    return TopicSink(settings, name, session=session, epoch=EPOCH, overwrite=overwrite)
+
+
+def _tell_beforehand(session: SessionConfig, run: Replay) -> None:
+    if session.mode == "live":
+        say("note: this is the config of a live session; its past bars are replayed, the session itself is not touched")
+    if run.left_out:
+        count = plural(len(run.left_out), "command")
+        say(f"note: {count} left out, outside the days from {date_of_days(run.days.first.days)} to {date_of_days(run.days.last.days)}")
+
+
+def _tell_trouble(step: ReplayStep, told: int) -> int:
+    """Say what went wrong in a step; of dead letters the first few. Gives how many of those have been said."""
+    for outcome in step.outcomes:
+        if isinstance(outcome, Marker) and outcome.kind == "symbol_failed":
+            say(f"warning: {outcome.symbol} failed: {outcome.reason}")
+        elif isinstance(outcome, Reply) and outcome.status is ReplyStatus.FAILED:
+            say(f"warning: command {outcome.command_id} ({outcome.kind} {outcome.symbol}) failed: {outcome.reason}")
+    for letter in step.dead_letters[: max(0, _DEAD_LETTERS_SAID - told)]:
+        say(f"dead letter: {letter.symbol} at offset {letter.offset}: {letter.code}: {letter.message}")
+    return told + len(step.dead_letters)
+
+
+def _words(summary: ReplaySummary, report: Report) -> Iterator[str]:
+    days = plural(summary.trading_days, "trading day")
+    yield (
+        f"replayed {days}, {report['start']} to {report['end']}: {plural(summary.bars_in, 'bar')} in {report['seconds']:.1f} s "
+        f"({report['bars_per_second']:,.0f} a second)"
+    )
+    yield f"accepted {summary.accepted:,}: published {summary.published:,}, held back {summary.held_back + summary.still_held:,}"
+    yield f"dropped {_reasons(summary.dropped)}; dead letters {_reasons(summary.dead_letters)}"
+    gate = "open" if summary.active else "shut"
+    yield f"the gate opened {plural(summary.activations, 'time')}, shut {plural(summary.deactivations, 'time')}, and ends {gate}"
+    if summary.failed:
+        yield f"failed: {', '.join(summary.failed)}"
+    if report["interrupted"]:
+        yield "interrupted: the numbers and the hash are of the part that was replayed"
+    yield f"sha256 {report['sha256']}"
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    if not counts:
+        return "0"
+    return f"{sum(counts.values()):,} ({', '.join(f'{count:,} {reason}' for reason, count in counts.items())})"

@@ -1,0 +1,141 @@
+"""Bars from any source to their topics, at a pace, with a progress bar and a summary: what `streams produce` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from streams.cli.options import print_json, say
+from streams.cli.words import plural
+from streams.client.pacing import Pace, Survey
+from streams.client.produce import BarProducer
+from streams.errors import BarFileError
+from streams.records import Bar
+from streams.settings import Settings
+from streams.times import Clock, SystemClock, iso
+
+_LONGEST_NAP_SECONDS: Final = 0.5
+_BARS_A_REDRAW: Final = 500
+
+
+class Sender:
+    """One run: sends bars and counts them.
+
+    Args:
+        settings: where the broker is.
+        speed: times real time; `None` as fast as possible.
+        as_json: JSON values instead of Avro.
+        total: how many bars will come, where that is known.
+    """
+
+    def __init__(
+        self, settings: Settings, *, speed: float | None, as_json: bool, total: int | None = None, clock: Clock | None = None
+    ) -> None:
+        self._settings = settings
+        self._speed = speed
+        self._as_json = as_json
+        self._total = total
+        self._clock = clock or SystemClock()
+        self._sent = Survey()
+        self._created: list[str] = []
+        self._seconds = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many bars were sent."""
+        return self._sent.count
+
+    def run(self, bars: Iterable[Bar], pace: Pace | None, symbols: Iterable[str] = ()) -> None:
+        """Send all bars and wait until they are in their topics; without a pace the first bar begins one.
+
+        Ctrl-C ends it early: what was sent until then is delivered and counted all the same.
+        """
+        began = self._clock.monotonic()
+        with BarProducer(self._settings, as_json=self._as_json) as producer, _progress(self._total) as (progress, task):
+            self._created = producer.prepare(symbols)
+            try:
+                for bar in bars:
+                    if pace is None:
+                        pace = Pace.plain(first_end_us=bar.end_us, speed=self._speed, now_us=self._clock.now_us())
+                    self._wait(pace.due_us(bar))
+                    moved = pace.moved(bar)
+                    producer.send(moved)
+                    self._sent.add(moved)
+                    if pace.speed is not None or self._sent.count % _BARS_A_REDRAW == 0:
+                        progress.update(task, completed=self._sent.count, symbol=bar.symbol, at=iso(moved.end_us))
+            finally:
+                producer.flush()
+                self._seconds = self._clock.monotonic() - began
+
+    def summary(self, as_json: bool, skipped: int = 0) -> None:
+        """Say what was sent."""
+        sent = self._sent
+        rate = sent.count / self._seconds if self._seconds > 0 else 0.0
+        first, last = (iso(sent.first_end_us), iso(sent.last_end_us)) if sent.count else (None, None)
+        if as_json:
+            print_json(
+                {
+                    "bars": sent.count,
+                    "symbols": sent.counts,
+                    "first_end": first,
+                    "last_end": last,
+                    "seconds": round(self._seconds, 3),
+                    "created_topics": self._created,
+                    "skipped_lines": skipped,
+                }
+            )
+            return
+        if not sent.count:
+            print("sent no bar: the source has none")
+        else:
+            each = ", ".join(f"{symbol} {count:,}" for symbol, count in sorted(sent.counts.items()))
+            print(f"sent {plural(sent.count, 'bar')} in {self._seconds:.1f} s ({rate:,.0f} a second): {each}")
+            print(f"the first ends at {first}, the last at {last}")
+        if self._created:
+            print(f"created {', '.join(self._created)}")
+        if skipped:
+            print(f"skipped {plural(skipped, 'line')} that could not be read")
+
+    def _wait(self, due_us: int) -> None:
+        while (left_us := due_us - self._clock.now_us()) > 0:
+            # Short naps: a clock that is set back or forth must not make one endless.
+            time.sleep(min(left_us / 1_000_000, _LONGEST_NAP_SECONDS))
+
+
+class LineErrors:
+    """Takes lines that can't be read: says each, and ends the run after too many."""
+
+    def __init__(self, limit: int) -> None:
+        self.count = 0
+        self._limit = limit
+
+    def __call__(self, error: BarFileError) -> None:
+        """Take one.
+
+        Raises:
+            BarFileError: it is one more than are allowed.
+        """
+        self.count += 1
+        if self.count > self._limit:
+            raise error
+        say(f"skipped: {error}")
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[tuple[Progress, TaskID]]:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.fields[symbol]:<8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[at]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress, progress.add_task("bars", total=total, symbol="", at="")

@@ -1,0 +1,144 @@
+"""`streams watch`: what a session publishes on its analysis topic, for eyes or as JSON lines."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from streams.cli.options import AsJson, Bootstrap, Session, load_settings, print_json, say
+from streams.cli.words import clock_text, plural, seconds_text
+from streams.client.analysis import BEGINNING, END, AnalysisConsumer
+from streams.client.jsonlines import analysis_json
+from streams.errors import NoSessionError
+from streams.records import AnalysisKind
+from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
+from streams.wire.messages import AnalysisBar, AnalysisEvent
+
+app = typer.Typer(no_args_is_help=True)
+
+_LOOK_AGAIN_SECONDS: Final = 0.25
+
+_STYLES: Final[Mapping[str, str]] = {
+    AnalysisKind.ACTIVATED: "bold green",
+    AnalysisKind.DEACTIVATED: "bold red",
+    AnalysisKind.HELD_BACK: "yellow",
+    AnalysisKind.REVISED: "yellow",
+    AnalysisKind.SYMBOL_ADDED: "cyan",
+    AnalysisKind.SYMBOL_REMOVED: "cyan",
+    AnalysisKind.SYMBOL_FAILED: "bold red",
+    AnalysisKind.SESSION_ROLLED: "magenta",
+    AnalysisKind.INTERVAL_COMPLETE: "dim",
+}
+
+
+@app.command("watch", epilog="Example: streams watch --session main --from-beginning --json --idle 5")
+def watch(
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="From the first record on, instead of from now on.")] = False,
+    count: Annotated[int | None, typer.Option("--count", min=1, metavar="N", help="End after so many records.", show_default=False)] = None,
+    idle: Annotated[
+        float | None, typer.Option("--idle", min=0.1, metavar="SECONDS", help="End after so long without a record.", show_default=False)
+    ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for the session's first worker to start.")
+    ] = 0,
+    fresh_only: Annotated[bool, typer.Option("--fresh-only", help="Leave out bars whose valid_until has passed.")] = False,
+    bootstrap: Bootstrap = None,
+    session: Session = None,
+    as_json: AsJson = False,
+) -> None:
+    """Watch what a session publishes: bars, and every change of the gate and of a symbol. Ctrl-C ends it.
+
+    JSON lines have the fields of the Avro record; instants are ISO 8601.
+    """
+    clock = SystemClock()
+    settings = load_settings(bootstrap, session)
+    start = BEGINNING if from_beginning else END
+    console = Console(soft_wrap=True, highlight=False)
+
+    def consume() -> AnalysisConsumer:
+        return AnalysisConsumer(settings, start=start, fresh_only=fresh_only, on_gap=lambda gap: say(f"gap: {gap}"), clock=clock)
+
+    with _once_there(consume, wait, clock) as consumer:
+        if not as_json and console.is_terminal:
+            say(f"watching {settings.session} at {settings.bootstrap_servers}, Ctrl-C ends it")
+        try:
+            for event in _until(consumer, count, idle, clock):
+                if as_json:
+                    print_json(analysis_json(event))
+                else:
+                    console.print(event_line(event, clock.now_us()))
+        except KeyboardInterrupt:
+            return
+
+
+def _once_there(consume: Callable[[], AnalysisConsumer], wait_seconds: float, clock: Clock) -> AnalysisConsumer:
+    """A consumer of the session, once there is one."""
+    deadline, pause = clock.monotonic() + wait_seconds, threading.Event()
+    while True:
+        try:
+            return consume()
+        except NoSessionError:
+            if clock.monotonic() >= deadline:
+                raise
+            pause.wait(_LOOK_AGAIN_SECONDS)
+
+
+def _until(consumer: AnalysisConsumer, count: int | None, idle_seconds: float | None, clock: Clock) -> Iterator[AnalysisEvent]:
+    """The records, until there were enough or none came for long enough."""
+    given = 0
+    last = clock.monotonic()
+    while idle_seconds is None or clock.monotonic() - last < idle_seconds:
+        for event in consumer.read():
+            yield event
+            given += 1
+            if given == count:
+                return
+            last = clock.monotonic()
+
+
+def event_line(event: AnalysisEvent, now_us: int) -> Text:
+    """One record as one readable line: when it was emitted, what it is about, and what it says."""
+    line = Text(f"{clock_text(event.emitted_us)}  ")
+    line.append(f"{event.symbol or '':<8}{event.interval or '':<5}")
+    if event.bar is not None:
+        line.append(_bar_words(event.bar))
+        if event.bar.valid_until_us < now_us:
+            line.append(f"  stale for {seconds_text((now_us - event.bar.valid_until_us) / SECOND_US)}", style="dim")
+        return line
+    line.append(f"{event.kind:<18}", style=_STYLES.get(event.kind, ""))
+    line.append("  ".join(_marker_words(event)))
+    return line
+
+
+def _bar_words(bar: AnalysisBar) -> str:
+    prices = f"o {bar.open:.10g}  h {bar.high:.10g}  l {bar.low:.10g}  c {bar.close:.10g}  v {bar.volume:.10g}"
+    words = [f"{clock_text(bar.start_us)} to {clock_text(bar.end_us)}", prices]
+    if not bar.complete:
+        words.append(f"{bar.base_count} of {plural(bar.expected_count, 'bar')}")
+    if bar.revision:
+        words.append(f"revision {bar.revision}")
+    return "  ".join(words)
+
+
+def _marker_words(event: AnalysisEvent) -> list[str]:
+    words = []
+    if event.gate is not None:
+        words.append(event.gate.reason)
+        words.extend(f"{lagging.symbol} lags {seconds_text(lagging.lag_seconds)}" for lagging in event.gate.lagging)
+    if event.extent is not None:
+        extent = event.extent
+        words.append(f"{plural(extent.count, 'bar')} from {iso(extent.first_start_us)} to {iso(extent.last_end_us)} ({extent.cause})")
+    if event.interval_complete is not None:
+        complete = event.interval_complete
+        absent = f", without {', '.join(complete.absent)}" if complete.absent else ""
+        words.append(f"{complete.present} of {complete.expected} at {clock_text(complete.end_us)}{absent}")
+    if event.kind == AnalysisKind.SESSION_ROLLED and event.trading_days is not None:
+        words.append(f"trading day {date_of_days(event.trading_days)}")
+    if event.reason:
+        words.append(event.reason)
+    return words

@@ -1,0 +1,1 @@
+"""What a user's own program imports: produce bars, send commands, consume what is fresh."""

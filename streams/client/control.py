@@ -1,0 +1,186 @@
+"""Commands to a running session: add a symbol, remove one, and hear what became of it.
+
+A command is a record on the session's control topic; what became of it comes on its replies topic: accepted, then
+completed or failed. The end of the replies is noted before the command is sent, so no answer can slip by. A command that
+nobody answers in time is not lost: it stays on its topic and runs when a worker starts.
+
+    with SessionControl(Settings.load(session="main")) as control:
+        control.add_symbol("IBM")
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Final
+
+from confluent_kafka import KafkaError, Message
+
+from streams.client.kafka import ConfigValue, ErrorNote, codec_of, existing_topics, explain, make_producer, no_broker, session_of, topics_of
+from streams.client.reader import END, TopicReader
+from streams.errors import CommandRefusedError, NobodyThereError, NoSessionError, StreamsError
+from streams.records import CommandKind, ControlCommand, ReplyStatus, check_symbol
+from streams.settings import Settings
+from streams.times import Clock, SystemClock, interval_us, to_us
+from streams.wire.codec import Codec
+from streams.wire.messages import CommandReply
+
+REPLY_TIMEOUT_SECONDS: Final = 30.0
+
+OnReply = Callable[[CommandReply], None]
+
+
+class SessionControl:
+    """Sends commands to one session; a context manager.
+
+    Args:
+        settings: where the broker is, and which session.
+        codec: other schema ids than the project's.
+        clock: for the time of the command, and for deadlines.
+        sender: who sends, for the worker's log.
+
+    Raises:
+        NobodyThereError: no broker answers, or no worker has ever run this session there.
+        SettingsError: the settings name no session.
+    """
+
+    def __init__(self, settings: Settings, *, codec: Codec | None = None, clock: Clock | None = None, sender: str | None = None) -> None:
+        self._settings = settings
+        self._topics = topics_of(settings)
+        self._codec = codec or codec_of(settings)
+        self._clock = clock or SystemClock()
+        self._sender = sender
+        self._note = ErrorNote()
+        self._failure: StreamsError | None = None
+        self._missing = f"no worker has ever run session {session_of(settings)!r} here"
+        if self._topics.control not in existing_topics(settings):
+            raise NoSessionError(f"{self._missing}: topic {self._topics.control} does not exist at {settings.bootstrap_servers}")
+        own: dict[str, ConfigValue] = {"enable.idempotence": True, "message.timeout.ms": 10_000}
+        self._producer = make_producer(settings, self._note, own)
+
+    def __enter__(self) -> SessionControl:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._producer.flush(1.0)
+
+    def add_symbol(
+        self,
+        symbol: str,
+        *,
+        streams: Sequence[str] = (),
+        start: datetime | None = None,
+        must_exist: bool = False,
+        wait: bool = True,
+        timeout_seconds: float = REPLY_TIMEOUT_SECONDS,
+        command_id: str | None = None,
+        on_reply: OnReply | None = None,
+    ) -> CommandReply | None:
+        """Add a symbol to the session, with its history.
+
+        Args:
+            symbol: the symbol.
+            streams: intervals to stream, such as `1m`, `5m`; empty for the config's.
+            start: read from this instant instead of the trading day's open.
+            must_exist: refuse a symbol whose topic does not exist, instead of making the topic.
+            wait: wait for the final reply; otherwise return `None` once the command is on its topic.
+            timeout_seconds: how long to wait for it.
+            command_id: an id of your own; a repeated one is answered again and not run again.
+            on_reply: told of every reply as it comes, `accepted` among them.
+
+        Returns:
+            The final reply, whose status is `completed`; `None` without `wait`.
+
+        Raises:
+            CommandRefusedError: it failed; the message is the worker's reason.
+            NobodyThereError: nobody answered in time.
+            InvalidSymbolError: the symbol can't be one.
+            ValueError: an interval that is none, or a `start` without a zone.
+        """
+        for interval in streams:
+            interval_us(interval)
+        command = ControlCommand(
+            id=command_id or str(uuid.uuid4()),
+            kind=CommandKind.ADD_SYMBOL,
+            symbol=check_symbol(symbol),
+            sent_us=self._clock.now_us(),
+            streams=tuple(streams),
+            start_us=None if start is None else to_us(start),
+            must_exist=must_exist,
+            sender=self._sender,
+        )
+        return self.send(command, wait=wait, timeout_seconds=timeout_seconds, on_reply=on_reply)
+
+    def remove_symbol(
+        self,
+        symbol: str,
+        *,
+        immediate: bool = False,
+        wait: bool = True,
+        timeout_seconds: float = REPLY_TIMEOUT_SECONDS,
+        command_id: str | None = None,
+        on_reply: OnReply | None = None,
+    ) -> CommandReply | None:
+        """Remove a symbol and everything that is kept about it; parameters and errors as for `add_symbol`.
+
+        `immediate` removes it at once; otherwise what its topic holds at this moment is read first.
+        """
+        command = ControlCommand(
+            id=command_id or str(uuid.uuid4()),
+            kind=CommandKind.REMOVE_SYMBOL,
+            symbol=check_symbol(symbol),
+            sent_us=self._clock.now_us(),
+            immediate=immediate,
+            sender=self._sender,
+        )
+        return self.send(command, wait=wait, timeout_seconds=timeout_seconds, on_reply=on_reply)
+
+    def send(self, command: ControlCommand, *, wait: bool, timeout_seconds: float, on_reply: OnReply | None = None) -> CommandReply | None:
+        """Send any command; results and errors as for `add_symbol`."""
+        if not wait:
+            self._produce(command)
+            return None
+        with TopicReader(self._settings, self._topics.replies, start=END, missing=self._missing, clock=self._clock) as replies:
+            self._produce(command)
+            return self._await_reply(replies, command, timeout_seconds, on_reply)
+
+    def _produce(self, command: ControlCommand) -> None:
+        self._failure = None
+        self._producer.produce(
+            self._topics.control, self._codec.command_to_json(command), command.id.encode(), partition=0, on_delivery=self._report
+        )
+        if self._producer.flush(15.0):
+            raise no_broker(self._settings, self._note)
+        if self._failure is not None:
+            raise self._failure
+
+    def _report(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failure = explain(error, self._settings, self._note, f"sending the command to {message.topic()}")
+
+    def _await_reply(self, replies: TopicReader, command: ControlCommand, timeout_seconds: float, on_reply: OnReply | None) -> CommandReply:
+        deadline = self._clock.monotonic() + timeout_seconds
+        accepted = False
+        while self._clock.monotonic() < deadline:
+            for record in replies.read():
+                if record.key != command.id.encode() or record.value is None:
+                    continue
+                reply = self._codec.reply_from(record.value)
+                if on_reply is not None:
+                    on_reply(reply)
+                if reply.status == ReplyStatus.FAILED:
+                    raise CommandRefusedError(reply.reason or f"{command.kind} {command.symbol} failed, and the worker gave no reason")
+                if reply.status == ReplyStatus.COMPLETED:
+                    return reply
+                accepted = accepted or reply.status == ReplyStatus.ACCEPTED
+        if accepted:
+            raise NobodyThereError(
+                f"session {session_of(self._settings)!r} accepted {command.kind} {command.symbol} and did not complete it within "
+                f"{timeout_seconds:g} s: it goes on, `streams status` shows how far it is"
+            )
+        raise NobodyThereError(
+            f"no worker of session {session_of(self._settings)!r} answered within {timeout_seconds:g} s: "
+            f"the command {command.id} stays on {self._topics.control} and runs when a worker starts"
+        )

@@ -1,0 +1,158 @@
+"""What all parts of the client share about Kafka: settings, names, and what an error of librdkafka means.
+
+librdkafka reports a lost connection over and over on the terminal and to nobody in particular. Here its own log is off,
+its errors are kept by an `ErrorNote`, and whoever gives up waiting says the last of them. An error becomes one of two:
+nobody answered (`NobodyThereError`), or the broker answered with a refusal (`BrokerRefusedError`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from streams.errors import BrokerRefusedError, NobodyThereError, SettingsError, StreamsError
+from streams.settings import Settings
+from streams.wire.codec import Codec
+from streams.wire.ids import IdFile
+from streams.wire.topics import TopicNames
+
+BROKER_TIMEOUT_SECONDS: Final = 5.0
+
+_NOT_THERE: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._MSG_TIMED_OUT,
+    }
+)
+
+ConfigValue = str | int | float | bool
+
+_QUIET: Final[Mapping[str, ConfigValue]] = MappingProxyType({"log_level": 0})
+
+
+class ErrorNote:
+    """The last error that librdkafka told of, for the message of whoever gives up waiting."""
+
+    def __init__(self) -> None:
+        self.last: str | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take an error; librdkafka calls this while it is polled."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self.last is None:
+            self.last = error.str()
+
+
+def make_producer(
+    settings: Settings, note: ErrorNote, own: Mapping[str, ConfigValue], preferred: Mapping[str, ConfigValue] = MappingProxyType({})
+) -> Producer:
+    """A producer: `preferred` gives way to the settings' properties, `own` does not.
+
+    Raises:
+        SettingsError: librdkafka does not know a property, or not its value.
+    """
+    with _accepted_properties():
+        return Producer({**_QUIET, **preferred, **settings.kafka(**own), "error_cb": note})
+
+
+def make_consumer(settings: Settings, note: ErrorNote, own: Mapping[str, ConfigValue]) -> Consumer:
+    """A consumer; properties and errors as for `make_producer`."""
+    with _accepted_properties():
+        return Consumer({**_QUIET, **settings.kafka(**own), "error_cb": note})
+
+
+def make_admin(settings: Settings, note: ErrorNote) -> AdminClient:
+    """A client for topics and their like; errors as for `make_producer`."""
+    with _accepted_properties():
+        return AdminClient({**_QUIET, **settings.kafka()}, error_cb=note)
+
+
+@contextmanager
+def _accepted_properties() -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise SettingsError(f"STREAMS_KAFKA_CONFIG: {error.args[0].str()}") from None
+
+
+def codec_of(settings: Settings) -> Codec:
+    """A codec with the schema ids that the settings name, by default the project's own."""
+    return Codec() if settings.schema_ids_file is None else Codec(IdFile(settings.schema_ids_file.parent))
+
+
+def session_of(settings: Settings) -> str:
+    """The session that this is about.
+
+    Raises:
+        SettingsError: the settings name none.
+    """
+    if settings.session is None:
+        raise SettingsError("no session is named: give --session main, or set STREAMS_SESSION")
+    return settings.session
+
+
+def topics_of(settings: Settings) -> TopicNames:
+    """The names of the session's topics.
+
+    Raises:
+        SettingsError: no session is named, or a name that Kafka would refuse.
+    """
+    return _names(settings, session_of(settings))
+
+
+def bar_topics_of(settings: Settings) -> TopicNames:
+    """The names of bar topics, which belong to no session: for those who only produce.
+
+    Raises:
+        SettingsError: a name that Kafka would refuse.
+    """
+    return _names(settings, settings.session or "none")
+
+
+def state_changelog(settings: Settings) -> str:
+    """The topic that holds the session's state: the changelog of the worker's one table, named as Faust names it."""
+    return f"{settings.topic_prefix}{session_of(settings)}-state-changelog"
+
+
+def _names(settings: Settings, session: str) -> TopicNames:
+    return TopicNames(session, prefix=settings.topic_prefix, bars_pattern=settings.bars_pattern, overrides=settings.topic_overrides)
+
+
+def no_broker(settings: Settings, note: ErrorNote) -> NobodyThereError:
+    """The error that says that no broker answers."""
+    last = f" ({note.last})" if note.last else ""
+    return NobodyThereError(f"no broker answers at {settings.bootstrap_servers}{last}: is it running? `streams broker up` starts one")
+
+
+def explain(error: KafkaError, settings: Settings, note: ErrorNote, what: str) -> StreamsError:
+    """An error of Kafka's as one of ours; `what` says what was tried, as in `creating topic bars.SPY`."""
+    if error.code() in _NOT_THERE:
+        return no_broker(settings, note)
+    return BrokerRefusedError(f"{what}: the broker at {settings.bootstrap_servers} answered {error.name()}: {error.str()}")
+
+
+def existing_topics(settings: Settings, timeout_seconds: float = BROKER_TIMEOUT_SECONDS) -> frozenset[str]:
+    """The names of all topics that the broker has.
+
+    Raises:
+        NobodyThereError: no broker answers in time.
+        BrokerRefusedError: it answered with an error.
+    """
+    note = ErrorNote()
+    return topics_on(make_admin(settings, note), settings, note, timeout_seconds)
+
+
+def topics_on(admin: AdminClient, settings: Settings, note: ErrorNote, timeout_seconds: float = BROKER_TIMEOUT_SECONDS) -> frozenset[str]:
+    """The names of all topics, by a client that is there already; errors as for `existing_topics`."""
+    try:
+        return frozenset(admin.list_topics(timeout=timeout_seconds).topics)
+    except KafkaException as error:
+        admin.poll(0)  # hands the connection's errors to the note
+        raise explain(error.args[0], settings, note, "asking for its topics") from None

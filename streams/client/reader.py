@@ -1,0 +1,186 @@
+"""One topic, read from a place on: without a group, committed records only, and knowing where it ends.
+
+Every topic of a session has one partition, so a reader needs no group, no rebalance and no commits: it keeps its own
+place. The invariant: what is read is committed, in order, and without a hole; a place that the topic no longer has is an
+error, never a silent jump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
+from msgspec import Struct
+
+from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ConfigValue, ErrorNote, explain, make_consumer, no_broker
+from streams.errors import BrokerRefusedError, NobodyThereError, NoSessionError
+from streams.settings import Settings
+from streams.times import Clock, SystemClock
+
+BEGINNING: Final = OFFSET_BEGINNING
+END: Final = OFFSET_END
+
+_BATCH: Final = 1000
+_WAIT_SECONDS: Final = 0.2
+_PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
+
+
+class Record(Struct, frozen=True, gc=False):
+    """A record as it came: its place, the time its producer gave it (milliseconds since 1970), key, value and headers."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class TopicReader:
+    """Reads partition 0 of a topic; a context manager.
+
+    Args:
+        settings: where the broker is.
+        topic: what to read.
+        start: the first offset, `BEGINNING`, or `END`: the committed end at this moment.
+        missing: the beginning of the message when there is no such topic.
+        clock: for deadlines.
+
+    Raises:
+        NobodyThereError: no broker answers, or the topic does not exist.
+        BrokerRefusedError: the broker does not let this client read, or `start` lies outside the topic.
+    """
+
+    def __init__(self, settings: Settings, topic: str, *, start: int, missing: str, clock: Clock | None = None) -> None:
+        self.topic: Final = topic
+        self.at_end = False
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._note = ErrorNote()
+        own: dict[str, ConfigValue] = {
+            "group.id": "streams-reader",  # librdkafka demands one; it is never joined and nothing is committed
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
+            "allow.auto.create.topics": False,
+        }
+        self._consumer = make_consumer(settings, self._note, own)
+        try:
+            self._require_topic(missing)
+            self._position = self._place(start)
+            self._consumer.assign([TopicPartition(topic, 0, self._position)])
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def __enter__(self) -> TopicReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def position(self) -> int:
+        """The offset at which reading goes on."""
+        return self._position
+
+    def bounds(self) -> tuple[int, int]:
+        """The first offset of the topic and its committed end.
+
+        Raises:
+            NobodyThereError: no broker answers.
+            BrokerRefusedError: it answered with an error.
+        """
+        try:
+            bounds = self._consumer.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=BROKER_TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise explain(error.args[0], self._settings, self._note, f"asking where {self.topic} ends") from None
+        if bounds is None:
+            raise no_broker(self._settings, self._note)
+        return int(bounds[0]), int(bounds[1])
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._consumer.close()
+
+    def read(self, timeout_seconds: float = _WAIT_SECONDS) -> list[Record]:
+        """What is there, at most 1000 records; waits up to `timeout_seconds` for the first.
+
+        `at_end` tells afterwards whether everything committed has been read.
+
+        Raises:
+            BrokerRefusedError: the broker does not let this client read on from here.
+        """
+        first = self._consumer.poll(timeout_seconds)
+        if first is None:
+            return []
+        # consume() waits to fill its batch, so it only takes what is there already.
+        messages = [first, *self._consumer.consume(_BATCH - 1, 0)]
+        return [record for message in messages if (record := self._take(message)) is not None]
+
+    def read_to_end(self, timeout_seconds: float) -> list[Record]:
+        """Everything committed at this moment that is not read yet.
+
+        Raises:
+            NobodyThereError: the end was not reached in time.
+        """
+        deadline = self._clock.monotonic() + timeout_seconds
+        _, end = self.bounds()
+        records: list[Record] = []
+        # The last offsets belong to transaction markers: the position passes them when the broker says that this is the end.
+        while self._position < end:
+            records.extend(self.read())
+            if self._clock.monotonic() > deadline and self._position < end:
+                raise NobodyThereError(
+                    f"the end of {self.topic}, offset {end}, was not reached within {timeout_seconds:g} s, reading stands at "
+                    f"{self._position}: is the broker at {self._settings.bootstrap_servers} up?"
+                )
+        return records
+
+    def _take(self, message: Message) -> Record | None:
+        error = message.error()
+        if error is None:
+            self.at_end = False
+            offset = message.offset() or 0
+            self._position = offset + 1
+            return Record(offset, message.timestamp()[1], message.key(), message.value(), _headers(message))
+        if error.code() == KafkaError._PARTITION_EOF:
+            self.at_end = True
+            self._position = max(self._position, message.offset() or 0)
+        elif error.code() not in _PASSING:
+            raise explain(error, self._settings, self._note, f"reading {self.topic} at offset {self._position}")
+        return None
+
+    def _require_topic(self, missing: str) -> None:
+        try:
+            found = self._consumer.list_topics(self.topic, timeout=BROKER_TIMEOUT_SECONDS).topics.get(self.topic)
+        except KafkaException as error:
+            self._consumer.poll(0)  # hands the connection's errors to the note
+            raise explain(error.args[0], self._settings, self._note, f"asking for topic {self.topic}") from None
+        if found is None or (found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
+            raise NoSessionError(f"{missing}: topic {self.topic} does not exist at {self._settings.bootstrap_servers}")
+        if found.error is not None:
+            raise explain(found.error, self._settings, self._note, f"asking for topic {self.topic}")
+
+    def _place(self, start: int) -> int:
+        """The offset that `start` means: numbers are found once, so that nothing can slip in between."""
+        low, high = self.bounds()
+        if start == BEGINNING:
+            return low
+        if start == END:
+            return high
+        if not low <= start <= high:
+            raise BrokerRefusedError(f"{self.topic} has no offset {start}: it holds {low} to {high}; read from the beginning or the end")
+        return start
+
+
+def _headers(message: Message) -> Sequence[tuple[str, bytes]]:
+    found = message.headers()
+    if not found:
+        return ()
+    pairs = found.items() if isinstance(found, dict) else found
+    return [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs]

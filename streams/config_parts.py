@@ -1,0 +1,282 @@
+"""The sections of a session config: their keys, defaults and bounds. `streams.config` puts them together.
+
+All are frozen and refuse unknown keys and wrong types. Durations are seconds, whole or fractional.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainSerializer, Tag, ValidationInfo, field_validator
+
+from streams.hours import parse_windows
+from streams.records import check_symbol
+from streams.times import DAY_US, SECOND_US, interval_us
+
+MAX_SECONDS: Final = 1_000_000_000
+"""No duration is longer (31 years): an instant plus a duration has to stay one that the wire can carry."""
+
+_SESSION_NAME: Final = re.compile("[A-Za-z0-9_-]{1,48}")
+
+
+def check_stream(name: str) -> str:
+    """The name itself, when it is an interval of bars that can be streamed or derived.
+
+    Raises:
+        ValueError: no interval, one longer than a day, or quotes or ticks.
+    """
+    if name in ("quotes", "ticks"):
+        raise ValueError(f"must be an interval of bars such as 1s, 1m or 1d: {name} are not supported yet")
+    if interval_us(name) > DAY_US:
+        raise ValueError(f"must be at most 1d, since windows end with their trading day, got {name!r}")
+    return name
+
+
+def _check_seconds(seconds: float) -> float:
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"must be at most {MAX_SECONDS} seconds, got {_as_written(seconds)}")
+    return seconds
+
+
+def _check_unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"names {name} twice")
+    return names
+
+
+def _check_lengths(names: tuple[str, ...]) -> tuple[str, ...]:
+    by_length: dict[int, str] = {}
+    for name in _check_unique(names):
+        other = by_length.setdefault(interval_us(name), name)
+        if other != name:
+            raise ValueError(f"names one interval twice, as {other} and as {name}")
+    return names
+
+
+def _check_session_name(name: str) -> str:
+    if not _SESSION_NAME.fullmatch(name):
+        raise ValueError(f"must be 1 to 48 letters, digits, _ or -, since topics are named after it, got {name!r}")
+    return name
+
+
+def _check_exchange(name: str) -> str:
+    if not name.strip():
+        raise ValueError(f"must be the name of a calendar such as XNYS or 24/7, got {name!r}")
+    return name
+
+
+def _as_written(number: float) -> float | int:
+    return int(number) if number.is_integer() else number
+
+
+SessionName = Annotated[str, AfterValidator(_check_session_name)]
+Exchange = Annotated[str, AfterValidator(_check_exchange)]
+Seconds = Annotated[float, AfterValidator(_check_seconds), PlainSerializer(_as_written)]
+Stream = Annotated[str, AfterValidator(check_stream)]
+Intervals = Annotated[tuple[Stream, ...], AfterValidator(_check_lengths)]
+Symbol = Annotated[str, AfterValidator(check_symbol)]
+Symbols = Annotated[tuple[Symbol, ...], AfterValidator(_check_unique)]
+
+
+class Section(BaseModel):
+    """What all parts of a config have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class HoursWindow(Section):
+    """A window of trading hours, `HH:MM` in exchange time; a close at or before the open lies on the next date."""
+
+    open: str
+    close: str
+
+
+def _check_windows(windows: HoursWindow | tuple[HoursWindow, ...]) -> HoursWindow | tuple[HoursWindow, ...]:
+    parse_windows(pairs_of(windows))
+    return windows
+
+
+def pairs_of(windows: HoursWindow | Sequence[HoursWindow]) -> list[tuple[str, str]]:
+    """Opens and closes as `streams.hours` takes them."""
+    listed = [windows] if isinstance(windows, HoursWindow) else windows
+    return [(window.open, window.close) for window in listed]
+
+
+def _branch_of_hours(value: object) -> str | None:
+    if isinstance(value, str):
+        return f"<{value}>"
+    if isinstance(value, dict | HoursWindow):
+        return "<one>"
+    return "<list>" if isinstance(value, list | tuple) else None
+
+
+def _hours_choice(word: str) -> Discriminator:
+    return Discriminator(
+        _branch_of_hours,
+        custom_error_type="hours",
+        custom_error_message=f'must be "{word}", a window such as {{"open": "09:30", "close": "16:00"}} or a list of such',
+    )
+
+
+OneWindow = Annotated[HoursWindow, AfterValidator(_check_windows), Tag("<one>")]
+WindowList = Annotated[tuple[HoursWindow, ...], AfterValidator(_check_windows), Tag("<list>")]
+SessionHours = Annotated[Annotated[Literal["regular"], Tag("<regular>")] | OneWindow | WindowList, _hours_choice("regular")]
+HoursOverride = Annotated[Annotated[Literal["closed"], Tag("<closed>")] | OneWindow | WindowList, _hours_choice("closed")]
+
+
+def _branch_of_apply_to(value: object) -> str | None:
+    if isinstance(value, list | tuple):
+        return "<list>"
+    return "<all>" if value == "all" else None
+
+
+SymbolChoice = Annotated[
+    Annotated[Literal["all"], Tag("<all>")] | Annotated[Symbols, Tag("<list>")],
+    Discriminator(_branch_of_apply_to, custom_error_type="apply_to", custom_error_message='must be "all" or a list of symbols'),
+]
+
+
+class BacktestConfig(Section):
+    """What a replay covers: trading dates, both included, and its speed (0: as fast as possible, N: N times real time)."""
+
+    start_date: date | None = None
+    end_date: date | None = None
+    speed_multiplier: Annotated[float, PlainSerializer(_as_written)] = Field(default=0.0, ge=0)
+
+    @field_validator("end_date")
+    @classmethod
+    def _check_end(cls, end: date | None, info: ValidationInfo) -> date | None:
+        start: date | None = info.data.get("start_date")
+        if start is not None and end is not None and end < start:
+            raise ValueError(f"must not be before start_date {start}, got {end}")
+        return end
+
+
+class SymbolStreaming(Section):
+    """What holds for one symbol instead of the session's values; `null` takes the session's.
+
+    `gates: false`: its stale bars are held back, but it never closes the session. `sparse`: whether a missing bar of
+    any interval is no gap.
+    """
+
+    catchup_threshold_seconds: Seconds | None = Field(default=None, ge=1)
+    catchup_check_interval: int | None = Field(default=None, ge=1, le=100)
+    gates: bool = True
+    sparse: bool | None = None
+
+
+class StreamingConfig(Section):
+    """The gate: a symbol whose bars lag more than the threshold closes it.
+
+    `catchup_check_interval` counts base bars of a symbol that advance it; `check` says when that cadence holds
+    (`adaptive`: while the session is active); `reference` says from which end of a bar its lag is measured. A symbol
+    without a bar for `silence_threshold_seconds` is silent, and closes the gate only with `silence_lags`.
+    """
+
+    catchup_threshold_seconds: Seconds = Field(default=60.0, ge=1)
+    catchup_check_interval: int = Field(default=10, ge=1, le=100)
+    check: Literal["adaptive", "interval", "every_bar"] = "adaptive"
+    reference: Literal["close", "open"] = "close"
+    silence_threshold_seconds: Seconds = Field(default=300.0, ge=1)
+    silence_lags: bool = False
+    symbols: dict[Symbol, SymbolStreaming] = Field(default_factory=dict)
+
+    @property
+    def smallest_threshold_seconds(self) -> float:
+        """The threshold of the most impatient symbol."""
+        own = [symbol.catchup_threshold_seconds for symbol in self.symbols.values() if symbol.catchup_threshold_seconds is not None]
+        return min([self.catchup_threshold_seconds, *own])
+
+
+class HistoricalConfig(Section):
+    """Past days loaded with a symbol: how many trading days, of which intervals (none: the base's), for which symbols."""
+
+    trailing_days: int = Field(default=0, ge=0)
+    intervals: Intervals = ()
+    apply_to: SymbolChoice = "all"
+
+
+class GapFillerConfig(Section):
+    """Asking a history source for missing bars, live only."""
+
+    enabled: bool = False
+    max_retries: int = Field(default=5, ge=1, le=20)
+    retry_interval_seconds: Seconds = Field(default=60.0, ge=1)
+
+
+class SessionDataConfig(Section):
+    """Symbols and what is made of their bars.
+
+    The finest of `streams` is the base interval; its further ones and `derived_intervals` are computed from it.
+    `grace_seconds` is how long a window waits for a late bar; `null` takes five seconds, or half of the smallest
+    threshold where that is less. `min_completeness` is the share of base bars that a derived bar needs.
+    """
+
+    symbols: Symbols = Field(description='a list such as ["SPY"], which may be empty')
+    streams: Intervals = ("1m",)
+    derived_intervals: Intervals = ()
+    streaming: StreamingConfig = StreamingConfig()
+    historical: HistoricalConfig = HistoricalConfig()
+    gap_filler: GapFillerConfig = GapFillerConfig()
+    grace_seconds: Seconds | None = Field(default=None, ge=0)
+    min_completeness: Annotated[float, PlainSerializer(_as_written)] = Field(default=0.0, ge=0, le=1)
+    sparse_intervals: Intervals = ("1s",)
+    future_tolerance_seconds: Seconds = Field(default=5.0, ge=0)
+    max_symbols: int = Field(default=1000, ge=1, validate_default=True)
+    max_pending: int = Field(default=100, ge=1)
+
+    @field_validator("streams")
+    @classmethod
+    def _check_streams(cls, streams: tuple[str, ...]) -> tuple[str, ...]:
+        if not streams:
+            raise ValueError('must name at least one interval such as "1m", got []')
+        base = min(streams, key=interval_us)
+        for name in streams:
+            if interval_us(name) % interval_us(base):
+                raise ValueError(f"must be whole multiples of the finest one, {base}, got {name}")
+        return streams
+
+    @field_validator("derived_intervals")
+    @classmethod
+    def _check_derived(cls, derived: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        streams: tuple[str, ...] = info.data.get("streams", ())
+        if streams:
+            base = min(streams, key=interval_us)
+            for name in derived:
+                if interval_us(name) <= interval_us(base) or interval_us(name) % interval_us(base):
+                    raise ValueError(f"must be longer than the base interval {base} and whole multiples of it, got {name}")
+            _check_lengths((*streams, *(name for name in derived if name not in streams)))
+        return derived
+
+    @field_validator("grace_seconds")
+    @classmethod
+    def _check_grace(cls, grace: float | None, info: ValidationInfo) -> float | None:
+        streaming: StreamingConfig | None = info.data.get("streaming")
+        if grace is not None and streaming is not None and grace >= streaming.smallest_threshold_seconds:
+            limit = _as_written(streaming.smallest_threshold_seconds)
+            raise ValueError(f"must be less than the smallest catchup_threshold_seconds, {limit}, got {_as_written(grace)}")
+        return grace
+
+    @field_validator("max_symbols")
+    @classmethod
+    def _check_max_symbols(cls, maximum: int, info: ValidationInfo) -> int:
+        count = len(info.data.get("symbols", ()))
+        if count > maximum:
+            raise ValueError(f"must be at least the number of symbols, {count}, got {maximum}")
+        return maximum
+
+    @property
+    def grace_or_default_seconds(self) -> float:
+        """How long a window waits for late bars."""
+        if self.grace_seconds is not None:
+            return self.grace_seconds
+        return min(5.0, self.streaming.smallest_threshold_seconds / 2)
+
+
+def to_whole_us(seconds: float) -> int:
+    """Microseconds of a duration in seconds, rounded."""
+    return round(seconds * SECOND_US)

@@ -1,0 +1,145 @@
+"""Derived bars: close the windows that a bar completes, that the frontier leaves behind, or that the clock has passed.
+
+A window is closed when its derived bar is in the series. One with missing base bars waits until the frontier, or the clock
+where the symbol is up to date, is `grace` past its end; a base bar that lands in a closed one makes a revision of it.
+"""
+
+from __future__ import annotations
+
+from streams.engine.publish import offer_derived
+from streams.engine.series import BarSeries
+from streams.engine.state import NEVER_DUE_US, SessionState
+from streams.engine.symbol import READING, SymbolSessionData
+from streams.engine.windows import Window, aggregate
+from streams.records import SessionBar
+
+
+def close_by_frontier(state: SessionState, data: SymbolSessionData, bar: SessionBar) -> None:
+    """A new bar moves the frontier: a window that it lies beyond now waits if it lacks bars; what has waited enough is closed."""
+    due: list[tuple[int, int, Window, int]] = []
+    for window in data.windows:
+        waiting = data.waiting[window.interval]
+        beyond = bar.start_us >= window.end_us
+        if beyond and window.count and not window.closed:
+            waiting.append(window.start_us)
+        for start_us in waiting:
+            end_us = window.grid.end_of(start_us)
+            if end_us + state.grace_us <= bar.end_us:
+                due.append((end_us, window.grid.width_us, window, start_us))
+        if beyond:
+            window.begin(window.grid.start_of(bar.start_us))
+            state.next_close_us = min(state.next_close_us, window.end_us + state.grace_us)
+    for _, _, window, start_us in sorted(due, key=lambda entry: entry[:2]):
+        close_window(state, data, window, start_us)
+
+
+def fill(state: SessionState, data: SymbolSessionData, bar: SessionBar) -> None:
+    """Add a new bar to the windows that it lies in, and close those that it completes, shortest first."""
+    for window in data.windows:
+        window.add(bar)
+        if window.closed:
+            _close(state, data, window.interval, window.bar(_revision_of(data, window) + 1), rewrites=True)
+        elif window.count == window.expected:
+            window.closed = True
+            _close(state, data, window.interval, window.bar())
+
+
+def _close(state: SessionState, data: SymbolSessionData, interval: str, derived: SessionBar, *, rewrites: bool = False) -> None:
+    data.derived[interval].put(derived)
+    offer_derived(state, data, interval, derived, rewrites=rewrites)
+
+
+def _revision_of(data: SymbolSessionData, window: Window) -> int:
+    closed = data.derived[window.interval].find(window.start_us)
+    return closed.revision if closed is not None else -1
+
+
+def _aggregated(data: SymbolSessionData, window: Window, start_us: int) -> Window:
+    return aggregate(window.grid, start_us, data.bars.between(start_us, window.grid.end_of(start_us)))
+
+
+def rework(state: SessionState, data: SymbolSessionData, window: Window, base_start_us: int) -> None:
+    """A base bar behind the frontier has changed: make the derived bar that it is part of again."""
+    interval, waiting = window.interval, data.waiting[window.interval]
+    start_us = window.grid.start_of(base_start_us)
+    if start_us == window.start_us:
+        made = window
+        window.empty(start_us)
+        for bar in data.bars.between(start_us, window.end_us):
+            window.add(bar)
+    else:
+        made = _aggregated(data, window, start_us)
+    closed = data.derived[interval].find(start_us)
+    if closed is None and made.count < made.expected and not _is_over(state, data, made.end_us):
+        if start_us != window.start_us and start_us not in waiting:
+            _wait(state, data, window, start_us)
+        return
+    if start_us in waiting:
+        waiting.remove(start_us)
+    if start_us == window.start_us:
+        window.closed = True
+    _close(state, data, interval, made.bar(0 if closed is None else closed.revision + 1), rewrites=True)
+
+
+def remake(derived: BarSeries, bars: BarSeries, base_start_us: int) -> SessionBar:
+    """Make a derived bar of a day that is over again, after a base bar of it has come or changed."""
+    start_us = derived.grid.start_of(base_start_us)
+    before = derived.find(start_us)
+    made = aggregate(derived.grid, start_us, bars.between(start_us, derived.grid.end_of(start_us)))
+    bar = made.bar(0 if before is None else before.revision + 1)
+    derived.put(bar)
+    return bar
+
+
+def _wait(state: SessionState, data: SymbolSessionData, window: Window, start_us: int) -> None:
+    waiting = data.waiting[window.interval]
+    waiting.append(start_us)
+    waiting.sort()
+    state.next_close_us = min(state.next_close_us, window.grid.end_of(start_us) + state.grace_us)
+
+
+def _is_over(state: SessionState, data: SymbolSessionData, end_us: int) -> bool:
+    """Whether a window with missing bars that ends at `end_us` has waited long enough."""
+    due_us = end_us + state.grace_us
+    return due_us <= data.frontier_us or (due_us <= state.now_us and not data.behind and not data.backlog)
+
+
+def close_by_clock(state: SessionState) -> None:
+    """Close the windows whose end is `grace` past by the clock, of symbols that are up to date: by (end, symbol, length)."""
+    if state.now_us < state.next_close_us:
+        return
+    due: list[tuple[int, str, int, SymbolSessionData, Window, int]] = []
+    state.next_close_us = NEVER_DUE_US
+    for data in state.symbols.values():
+        if data.status not in READING:
+            continue
+        # One that is behind may catch up at any moment, so its windows are looked at again every time.
+        blocked = data.behind or data.backlog
+        for window in data.windows:
+            for start_us in open_windows(data, window):
+                due_us = window.grid.end_of(start_us) + state.grace_us
+                if due_us <= state.now_us and not blocked:
+                    due.append((window.grid.end_of(start_us), data.symbol, window.grid.width_us, data, window, start_us))
+                else:
+                    state.next_close_us = min(state.next_close_us, due_us)
+    for _, _, _, data, window, start_us in sorted(due, key=lambda entry: entry[:3]):
+        close_window(state, data, window, start_us)
+
+
+def open_windows(data: SymbolSessionData, window: Window) -> list[int]:
+    """Starts of the interval's windows that have base bars and no derived bar yet."""
+    starts = list(data.waiting[window.interval])
+    if window.count and not window.closed:
+        starts.append(window.start_us)
+    return starts
+
+
+def close_window(state: SessionState, data: SymbolSessionData, window: Window, start_us: int) -> None:
+    """Close a window with what is there."""
+    waiting = data.waiting[window.interval]
+    if start_us in waiting:
+        waiting.remove(start_us)
+    else:
+        window.closed = True
+    data.dirty = True
+    _close(state, data, window.interval, _aggregated(data, window, start_us).bar())

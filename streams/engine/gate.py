@@ -1,0 +1,204 @@
+"""The gate: while any symbol lags, nothing is published.
+
+The theory, after which the code is short. Each symbol's frontier bars are measured: lag = now - reference(bar). A stale
+one (lag > threshold) checks at once, a fresh one when its strategy says so. A check puts the symbol into the lagging set
+or takes it out, so one fresh symbol cannot open the gate for another that lags. Besides, a symbol leaves the set when its
+captured backlog is read to the end, whatever its last bar's age, and when it has fallen silent. The gate is open while
+every initial symbol is settled and the set is empty.
+
+    interval     a fresh bar checks when counter % catchup_check_interval == 0, before the counter goes up
+    every_bar    each bar checks
+    adaptive     `interval` while the gate is open, `every_bar` while it is shut, so that opening again is never late
+
+Two flags beside the set: `behind` says that the newest frontier bar was stale, or that the symbol is reading what it
+missed, and holds for symbols with `gates: false` too; `backlog` that a captured end has not been reached yet. While
+either holds, the clock closes no window and rolls no day of the symbol: time has not come that far for it.
+"""
+
+from __future__ import annotations
+
+from streams.engine.state import SessionState
+from streams.engine.symbol import READING, SymbolSessionData
+from streams.records import AnalysisKind, EventKind, GateChange, LaggingSymbol
+from streams.times import SECOND_US
+
+LAGGING = "lagging"
+RECOVERING = "recovering"
+SILENT = "silent"
+
+
+def check_stale(state: SessionState, data: SymbolSessionData, lag_us: int) -> None:
+    """A stale bar has advanced the frontier: the symbol lags, off any cadence."""
+    data.behind = True
+    data.last_stale_us = state.now_us
+    data.lag_us = lag_us
+    _arrived(state, data)
+    if data.gates and not data.lagging:
+        _join(state, data)
+        _shut(state, LAGGING)
+
+
+def check_fresh(state: SessionState, data: SymbolSessionData, lag_us: int) -> None:
+    """A fresh bar has advanced the frontier: the symbol leaves the set, when its strategy checks this bar."""
+    data.behind = False
+    data.lag_us = lag_us
+    _arrived(state, data)
+    if data.lagging and _is_due(state, data):
+        _leave(state, data, "fresh")
+
+
+def _is_due(state: SessionState, data: SymbolSessionData) -> bool:
+    if state.strategy == "every_bar" or (state.strategy == "adaptive" and not state.active):
+        return True
+    return data.checks % data.check_interval == 0
+
+
+def _arrived(state: SessionState, data: SymbolSessionData) -> None:
+    if data.silent:
+        data.silent = False
+        state.silent.discard(data.symbol)
+
+
+def caught_up(state: SessionState, data: SymbolSessionData) -> None:
+    """All that had been written before the capture is read: nothing is being missed, however old the last bar is."""
+    data.backlog = data.behind = False
+    data.dirty = True
+    if data.lagging:
+        _leave(state, data, "caught_up")
+
+
+def fall_silent(state: SessionState, data: SymbolSessionData) -> None:
+    """Nothing has come for the silence threshold and nothing is unread; outside hours that is not called silence."""
+    data.behind = False
+    data.dirty = True
+    trading = _is_trading(data, state.now_us)
+    if trading:
+        data.silent = True
+        state.silent.add(data.symbol)
+        since_us = max(data.last_update_us, data.added_us, data.open_us)
+        state.tell(EventKind.SYMBOL_SILENT, data, seconds=f"{(state.now_us - since_us) / SECOND_US:.3f}")
+    if trading and state.config.session_data_config.streaming.silence_lags:
+        if data.gates and not data.lagging:
+            _join(state, data)
+            _shut(state, SILENT)
+    elif data.lagging:
+        _leave(state, data, SILENT)
+
+
+def end_silence(state: SessionState) -> None:
+    """Trading is over for symbols that were silent: outside hours nothing is, and nobody waits for them."""
+    for symbol in sorted(state.silent):
+        data = state.symbols[symbol]
+        if not _is_trading(data, state.now_us):
+            _arrived(state, data)
+            data.dirty = True
+            if data.lagging and not data.behind:
+                _leave(state, data, "closed")
+
+
+def fall_behind(state: SessionState, symbols: list[SymbolSessionData], reason: str) -> None:
+    """The session has been away: each of these lags until its backlog is read. One record says so."""
+    for data in symbols:
+        data.behind = True
+        data.last_stale_us = state.now_us
+        if data.frontier_us > 0:
+            data.lag_us = max(data.lag_us, state.now_us - data.frontier_us)
+        data.dirty = True
+        if data.gates and not data.lagging:
+            _join(state, data)
+    _shut(state, reason)
+
+
+def forget(state: SessionState, data: SymbolSessionData, reason: str) -> None:
+    """The symbol is going or has failed: it keeps nobody waiting any more."""
+    if data.lagging:
+        data.lagging = False
+        data.dirty = True
+        state.lagging.discard(data.symbol)
+    _arrived(state, data)
+    open_if_clear(state, reason)
+
+
+def apply_policy(state: SessionState, data: SymbolSessionData) -> None:
+    """Take the symbol's threshold, cadence and `gates` from the config; one that no longer gates leaves the set."""
+    data.threshold_us = state.config.threshold_us(data.symbol)
+    data.check_interval = state.config.check_interval(data.symbol)
+    data.gates = state.config.gates(data.symbol)
+    if data.lagging and not data.gates:
+        _leave(state, data, "gates_off")
+
+
+def open_if_clear(state: SessionState, reason: str) -> None:
+    """Open the gate when nothing keeps it shut: what was held back is accounted for first."""
+    if state.active or state.lagging or state.initial_pending():
+        return
+    for data in state.ordered():
+        flush_held_back(state, data)
+    state.active = state.ever_active = True
+    state.gate_reason = reason
+    change = GateChange(active=True, reason=reason)
+    state.mark(AnalysisKind.ACTIVATED, gate=change)
+    state.tell(EventKind.ACTIVATED, reason=reason)
+
+
+def flush_held_back(state: SessionState, data: SymbolSessionData, intervals: frozenset[str] | None = None) -> None:
+    """End the symbol's open runs with one `held_back` record each."""
+    taken = data.runs.take(intervals)
+    for interval, extent in taken:
+        state.mark(AnalysisKind.HELD_BACK, data, interval=interval, extent=extent)
+    if taken:
+        data.dirty = True
+
+
+def quiet_symbols(state: SessionState, now_us: int) -> list[str]:
+    """Symbols that fall silent if, as the shell must find out, nothing of theirs is unread."""
+    silence_us = state.config.silence_us
+    return sorted(data.symbol for data in state.symbols.values() if is_quiet(data, now_us, silence_us))
+
+
+def is_quiet(data: SymbolSessionData, now_us: int, silence_us: int) -> bool:
+    """Whether nothing has come for `silence_us` of trading, or, of a symbol that keeps others waiting, of any time."""
+    if data.silent or data.backlog or data.status not in READING:
+        return False
+    newest_us = max(data.last_stale_us if data.behind else data.last_update_us, data.added_us)
+    opened_us = _opened_us(data, now_us)
+    if opened_us is None:
+        return (data.behind or data.lagging) and now_us - newest_us >= silence_us
+    return now_us - max(newest_us, opened_us) >= silence_us
+
+
+def _opened_us(data: SymbolSessionData, now_us: int) -> int | None:
+    """When the stretch of trading that `now_us` lies in has begun; None outside hours."""
+    for open_us, close_us in data.day.segments:
+        if open_us <= now_us < close_us:
+            return open_us
+    return None
+
+
+def _is_trading(data: SymbolSessionData, now_us: int) -> bool:
+    return _opened_us(data, now_us) is not None
+
+
+def _join(state: SessionState, data: SymbolSessionData) -> None:
+    data.lagging = True
+    data.dirty = True
+    state.lagging.add(data.symbol)
+    state.tell(EventKind.SYMBOL_LAGGING, data, lag_seconds=f"{data.lag_us / SECOND_US:.3f}")
+
+
+def _leave(state: SessionState, data: SymbolSessionData, reason: str) -> None:
+    data.lagging = False
+    data.dirty = True
+    state.lagging.discard(data.symbol)
+    state.tell(EventKind.SYMBOL_CAUGHT_UP, data, reason=reason, lag_seconds=f"{data.lag_us / SECOND_US:.3f}")
+    open_if_clear(state, reason)
+
+
+def _shut(state: SessionState, reason: str) -> None:
+    if not state.active or not state.lagging:
+        return
+    state.active = False
+    state.gate_reason = reason
+    lagging = tuple(LaggingSymbol(symbol, state.symbols[symbol].lag_us / SECOND_US) for symbol in sorted(state.lagging))
+    state.mark(AnalysisKind.DEACTIVATED, gate=GateChange(active=False, reason=reason, lagging=lagging))
+    state.tell(EventKind.DEACTIVATED, reason=reason, lagging=",".join(sorted(state.lagging)))

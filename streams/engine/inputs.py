@@ -1,0 +1,99 @@
+"""Inputs other than bars: whether one still applies, and the verb of `Session` that it stands for.
+
+A shell finds something out and hands it over a moment later; what the state has left behind by then is dropped, before it
+comes into the journal. The question is answered from the state alone, so a re-drive answers it the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from streams.config import SessionConfig
+from streams.engine import gate
+from streams.engine.journal import InputKind, JournalInput
+from streams.engine.session import Session
+from streams.engine.symbol import READING, SymbolStatus
+from streams.records import ControlCommand, Outcome, RemovalPlan, SourcePosition
+
+
+def is_current(session: Session, given: JournalInput, now_us: int) -> bool:
+    """Whether the input is about the session as it is; always so for one that names no symbol."""
+    if given.symbol is None:
+        return True
+    data = session.symbol(given.symbol)
+    if data is None or data.incarnation != given.incarnation:
+        return False
+    match given.kind:
+        case InputKind.LOADED:
+            return data.status is SymbolStatus.PENDING
+        case InputKind.LOAD_FAILED:
+            return data.status is not SymbolStatus.FAILED
+        case InputKind.CAUGHT_UP | InputKind.SOURCE_LOST:
+            return data.status in READING
+        case InputKind.SILENT:
+            return gate.is_quiet(data, now_us, session.state.config.silence_us)
+        case _:
+            return True
+
+
+def instead_of(given: JournalInput, error: Exception) -> JournalInput | None:
+    """What stands in for an input on which the engine raised: the command is refused, or the symbol fails, alone.
+
+    None for an input that is about the session as a whole: without it the session can't go on.
+    """
+    reason = f"it could not be processed: {type(error).__name__}: {error}"
+    if given.kind is InputKind.COMMAND:
+        return msgspec.structs.replace(given, kind=InputKind.COMMAND_SKIPPED, end_offset=None, deadline_us=None, reason=reason)
+    if given.symbol is not None and given.kind is not InputKind.LOAD_FAILED:
+        return JournalInput(InputKind.LOAD_FAILED, given.symbol, given.incarnation, reason=f"{given.kind.value}: {reason}")
+    return None
+
+
+def apply_input(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    """Hand the input to the session."""
+    return _APPLY[given.kind](session, given, now_us)
+
+
+def _command(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    command = msgspec.json.decode(given.text or "", type=ControlCommand)
+    plan = None if given.deadline_us is None else RemovalPlan(given.end_offset or 0, given.deadline_us)
+    outcomes = session.command(command, now_us, plan=plan)
+    if given.next_offset is not None:
+        outcomes += session.control_moved(given.next_offset, now_us)
+    return outcomes
+
+
+def _command_skipped(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    command = msgspec.json.decode(given.text or "", type=ControlCommand)
+    return session.command_skipped(command, given.next_offset or 0, given.reason or "", now_us)
+
+
+def _control_skipped(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    return session.control_moved(given.next_offset or 0, now_us, skipped=given.reason, answer_to=given.text)
+
+
+def _loaded(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    position = SourcePosition(given.topic_id or "", given.first_offset or 0, given.end_offset or 0, given.reason)
+    return session.loaded(given.symbol or "", position, now_us)
+
+
+def _source_lost(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    return session.source_lost(given.symbol or "", given.topic_id or "", given.first_offset or 0, given.reason or "", now_us)
+
+
+_APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] = {
+    InputKind.CONFIGURED: lambda session, given, now_us: session.configure(SessionConfig.from_json(given.text or ""), now_us),
+    InputKind.RESUMED: lambda session, given, now_us: session.resume(given.reason or "", now_us),
+    InputKind.COMMAND: _command,
+    InputKind.CONTROL_SKIPPED: _control_skipped,
+    InputKind.COMMAND_SKIPPED: _command_skipped,
+    InputKind.LOADED: _loaded,
+    InputKind.LOAD_FAILED: lambda session, given, now_us: session.failed(given.symbol or "", given.reason or "", now_us),
+    InputKind.READ: lambda session, given, now_us: [],
+    InputKind.CAUGHT_UP: lambda session, given, now_us: session.caught_up(given.symbol or "", now_us),
+    InputKind.SILENT: lambda session, given, now_us: session.silent(given.symbol or "", now_us),
+    InputKind.REWOUND: lambda session, given, now_us: session.rewound(now_us),
+    InputKind.SOURCE_LOST: _source_lost,
+}

@@ -1,0 +1,154 @@
+"""Take in one bar: judge it, keep it, measure it, derive from it.
+
+A bar of a loaded symbol is one of: invalid (dead letter), of another interval or outside hours (counted and dropped), new
+(it advances the frontier), late (it fills a hole behind the frontier), a duplicate, or a correction. One of a day that the
+symbol has left is late there, as long as that day is kept.
+Only a new one is measured at the gate. The order of what goes out: the gate's change, derived bars that this bar's arrival
+closes with some base bars missing, the bar itself, then the derived bars that it completes, shortest first.
+"""
+
+from __future__ import annotations
+
+from streams.engine import derive, gate, rollover
+from streams.engine.publish import offer_base, offer_rolled
+from streams.engine.series import BarSeries
+from streams.engine.state import SessionState
+from streams.engine.symbol import READING, SymbolSessionData
+from streams.engine.validation import fault_of
+from streams.errors import EngineError
+from streams.records import PROVENANCE_GAP_FILL, Bar, EventKind, Rejected, SessionBar
+from streams.times import SECOND_US, interval_us
+
+
+def receive(state: SessionState, bar: Bar) -> None:
+    """Take in one bar of a loaded symbol at `state.now_us`; what comes of it is in `state.outcomes`.
+
+    Raises:
+        EngineError: the symbol is not being read.
+    """
+    data = state.symbols.get(bar.symbol)
+    if data is None or data.status not in READING:
+        raise EngineError(f"{bar.symbol} is not being read, so no bar of it can be received")
+    data.dirty = True
+    data.consecutive_errors = 0
+    if bar.interval != data.base_interval:
+        data.counts.other_interval += 1
+        return
+    fault = fault_of(bar, data.base_us, state.now_us, state.future_tolerance_us)
+    if fault is not None:
+        data.counts.rejected += 1
+        state.outcomes.append(Rejected(data.symbol, *fault))
+        return
+    start_us = bar.start_us
+    if (start_us < data.open_us or start_us >= data.close_us or len(data.day.segments) > 1) and not _on_its_day(state, data, bar):
+        return
+    if start_us > data.last_start_us:
+        _take_new(state, data, bar)
+    else:
+        _take_old(state, data, bar)
+
+
+def _on_its_day(state: SessionState, data: SymbolSessionData, bar: Bar) -> bool:
+    """Whether the bar belongs to the symbol's day, which a bar of a later day makes its own."""
+    day = state.calendar.day_of(bar.start_us) if state.calendar.covers(bar.start_us) else None
+    if day is None:
+        data.counts.out_of_hours += 1
+        return False
+    if day.days < data.day.days:
+        _take_rolled(state, data, day.days, bar)
+        return False
+    if day.days > data.day.days:
+        rollover.roll_symbol(state, data, day)
+        rollover.roll_session(state)
+    return True
+
+
+def _kept(bar: Bar, revision: int) -> SessionBar:
+    return SessionBar(
+        bar.start_us, bar.end_us, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades,
+        1, 1, revision, True, bar.provenance,
+    )  # fmt: skip
+
+
+def _take_new(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
+    kept = _kept(bar, 0)
+    _measure(state, data, kept)
+    data.bars.tail.append(kept)
+    data.last_start_us = bar.start_us
+    data.frontier_us = bar.end_us
+    data.last_update_us = state.now_us
+    data.bars_updated = True
+    data.session_volume += bar.volume
+    if data.session_high is None or bar.high > data.session_high:
+        data.session_high = bar.high
+    if data.session_low is None or bar.low < data.session_low:
+        data.session_low = bar.low
+    derive.close_by_frontier(state, data, kept)
+    offer_base(state, data, kept)
+    derive.fill(state, data, kept)
+
+
+def _measure(state: SessionState, data: SymbolSessionData, bar: SessionBar) -> None:
+    lag_us = state.now_us - (bar.start_us if state.by_open else bar.end_us)
+    if lag_us > data.threshold_us:
+        gate.check_stale(state, data, lag_us)
+    else:
+        gate.check_fresh(state, data, lag_us)
+    data.checks += 1
+
+
+def _take_old(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
+    kept = _put_old(state, data, data.bars, bar)
+    if kept is None:
+        return
+    data.metrics_stale = data.bars_updated = True
+    data.last_update_us = state.now_us
+    offer_base(state, data, kept, rewrites=True)
+    for window in data.windows:
+        derive.rework(state, data, window, bar.start_us)
+
+
+def _put_old(state: SessionState, data: SymbolSessionData, series: BarSeries, bar: Bar) -> SessionBar | None:
+    """Keep a bar that fills a hole or replaces another; None for one that does neither."""
+    existing = series.find(bar.start_us)
+    if existing is not None and (_same(existing, bar) or bar.provenance == PROVENANCE_GAP_FILL):
+        data.counts.duplicates += 1
+        return None
+    kept = _kept(bar, 0 if existing is None else existing.revision + 1)
+    series.put(kept)
+    behind_seconds = f"{(max(data.frontier_us, data.open_us) - bar.end_us) / SECOND_US:g}"
+    if existing is None:
+        data.counts.late += 1
+        state.tell(EventKind.BAR_LATE, data, start_us=bar.start_us, behind_seconds=behind_seconds)
+    else:
+        data.counts.corrected += 1
+        state.tell(EventKind.BAR_CORRECTED, data, start_us=bar.start_us, revision=kept.revision, behind_seconds=behind_seconds)
+    return kept
+
+
+def _take_rolled(state: SessionState, data: SymbolSessionData, days: int, bar: Bar) -> None:
+    """A bar of a day that the symbol has left goes to that day's historical bars, where they are still kept."""
+    of_day = data.historical.get(days)
+    series = None if of_day is None else of_day.get(data.base_interval)
+    if of_day is None or series is None:
+        data.counts.other_day += 1
+        return
+    kept = _put_old(state, data, series, bar)
+    if kept is None:
+        return
+    offer_rolled(state, data, data.base_interval, kept)
+    for interval in sorted(of_day.keys() - {data.base_interval}, key=interval_us):
+        offer_rolled(state, data, interval, derive.remake(of_day[interval], series, bar.start_us))
+    data.queue_blocks(days, of_day)
+
+
+def _same(kept: SessionBar, bar: Bar) -> bool:
+    return (
+        kept.close == bar.close
+        and kept.volume == bar.volume
+        and kept.open == bar.open
+        and kept.high == bar.high
+        and kept.low == bar.low
+        and kept.vwap == bar.vwap
+        and kept.trades == bar.trades
+    )

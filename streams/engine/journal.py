@@ -1,0 +1,70 @@
+"""The journal's form: one record a transaction, enough to drive a fresh engine through the same states.
+
+`inputs` stand in processing order. Neighbouring `RANGE` inputs are one group: their bars are merged by (end, symbol)
+before they are received; a `READ` between two parts groups that were read one after the other. Everything that a shell found
+out by I/O stands here; the bars themselves stay in their topics.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class InputKind(StrEnum):
+    """What a shell told the engine."""
+
+    OPENED = "opened"
+    CONFIGURED = "configured"
+    RESUMED = "resumed"
+    COMMAND = "command"
+    CONTROL_SKIPPED = "control_skipped"
+    COMMAND_SKIPPED = "command_skipped"
+    LOADED = "loaded"
+    LOAD_FAILED = "load_failed"
+    RANGE = "range"
+    READ = "read"
+    SKIPPED = "skipped"
+    CAUGHT_UP = "caught_up"
+    SILENT = "silent"
+    REWOUND = "rewound"
+    SOURCE_LOST = "source_lost"
+
+
+class JournalInput(Struct, frozen=True):
+    """One input; which fields are set depends on the kind.
+
+    opened: text (config JSON), topic_id and first_offset (of the control topic). configured: text (config JSON).
+    resumed: reason (owner). command: text (command JSON), first_offset, next_offset, and for a graceful removal end_offset
+    and deadline_us. control_skipped: first_offset, next_offset, reason, text (the id to answer). command_skipped (a command on
+    which the engine raised): as command, and reason.
+    loaded: symbol, incarnation, topic_id, first_offset, end_offset, reason (a note). load_failed: symbol, incarnation, reason.
+    range: symbol, incarnation, first_offset, next_offset. skipped: symbol, incarnation, first_offset (a record on which the
+    engine raised), reason. caught_up, silent: symbol, incarnation. rewound, read: nothing.
+    source_lost: symbol, incarnation, topic_id, first_offset (where reading goes on), reason.
+    """
+
+    kind: InputKind
+    symbol: str | None = None
+    incarnation: int | None = None
+    first_offset: int | None = None
+    next_offset: int | None = None
+    end_offset: int | None = None
+    deadline_us: int | None = None
+    topic_id: str | None = None
+    reason: str | None = None
+    text: str | None = None
+
+
+class JournalRecord(Struct, frozen=True):
+    """One transaction: `now_us`, its inputs, and the sequences `(before_sequence, last_sequence]` that it wrote."""
+
+    session: str
+    epoch: int
+    transaction: int
+    now_us: int
+    owner: str
+    before_sequence: int
+    last_sequence: int
+    inputs: tuple[JournalInput, ...]

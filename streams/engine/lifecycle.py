@@ -1,0 +1,242 @@
+"""A symbol's life: pending -> loaded -> removing -> gone, or failed at any step, the rest of the session untouched.
+
+Adding: the command is accepted and the symbol is pending, with an incarnation of its own; a shell finds where its topic
+is to be read from and says `loaded`. Removing: at once, or when its position has reached the end that a shell captured,
+or at the deadline. What goes, goes whole: rows, blocks, counters, windows, and its runs are accounted for.
+
+Every command is answered, `accepted` and then `completed` or `failed` with the reason; a repeated id is answered again
+with the last answer and does nothing.
+"""
+
+from __future__ import annotations
+
+from streams.calendar import TradingDay
+from streams.config_parts import check_stream
+from streams.engine import gate, rollover
+from streams.engine.rows import Row, command_key
+from streams.engine.state import SessionState
+from streams.engine.symbol import SymbolSessionData, SymbolStatus
+from streams.errors import InvalidSymbolError
+from streams.records import (
+    AnalysisKind,
+    CommandKind,
+    ControlCommand,
+    EventKind,
+    RemovalPlan,
+    Reply,
+    ReplyStatus,
+    SourcePosition,
+    check_symbol,
+)
+from streams.times import DAY_US, interval_us
+
+KEEP_COMMANDS_US = 7 * DAY_US
+
+
+def run_command(state: SessionState, command: ControlCommand, plan: RemovalPlan | None) -> None:
+    """Answer a command and begin what it asks for."""
+    known = state.commands.get(command.id)
+    if known is not None:
+        state.outcomes.append(Reply(known.id, known.kind, known.symbol, ReplyStatus(known.status), known.reason))
+        return
+    if command.kind == CommandKind.ADD_SYMBOL:
+        refusal = _refusal_of_addition(state, command)
+    elif command.kind == CommandKind.REMOVE_SYMBOL:
+        refusal = _refusal_of_removal(state, command)
+    else:
+        kinds = ", ".join(CommandKind)
+        refusal = f"there is no command {command.kind!r}; there are {kinds}"
+    if refusal is not None:
+        state.reply(command.id, command.kind, command.symbol, ReplyStatus.FAILED, refusal)
+        state.tell(EventKind.COMMAND_REJECTED, reason=refusal, command=command.kind, id=command.id, subject=command.symbol)
+        return
+    state.reply(command.id, command.kind, command.symbol, ReplyStatus.ACCEPTED)
+    if command.kind == CommandKind.ADD_SYMBOL:
+        _add(state, command)
+    else:
+        _remove(state, state.symbols[command.symbol], command, plan)
+
+
+def _refusal_of_addition(state: SessionState, command: ControlCommand) -> str | None:
+    try:
+        check_symbol(command.symbol)
+        _intervals_of(state, command)
+    except (InvalidSymbolError, ValueError) as error:
+        return str(error)
+    present = state.symbols.get(command.symbol)
+    if present is not None and present.status is SymbolStatus.REMOVING:
+        return f"{command.symbol} is being removed: add it again when it is gone, or remove it with immediate"
+    if present is not None and present.status is not SymbolStatus.FAILED:
+        return f"{command.symbol} is in the session already ({present.status})"
+    limits = state.config.session_data_config
+    if len(state.symbols) - (present is not None) >= limits.max_symbols:
+        return f"the session has {len(state.symbols)} symbols, max_symbols is {limits.max_symbols}: remove one, or raise the limit"
+    pending = sum(data.status is SymbolStatus.PENDING for data in state.symbols.values())
+    if pending >= limits.max_pending:
+        return f"{pending} symbols are being loaded, max_pending is {limits.max_pending}: wait for one of them"
+    return None
+
+
+def _intervals_of(state: SessionState, command: ControlCommand) -> tuple[str, tuple[str, ...]]:
+    """Base and derived intervals of a symbol that is added: its own streams, and the config's derived intervals."""
+    if not command.streams:
+        return state.config.base_interval, state.config.derived_intervals
+    streams = tuple(check_stream(stream) for stream in command.streams)
+    base = min(streams, key=interval_us)
+    for stream in streams:
+        if interval_us(stream) % interval_us(base):
+            raise ValueError(f"stream {stream} is not a whole multiple of the finest one, {base}")
+    fitting = [name for name in state.config.derived_intervals if interval_us(name) % interval_us(base) == 0]
+    derived = {name for name in (*streams, *fitting) if interval_us(name) > interval_us(base)}
+    return base, tuple(sorted(derived, key=interval_us))
+
+
+def _add(state: SessionState, command: ControlCommand) -> None:
+    failed = state.symbols.get(command.symbol)
+    if failed is not None:
+        _discard(state, failed)
+    base, derived = _intervals_of(state, command)
+    data = begin_symbol(state, command.symbol, base, derived, initial=False)
+    data.dynamic = True
+    data.command_id = command.id
+    data.start_us = command.start_us
+    data.must_exist = command.must_exist
+
+
+def begin_symbol(state: SessionState, symbol: str, base: str, derived: tuple[str, ...], *, initial: bool) -> SymbolSessionData:
+    """Take a symbol in as pending, under a new incarnation."""
+    data = SymbolSessionData(symbol, state.next_incarnation, base, derived, state.config.window_anchor)
+    state.next_incarnation += 1
+    data.initial = initial
+    data.added_us = state.now_us
+    data.set_day(state.day())
+    state.symbols[symbol] = data
+    gate.apply_policy(state, data)
+    state.tell(EventKind.SYMBOL_PENDING, data)
+    return data
+
+
+def symbol_loaded(state: SessionState, data: SymbolSessionData, position: SourcePosition) -> None:
+    """The start position is fixed: the symbol is loaded, and what lies before the captured end is its backlog."""
+    data.set_day(_first_day(state, data))
+    data.status = SymbolStatus.LOADED
+    data.topic_id = position.topic_id
+    data.offset = position.offset
+    data.backlog = position.end_offset > position.offset
+    data.dirty = data.identity_changed = True
+    data.reason = position.note
+    state.tell(EventKind.SYMBOL_LOADED, data, reason=position.note, offset=position.offset, end_offset=position.end_offset)
+    state.mark(AnalysisKind.SYMBOL_ADDED, data, reason=position.note)
+    _complete(state, data, CommandKind.ADD_SYMBOL, position.note)
+    if data.initial and data.backlog and not state.ever_active:
+        gate.fall_behind(state, [data], "loading")
+    gate.open_if_clear(state, "loaded")
+
+
+def _first_day(state: SessionState, data: SymbolSessionData) -> TradingDay:
+    """The day of the instant that it starts at, but none that the session has not reached; without one the session's day."""
+    today = state.day()
+    if data.start_us is None or not state.calendar.covers(data.start_us):
+        return today
+    return min(today, state.calendar.day_at_or_after(data.start_us), key=lambda day: day.days)
+
+
+def symbol_failed(state: SessionState, data: SymbolSessionData, reason: str) -> None:
+    """The symbol can't go on. It keeps its data until it is removed; the others do not wait for it. One that drains just goes."""
+    if data.status is SymbolStatus.REMOVING:
+        remove_symbol(state, data, f"it failed while it drained: {reason}")
+        return
+    data.status = SymbolStatus.FAILED
+    data.reason = reason
+    data.dirty = data.identity_changed = True
+    data.backlog = data.behind = False
+    gate.flush_held_back(state, data)
+    state.mark(AnalysisKind.SYMBOL_FAILED, data, reason=reason)
+    state.tell(EventKind.SYMBOL_FAILED, data, reason=reason)
+    _answer_addition(state, data, reason)
+    gate.forget(state, data, "failed")
+    rollover.roll_session(state)
+
+
+def _refusal_of_removal(state: SessionState, command: ControlCommand) -> str | None:
+    present = state.symbols.get(command.symbol)
+    if present is None:
+        return f"{command.symbol} is not in the session"
+    if present.status is SymbolStatus.REMOVING and not command.immediate:
+        return f"{command.symbol} is being removed already: with immediate it goes at once"
+    return None
+
+
+def _remove(state: SessionState, data: SymbolSessionData, command: ControlCommand, plan: RemovalPlan | None) -> None:
+    if data.status is SymbolStatus.REMOVING:
+        _complete(state, data, CommandKind.REMOVE_SYMBOL, "removed at once by a later command")
+    else:
+        _answer_addition(state, data, f"{data.symbol} was removed before it was loaded")
+    data.command_id = command.id
+    if command.immediate or plan is None or data.status is not SymbolStatus.LOADED:
+        remove_symbol(state, data, "immediate" if command.immediate else "removed")
+        return
+    data.status = SymbolStatus.REMOVING
+    data.removal_end_offset = plan.end_offset
+    data.removal_deadline_us = plan.deadline_us
+    data.dirty = data.identity_changed = True
+    state.tell(EventKind.SYMBOL_REMOVING, data, end_offset=plan.end_offset, offset=data.offset)
+    remove_if_drained(state, data)
+
+
+def remove_if_drained(state: SessionState, data: SymbolSessionData) -> None:
+    """Let a removing symbol go once its position has reached the captured end, or its deadline has come."""
+    if data.status is not SymbolStatus.REMOVING:
+        return
+    if data.removal_end_offset is not None and data.offset >= data.removal_end_offset:
+        remove_symbol(state, data, "drained")
+    elif data.removal_deadline_us is not None and state.now_us >= data.removal_deadline_us:
+        remove_symbol(state, data, f"deadline: {data.removal_end_offset} was not reached, reading stood at {data.offset}")
+
+
+def remove_symbol(state: SessionState, data: SymbolSessionData, reason: str) -> None:
+    """Remove the whole of a symbol: rows, blocks, counters, windows; its runs are accounted for."""
+    gate.flush_held_back(state, data)
+    state.mark(AnalysisKind.SYMBOL_REMOVED, data, reason=reason)
+    state.tell(EventKind.SYMBOL_REMOVED, data, reason=reason)
+    _complete(state, data, CommandKind.REMOVE_SYMBOL, reason)
+    _discard(state, data)
+    gate.forget(state, data, "removed")
+    rollover.roll_session(state)
+
+
+def _discard(state: SessionState, data: SymbolSessionData) -> None:
+    state.removed_keys.update(data.all_keys())
+    state.removed_keys.update(data.pending_blocks)
+    state.revised.discard(data.symbol)
+    del state.symbols[data.symbol]
+
+
+def _complete(state: SessionState, data: SymbolSessionData, kind: CommandKind, note: str | None) -> None:
+    if data.command_id is not None:
+        state.reply(data.command_id, kind, data.symbol, ReplyStatus.COMPLETED, note)
+        data.command_id = None
+
+
+def _answer_addition(state: SessionState, data: SymbolSessionData, reason: str) -> None:
+    """Say to the command that added the symbol, where it still waits, that nothing comes of it."""
+    if data.command_id is not None:
+        state.reply(data.command_id, CommandKind.ADD_SYMBOL, data.symbol, ReplyStatus.FAILED, reason)
+        data.command_id = None
+
+
+def forget_old_commands(state: SessionState) -> None:
+    """Let go of answers that are older than seven days."""
+    while state.commands:
+        # Answers are kept in order of their time, so the first that is young enough ends the search.
+        row = next(iter(state.commands.values()))
+        if row.time_us >= state.now_us - KEEP_COMMANDS_US:
+            break
+        del state.commands[row.id]
+        state.changed_commands[command_key(row.id)] = None
+
+
+def command_rows(state: SessionState) -> dict[str, Row | None]:
+    """The command rows that changed, by key."""
+    rows, state.changed_commands = state.changed_commands, {}
+    return rows

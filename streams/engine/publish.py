@@ -1,0 +1,75 @@
+"""Publish a bar or hold it back: the one place where a bar gets onto analysis, and the one that counts it.
+
+A bar is published while the gate is open and while it is fresh: `now <= valid_until = reference + threshold`. Otherwise
+it is held back into its symbol's run. Either way it is accepted, so `accepted = published + held_back` always. What was
+made late or replaced and could not be published for its age awaits a `revised` record, which `settle` writes.
+"""
+
+from __future__ import annotations
+
+from streams.engine.gate import flush_held_back
+from streams.engine.state import SessionState
+from streams.engine.symbol import SymbolSessionData
+from streams.records import AnalysisKind, PublishedBar, SessionBar
+
+INACTIVE = "inactive"
+STALE = "stale"
+INCOMPLETE = "incomplete"
+RECONFIGURED = "reconfigured"
+
+
+def offer_base(state: SessionState, data: SymbolSessionData, bar: SessionBar, *, rewrites: bool = False) -> None:
+    """Publish or hold back a base bar; `rewrites` says that it came out of order or replaced one."""
+    reference_us = bar.start_us if state.by_open else bar.end_us
+    _offer(state, data, data.base_interval, bar, reference_us + data.threshold_us, rewrites)
+
+
+def offer_derived(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, *, rewrites: bool = False) -> None:
+    """Publish or hold back a derived bar; its age counts from its end under either reference."""
+    if bar.base_count < state.min_completeness * bar.expected_count:
+        hold(state, data, interval, bar, INCOMPLETE)
+    else:
+        _offer(state, data, interval, bar, bar.end_us + data.threshold_us, rewrites)
+
+
+def _offer(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, valid_until_us: int, rewrites: bool) -> None:
+    if state.active and state.now_us <= valid_until_us:
+        state.sequence += 1
+        data.counts.accepted += 1
+        data.counts.published += 1
+        state.outcomes.append(PublishedBar(state.sequence, data.symbol, interval, data.incarnation, data.day.days, bar, valid_until_us))
+        return
+    hold(state, data, interval, bar, STALE if state.active else INACTIVE)
+    if rewrites and state.active:
+        _revise(state, data, interval, bar)
+
+
+def offer_rolled(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar) -> None:
+    """Hold back a bar of a day that the symbol has left: consumers read that stretch again."""
+    hold(state, data, interval, bar, STALE if state.active else INACTIVE)
+    if state.active:
+        _revise(state, data, interval, bar)
+
+
+def hold(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, cause: str) -> None:
+    """Count a bar that is in the state and not on analysis."""
+    data.counts.accepted += 1
+    data.counts.held_back += 1
+    data.runs.add(interval, cause, bar.start_us, bar.end_us)
+
+
+def _revise(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar) -> None:
+    data.revised.add(interval, STALE, bar.start_us, bar.end_us)
+    state.revised.add(data.symbol)
+
+
+def settle(state: SessionState) -> None:
+    """At the end of a transaction: tell consumers which stretches to read again, after accounting for their bars."""
+    for symbol in sorted(state.revised):
+        data = state.symbols.get(symbol)
+        if data is not None:
+            flush_held_back(state, data, data.revised.intervals())
+            for interval, extent in data.revised.take():
+                state.mark(AnalysisKind.REVISED, data, interval=interval, extent=extent)
+            data.dirty = True
+    state.revised.clear()

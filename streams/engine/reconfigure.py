@@ -1,0 +1,113 @@
+"""A changed config at a start: symbols come and go as by command, policies hold at once, derived intervals are made again.
+
+What would contradict bars that are already in the state is refused, with what to do instead.
+"""
+
+from __future__ import annotations
+
+from streams.config import SessionConfig
+from streams.engine import gate, lifecycle
+from streams.engine.publish import RECONFIGURED, hold
+from streams.engine.rows import block_key
+from streams.engine.series import BarSeries
+from streams.engine.state import SessionState
+from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
+from streams.engine.windows import Window, aggregate
+from streams.errors import ConfigConflictError
+from streams.records import EventKind
+from streams.times import interval_us
+
+_FIXED = ("session_name", "mode", "exchange", "hours", "hours_overrides", "window_anchor")
+
+
+def configure(state: SessionState, config: SessionConfig) -> None:
+    """Go on under `config`.
+
+    Raises:
+        ConfigConflictError: what can't change under a session that has state.
+    """
+    old = state.config
+    for key in _FIXED:
+        if getattr(old, key) != getattr(config, key):
+            raise ConfigConflictError(
+                f"{key} was {getattr(old, key)!r} when this session began and is {getattr(config, key)!r} in the config: it can't change "
+                "under bars that are in the state. Put it back, or begin another session with a session_name of its own"
+            )
+    if config.base_interval != old.base_interval:
+        raise ConfigConflictError(
+            f"the base interval was {old.base_interval} when this session began and is {config.base_interval} in the config: put it back, "
+            "add single symbols with streams of their own, or begin another session with a session_name of its own"
+        )
+    state.use(config)
+    state.config_changed = True
+    # Grace and intervals may differ: the next moment at which a window is due is looked up anew.
+    state.next_close_us = 0
+    state.tell(EventKind.CONFIG_CHANGED, symbols=",".join(config.symbols))
+    _apply_symbols(state, old, config)
+    for data in list(state.ordered()):
+        gate.apply_policy(state, data)
+        data.dirty = True
+        if old.derived_intervals != config.derived_intervals:
+            _rederive(state, data, old, config)
+    gate.open_if_clear(state, "configured")
+
+
+def _apply_symbols(state: SessionState, old: SessionConfig, config: SessionConfig) -> None:
+    for symbol in old.symbols:
+        data = state.symbols.get(symbol)
+        if symbol not in config.symbols and data is not None and not data.dynamic:
+            lifecycle.remove_symbol(state, data, "no longer in the config")
+    for symbol in config.symbols:
+        if symbol not in old.symbols and symbol not in state.symbols:
+            lifecycle.begin_symbol(state, symbol, config.base_interval, config.derived_intervals, initial=False)
+
+
+def _rederive(state: SessionState, data: SymbolSessionData, old: SessionConfig, config: SessionConfig) -> None:
+    """Drop the intervals that the config no longer has, and compute new ones from the day's base bars."""
+    dropped = frozenset(old.derived_intervals) - frozenset(config.derived_intervals)
+    fitting = {name for name in config.derived_intervals if interval_us(name) > data.base_us and interval_us(name) % data.base_us == 0}
+    wanted = tuple(sorted((set(data.derived_intervals) - dropped) | fitting, key=interval_us))
+    if wanted == data.derived_intervals:
+        return
+    gone = [interval for interval in data.derived_intervals if interval not in wanted]
+    gate.flush_held_back(state, data, frozenset(gone))
+    for interval in gone:
+        _drop(data, interval)
+    kept_windows = {window.interval: window for window in data.windows}
+    data.derived_intervals = wanted
+    data.identity_changed = True
+    data.derived = {interval: data.derived[interval] if interval in kept_windows else data.new_series(interval) for interval in wanted}
+    data.windows = [kept_windows[interval] if interval in kept_windows else data.new_window(interval) for interval in wanted]
+    data.waiting = {interval: data.waiting.get(interval, []) for interval in wanted}
+    if data.status in READING or data.status is SymbolStatus.FAILED:
+        for window in data.windows:
+            if window.interval not in kept_windows:
+                _make(state, data, window)
+
+
+def _drop(data: SymbolSessionData, interval: str) -> None:
+    series: dict[int, BarSeries] = {data.day.days: data.derived.pop(interval)}
+    for days, by_interval in data.historical.items():
+        if interval in by_interval:
+            series[days] = by_interval.pop(interval)
+    for days, one in series.items():
+        for number in range(one.block_count()):
+            data.pending_blocks[block_key(data.symbol, interval, days, number)] = None
+
+
+def _make(state: SessionState, data: SymbolSessionData, window: Window) -> None:
+    """Fill a new interval's series from the day's base bars: all but the window that the frontier is in."""
+    starts = sorted({window.grid.start_of(bar.start_us) for bar in data.bars})
+    if not starts:
+        return
+    for start_us in starts[:-1]:
+        made = aggregate(window.grid, start_us, data.bars.between(start_us, window.grid.end_of(start_us)))
+        data.derived[window.interval].put(made.bar())
+        hold(state, data, window.interval, made.bar(), RECONFIGURED)
+    window.begin(starts[-1])
+    for bar in data.bars.between(window.start_us, window.end_us):
+        window.add(bar)
+    if window.count == window.expected:
+        window.closed = True
+        data.derived[window.interval].put(window.bar())
+        hold(state, data, window.interval, window.bar(), RECONFIGURED)

@@ -1,0 +1,149 @@
+"""The state from its rows: what was stored is taken over, what can be computed from it is computed again.
+
+Rows of a former incarnation (a table that was written by a worker which has since been fenced, or an interrupted clean-up)
+are dropped and queued for deletion. Blocks stay as columns: only the open windows' base bars are made.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from streams.config import SessionConfig
+from streams.engine import gate
+from streams.engine.rows import (
+    CONFIG_KEY,
+    SESSION_KEY,
+    BlockRow,
+    CommandRow,
+    ConfigRow,
+    ProgressRow,
+    Row,
+    SessionRow,
+    SymbolRow,
+    progress_key,
+)
+from streams.engine.series import BarSeries
+from streams.engine.state import SessionState
+from streams.engine.symbol import NEVER_US, SymbolSessionData, SymbolStatus
+from streams.engine.windows import Grid
+from streams.errors import StateError
+
+
+def restore_state(rows: Mapping[str, Row]) -> SessionState:
+    """The state that the rows were taken from.
+
+    Raises:
+        StateError: the rows are not those of one session.
+    """
+    session, config_row = rows.get(SESSION_KEY), rows.get(CONFIG_KEY)
+    if not isinstance(session, SessionRow) or not isinstance(config_row, ConfigRow):
+        raise StateError(f"the tables hold {len(rows)} rows but no session row with a config: they are not those of a session")
+    config = SessionConfig.from_json(config_row.config_json)
+    state = SessionState(config, config.calendar())
+    state.epoch, state.transaction, state.sequence = session.epoch, session.transaction, session.sequence
+    state.now_us, state.days, state.owner = session.now_us, session.trading_days, session.owner
+    state.active, state.ever_active, state.gate_reason = session.active, session.ever_active, session.gate_reason
+    state.next_incarnation = session.next_incarnation
+    state.control_offset, state.control_topic_id = session.control_offset, session.control_topic_id
+    state.next_close_us = 0
+
+    commands = [row for row in rows.values() if isinstance(row, CommandRow)]
+    state.commands = {row.id: row for row in sorted(commands, key=lambda row: (row.time_us, row.id))}
+    blocks: dict[str, list[BlockRow]] = defaultdict(list)
+    for key, row in rows.items():
+        if isinstance(row, BlockRow):
+            owner = rows.get(f"symbol|{row.symbol}")
+            if isinstance(owner, SymbolRow) and owner.incarnation == row.incarnation:
+                blocks[row.symbol].append(row)
+            else:
+                state.removed_keys.add(key)
+    for row in rows.values():
+        if isinstance(row, SymbolRow):
+            progress = rows.get(progress_key(row.symbol))
+            if not isinstance(progress, ProgressRow) or progress.incarnation != row.incarnation:
+                raise StateError(f"{row.symbol} (incarnation {row.incarnation}) has no progress row of its incarnation")
+            data = _restore_symbol(state, row, progress, blocks[row.symbol])
+            state.symbols[row.symbol] = data
+            if data.lagging:
+                state.lagging.add(row.symbol)
+            if data.silent:
+                state.silent.add(row.symbol)
+    return state
+
+
+def _restore_symbol(state: SessionState, row: SymbolRow, progress: ProgressRow, blocks: list[BlockRow]) -> SymbolSessionData:
+    data = SymbolSessionData(row.symbol, row.incarnation, row.base_interval, row.derived_intervals, state.config.window_anchor)
+    data.status = SymbolStatus(row.status)
+    data.initial, data.dynamic, data.must_exist = row.initial, row.dynamic, row.must_exist
+    data.reason, data.command_id, data.start_us, data.added_us = row.reason, row.command_id, row.start_us, row.added_us
+    data.topic_id = row.topic_id
+    data.removal_end_offset, data.removal_deadline_us = row.removal_end_offset, row.removal_deadline_us
+
+    day = state.calendar.day_on(progress.trading_days)
+    if day is None:
+        raise StateError(f"{row.symbol} stands at day {progress.trading_days} since 1970, on which {state.config.exchange} does not trade")
+    data.set_day(day)
+    _restore_progress(data, progress)
+    gate.apply_policy(state, data)
+    _restore_bars(state, data, progress, blocks)
+    _restore_windows(data, progress)
+    data.dirty = data.identity_changed = False
+    return data
+
+
+def _restore_progress(data: SymbolSessionData, row: ProgressRow) -> None:
+    data.offset, data.checks = row.offset, row.checks
+    data.lagging, data.behind, data.backlog, data.silent = row.lagging, row.behind, row.backlog, row.silent
+    data.lag_us, data.last_stale_us, data.last_update_us = row.lag_us, row.last_stale_us, row.last_update_us
+    data.frontier_us, data.bars_updated = row.frontier_us, row.bars_updated
+    data.session_volume, data.session_high, data.session_low = row.session_volume, row.session_high, row.session_low
+    data.consecutive_errors = row.consecutive_errors
+    counts = data.counts
+    counts.accepted, counts.published, counts.held_back = row.accepted, row.published, row.held_back
+    counts.late, counts.corrected, counts.duplicates = row.late, row.corrected, row.duplicates
+    counts.out_of_hours, counts.other_interval, counts.other_day = row.out_of_hours, row.other_interval, row.other_day
+    counts.rejected, counts.engine_errors = row.rejected, row.engine_errors
+    data.runs.restore(row.runs)
+
+
+def _restore_bars(state: SessionState, data: SymbolSessionData, progress: ProgressRow, blocks: list[BlockRow]) -> None:
+    by_series: dict[tuple[int, str], list[BlockRow]] = defaultdict(list)
+    for row in blocks:
+        by_series[row.trading_days, row.interval].append(row)
+    for (days, interval), rows in by_series.items():
+        is_over = days != data.day.days
+        series = _historical_series(state, data, days, interval) if is_over else data.series(interval)
+        if series is not None:
+            series.restore_blocks([row.bars for row in sorted(rows, key=lambda row: row.index)], is_over=is_over)
+    data.bars.restore_tail(progress.tail)
+    last = data.bars.last()
+    data.last_start_us = NEVER_US if last is None else last.start_us
+
+
+def _historical_series(state: SessionState, data: SymbolSessionData, days: int, interval: str) -> BarSeries | None:
+    day = state.calendar.day_on(days)
+    if day is None:
+        return None
+    is_base = interval == data.base_interval
+    series = BarSeries(Grid(day, interval, data.base_interval, data.anchor), is_base=is_base)
+    data.historical.setdefault(days, {})[interval] = series
+    return series
+
+
+def _restore_windows(data: SymbolSessionData, progress: ProgressRow) -> None:
+    """The window of the newest base bar, and those before it that still lack bars."""
+    if data.last_start_us == NEVER_US:
+        return
+    open_since = {row.interval: row.open_since_us for row in progress.windows}
+    for window in data.windows:
+        window.begin(window.grid.start_of(data.last_start_us))
+        for bar in data.bars.between(window.start_us, window.end_us):
+            window.add(bar)
+        derived = data.derived[window.interval]
+        window.closed = derived.find(window.start_us) is not None
+        since_us = open_since.get(window.interval, NEVER_US)
+        if since_us == NEVER_US:
+            continue
+        starts = {window.grid.start_of(bar.start_us) for bar in data.bars.between(since_us, window.start_us)}
+        data.waiting[window.interval] = sorted(start for start in starts if derived.find(start) is None)

@@ -1,0 +1,75 @@
+"""A trading day ends and another begins: per symbol, and for the session once the last symbol is there.
+
+A symbol rolls on its first bar of a later day, or by the clock once it is up to date and the bars of the day it leaves would
+be stale. Its open windows are closed with
+what they have, its runs are accounted for, its bars become historical bars of their date as far back as the config keeps
+them, and its metrics begin anew. The session's day is the earliest of its symbols'; when it moves, `session_rolled` says so.
+"""
+
+from __future__ import annotations
+
+from streams.calendar import TradingDay
+from streams.engine import derive, gate
+from streams.engine.rows import block_key
+from streams.engine.state import SessionState
+from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
+from streams.records import AnalysisKind, EventKind
+from streams.times import MINUTE_US, date_of_days
+
+LONGEST_WAIT_US = 5 * MINUTE_US
+
+
+def roll_symbol(state: SessionState, data: SymbolSessionData, day: TradingDay) -> None:
+    """Leave the symbol's day behind and stand at the beginning of `day`."""
+    left = data.day.days
+    open_windows = [
+        (window.grid.end_of(start_us), window.grid.width_us, window, start_us)
+        for window in data.windows
+        for start_us in derive.open_windows(data, window)
+    ]
+    for _, _, window, start_us in sorted(open_windows, key=lambda entry: entry[:2]):
+        derive.close_window(state, data, window, start_us)
+    gate.flush_held_back(state, data)
+    data.seal_day()
+    state.tell(
+        EventKind.SYMBOL_ROLLED, data, trading_date=date_of_days(day.days), left=date_of_days(left),
+        bars=len(data.bars), volume=f"{data.session_volume:.15g}",
+    )  # fmt: skip
+    if data.last_start_us != NEVER_US:
+        data.historical[left] = {data.base_interval: data.bars, **data.derived}
+    trim_history(data, state.config.session_data_config.historical.trailing_days)
+    data.set_day(day)
+    data.dirty = True
+
+
+def trim_history(data: SymbolSessionData, trailing_days: int) -> None:
+    """Let go of the days beyond the newest `trailing_days`, rows and all."""
+    for days in sorted(data.historical)[: max(0, len(data.historical) - trailing_days)]:
+        for interval, series in data.historical.pop(days).items():
+            for number in range(series.block_count()):
+                data.pending_blocks[block_key(data.symbol, interval, days, number)] = None
+
+
+def roll_by_clock(state: SessionState) -> None:
+    """Roll the symbols that are up to date to the day that `now` belongs to."""
+    if not state.calendar.covers(state.now_us):
+        return
+    today = state.calendar.current_day(state.now_us)
+    left_behind = [data for data in state.symbols.values() if data.day.days < today.days and data.status in READING]
+    for data in sorted(left_behind, key=lambda data: data.symbol):
+        # Where one day follows on another, the last bars of the one arrive when the other has begun.
+        waited = state.now_us >= data.close_us + min(data.threshold_us, LONGEST_WAIT_US)
+        if waited and not data.behind and not data.backlog:
+            roll_symbol(state, data, today)
+    roll_session(state)
+
+
+def roll_session(state: SessionState) -> None:
+    """Move the session's day up to the earliest of its symbols'; without any, to the clock's."""
+    reading = [data.day.days for data in state.symbols.values() if data.status in READING]
+    if not reading and not state.calendar.covers(state.now_us):
+        return
+    reached = min(reading) if reading else state.calendar.current_day(state.now_us).days
+    if reached > state.days:
+        state.days = reached
+        state.mark(AnalysisKind.SESSION_ROLLED)

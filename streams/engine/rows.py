@@ -1,0 +1,197 @@
+"""The state as rows: what the tables hold, and what `Session.restore` begins from.
+
+Each row is small and has a key of its own, so that a batch writes only what it touched:
+
+    session                                 one, with every transaction
+    config                                  one, when the config changes
+    command|<id>                            one per command of the last seven days
+    symbol|<SYMBOL>                         identity and status: rarely
+    progress|<SYMBOL>                       position, frontier, metrics, held-back runs and the newest base bars
+    bars|<interval>|<days>|<index>|<SYMBOL> a block of bars, written when it is full or touched
+
+`incarnation` stands in every row of a symbol: a row of a former one is dropped on restore.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from msgspec import Struct
+
+SESSION_KEY = "session"
+CONFIG_KEY = "config"
+
+
+def command_key(command_id: str) -> str:
+    """Key of a command's row."""
+    return f"command|{command_id}"
+
+
+def symbol_key(symbol: str) -> str:
+    """Key of a symbol's identity row."""
+    return f"symbol|{symbol}"
+
+
+def progress_key(symbol: str) -> str:
+    """Key of a symbol's progress row."""
+    return f"progress|{symbol}"
+
+
+def block_key(symbol: str, interval: str, trading_days: int, index: int) -> str:
+    """Key of a block of bars."""
+    return f"bars|{interval}|{trading_days}|{index:05d}|{symbol}"
+
+
+class Columns(Struct, frozen=True):
+    """Bars of one interval, column by column, in order of start.
+
+    `slots` counts intervals from `first_start_us`. Optional columns are empty when every bar has the default: no
+    vwap (else NaN for none), no trades (else -1 for none), a base count of one, revision 0, the interval's usual
+    provenance.
+    """
+
+    first_start_us: int
+    slots: array[int]
+    open: array[float]
+    high: array[float]
+    low: array[float]
+    close: array[float]
+    volume: array[float]
+    vwap: array[float]
+    trades: array[int]
+    base_counts: array[int]
+    revisions: array[int]
+    provenances: tuple[str, ...]
+
+
+class SessionRow(Struct, frozen=True):
+    """The session as a whole: one row, written with every transaction.
+
+    `sequence` is the last one given to an analysis record, `transaction` the number of the transaction that wrote
+    this row, `now_us` the engine's last `now`, `trading_days` the day that every symbol has reached.
+    """
+
+    session: str
+    epoch: int
+    transaction: int
+    sequence: int
+    now_us: int
+    active: bool
+    ever_active: bool
+    gate_reason: str
+    trading_days: int
+    next_incarnation: int
+    control_offset: int
+    control_topic_id: str
+    owner: str
+
+
+class ConfigRow(Struct, frozen=True):
+    """The config that the state was made under, as JSON."""
+
+    config_json: str
+
+
+class CommandRow(Struct, frozen=True):
+    """A command's last answer, kept seven days so that a repeated id is answered again and not run again."""
+
+    id: str
+    kind: str
+    symbol: str
+    status: str
+    reason: str | None
+    time_us: int
+
+
+class SymbolRow(Struct, frozen=True):
+    """Who a symbol is and how far its life has come. `command_id` awaits the completion of that command."""
+
+    symbol: str
+    incarnation: int
+    status: str
+    initial: bool
+    dynamic: bool
+    base_interval: str
+    derived_intervals: tuple[str, ...]
+    topic_id: str
+    reason: str | None
+    command_id: str | None
+    start_us: int | None
+    must_exist: bool
+    added_us: int
+    removal_end_offset: int | None
+    removal_deadline_us: int | None
+
+
+class RunRow(Struct, frozen=True):
+    """An open run of held-back bars."""
+
+    interval: str
+    cause: str
+    first_start_us: int
+    last_end_us: int
+    count: int
+
+
+class WindowRow(Struct, frozen=True):
+    """Where the earliest open window of a derived interval starts; -1 for none."""
+
+    interval: str
+    open_since_us: int
+
+
+class ProgressRow(Struct, frozen=True):
+    """What changes with every batch of a symbol's bars.
+
+    `offset` is the next one to read. `accepted` counts base and derived bars and revisions by fate. `tail` holds the
+    base bars that are in no full block yet, `tail_index` the number of the block they will be.
+    """
+
+    symbol: str
+    incarnation: int
+    offset: int
+    trading_days: int
+    frontier_us: int
+    checks: int
+    lagging: bool
+    behind: bool
+    lag_us: int
+    backlog: bool
+    silent: bool
+    last_stale_us: int
+    last_update_us: int
+    bars_updated: bool
+    bar_count: int
+    session_volume: float
+    session_high: float | None
+    session_low: float | None
+    accepted: int
+    published: int
+    held_back: int
+    late: int
+    corrected: int
+    duplicates: int
+    out_of_hours: int
+    other_interval: int
+    other_day: int
+    rejected: int
+    engine_errors: int
+    consecutive_errors: int
+    runs: tuple[RunRow, ...]
+    windows: tuple[WindowRow, ...]
+    tail_index: int
+    tail: Columns
+
+
+class BlockRow(Struct, frozen=True):
+    """A block of bars of one symbol, interval and trading day."""
+
+    symbol: str
+    incarnation: int
+    interval: str
+    trading_days: int
+    index: int
+    bars: Columns
+
+
+Row = SessionRow | ConfigRow | CommandRow | SymbolRow | ProgressRow | BlockRow

@@ -1,0 +1,211 @@
+"""Bars of one symbol, interval and trading day, in order of start: full blocks, and a tail that still grows.
+
+A full block is a `Columns`: immutable, eight bytes a value, and exactly what its row holds, so that a restart takes it
+over without decoding. The tail of a base series stands in the symbol's progress row, which every batch writes anyway; the
+tail of a derived series is a block like the others, written when it was touched. A bar that arrives late is put into the
+block it belongs to, and only that block is written again. Bars are made from columns when somebody reads them.
+
+The invariant: starts rise strictly through the blocks and then the tail; no block is empty.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from math import isnan, nan
+
+from streams.engine.rows import Columns
+from streams.engine.windows import Grid
+from streams.records import PROVENANCE_DERIVED, PROVENANCE_FEED, SessionBar
+
+SEAL_AT = 8
+
+
+class BarSeries:
+    """The bars of one grid. `changed` holds the numbers of the blocks that were touched since it was last emptied."""
+
+    __slots__ = ("_blocks", "_first_starts", "_in_blocks", "_is_base", "_usual_provenance", "changed", "grid", "tail")
+
+    def __init__(self, grid: Grid, *, is_base: bool) -> None:
+        self.grid = grid
+        self._is_base = is_base
+        self._usual_provenance = PROVENANCE_FEED if is_base else PROVENANCE_DERIVED
+        self._blocks: list[Columns] = []
+        self._first_starts: list[int] = []
+        self._in_blocks = 0
+        self.tail: list[SessionBar] = []
+        self.changed: set[int] = set()
+
+    def __len__(self) -> int:
+        return self._in_blocks + len(self.tail)
+
+    def __iter__(self) -> Iterator[SessionBar]:
+        for block in self._blocks:
+            yield from self._unpack(block)
+        yield from self.tail
+
+    def __reversed__(self) -> Iterator[SessionBar]:
+        yield from reversed(self.tail)
+        for block in reversed(self._blocks):
+            yield from reversed(self._unpack(block))
+
+    def block(self, number: int) -> Columns:
+        """A block by its number; the tail comes after the full ones."""
+        return self._blocks[number] if number < len(self._blocks) else self._pack(self.tail)
+
+    @property
+    def full_blocks(self) -> int:
+        """How many blocks are full; the tail will be the next."""
+        return len(self._blocks)
+
+    def block_count(self) -> int:
+        """How many blocks there are, the tail included."""
+        return len(self._blocks) + bool(self.tail)
+
+    def last(self) -> SessionBar | None:
+        """The bar with the latest start."""
+        if self.tail:
+            return self.tail[-1]
+        if self._blocks:
+            block = self._blocks[-1]
+            return self._unpack_one(block, len(block.slots) - 1)
+        return None
+
+    def find(self, start_us: int) -> SessionBar | None:
+        """The bar that starts at `start_us`, or None."""
+        if self.tail and start_us >= self.tail[0].start_us:
+            place = bisect_left(self.tail, start_us, key=_start)
+            return self.tail[place] if place < len(self.tail) and self.tail[place].start_us == start_us else None
+        number = bisect_right(self._first_starts, start_us) - 1
+        if number < 0:
+            return None
+        block = self._blocks[number]
+        slot, rest = divmod(start_us - block.first_start_us, self.grid.width_us)
+        place = bisect_left(block.slots, slot)
+        if rest or place == len(block.slots) or block.slots[place] != slot:
+            return None
+        return self._unpack_one(block, place)
+
+    def between(self, from_us: int, to_us: int) -> Iterator[SessionBar]:
+        """The bars with start in `[from_us, to_us)`, in order."""
+        first, last = max(0, bisect_right(self._first_starts, from_us) - 1), bisect_left(self._first_starts, to_us)
+        for number in range(first, last):
+            for bar in self._unpack(self._blocks[number]):
+                if from_us <= bar.start_us < to_us:
+                    yield bar
+        tail = self.tail
+        for place in range(bisect_left(tail, from_us, key=_start), bisect_left(tail, to_us, key=_start)):
+            yield tail[place]
+
+    def starts(self) -> Iterator[int]:
+        """The starts of all bars, in order, without making the bars."""
+        width_us = self.grid.width_us
+        for block in self._blocks:
+            first_us = block.first_start_us
+            for slot in block.slots:
+                yield first_us + slot * width_us
+        for bar in self.tail:
+            yield bar.start_us
+
+    def put(self, bar: SessionBar) -> None:
+        """Insert a bar in order of start, or replace the one with the same start."""
+        if not self._blocks or (self.tail and bar.start_us >= self.tail[0].start_us) or self._after_blocks(bar.start_us):
+            _put(self.tail, bar)
+            if not self._is_base:
+                self.changed.add(len(self._blocks))
+            return
+        number = max(0, bisect_right(self._first_starts, bar.start_us) - 1)
+        bars = self._unpack(self._blocks[number])
+        self._in_blocks -= len(bars)
+        _put(bars, bar)
+        self._in_blocks += len(bars)
+        self._blocks[number] = self._pack(bars)
+        self._first_starts[number] = bars[0].start_us
+        self.changed.add(number)
+
+    def seal(self, at_least: int = SEAL_AT) -> None:
+        """Turn the tail into a block when it holds `at_least` bars (and any)."""
+        if self.tail and len(self.tail) >= at_least:
+            self.changed.add(len(self._blocks))
+            self._blocks.append(self._pack(self.tail))
+            self._first_starts.append(self.tail[0].start_us)
+            self._in_blocks += len(self.tail)
+            self.tail = []
+
+    def tail_columns(self) -> Columns:
+        """The tail as columns, for its row."""
+        return self._pack(self.tail)
+
+    def restore_blocks(self, blocks: list[Columns], *, is_over: bool = False) -> None:
+        """Take over the blocks from their rows, by rising number.
+
+        A last one of a derived series that is not full is the tail, unless the day `is_over`: then all are blocks.
+        """
+        if blocks and not is_over and not self._is_base and len(blocks[-1].slots) < SEAL_AT:
+            self.tail = self._unpack(blocks[-1])
+            blocks = blocks[:-1]
+        self._blocks = list(blocks)
+        self._first_starts = [block.first_start_us for block in blocks]
+        self._in_blocks = sum(len(block.slots) for block in blocks)
+
+    def restore_tail(self, columns: Columns) -> None:
+        """Take over the tail from its row."""
+        self.tail = self._unpack(columns)
+
+    def _after_blocks(self, start_us: int) -> bool:
+        block = self._blocks[-1]
+        return start_us > block.first_start_us + block.slots[-1] * self.grid.width_us
+
+    def _pack(self, bars: list[SessionBar]) -> Columns:
+        first_us = bars[0].start_us if bars else 0
+        width_us = self.grid.width_us
+        usual = self._usual_provenance
+        vwap = any(bar.vwap is not None for bar in bars)
+        trades = any(bar.trades is not None for bar in bars)
+        counts = any(bar.base_count != 1 for bar in bars)
+        revisions = any(bar.revision for bar in bars)
+        provenances = any(bar.provenance != usual for bar in bars)
+        return Columns(
+            first_start_us=first_us,
+            slots=array("q", [(bar.start_us - first_us) // width_us for bar in bars]),
+            open=array("d", [bar.open for bar in bars]),
+            high=array("d", [bar.high for bar in bars]),
+            low=array("d", [bar.low for bar in bars]),
+            close=array("d", [bar.close for bar in bars]),
+            volume=array("d", [bar.volume for bar in bars]),
+            vwap=array("d", [nan if bar.vwap is None else bar.vwap for bar in bars] if vwap else ()),
+            trades=array("q", [-1 if bar.trades is None else bar.trades for bar in bars] if trades else ()),
+            base_counts=array("q", [bar.base_count for bar in bars] if counts else ()),
+            revisions=array("q", [bar.revision for bar in bars] if revisions else ()),
+            provenances=tuple(bar.provenance for bar in bars) if provenances else (),
+        )
+
+    def _unpack(self, block: Columns) -> list[SessionBar]:
+        return [self._unpack_one(block, place) for place in range(len(block.slots))]
+
+    def _unpack_one(self, block: Columns, place: int) -> SessionBar:
+        start_us = block.first_start_us + block.slots[place] * self.grid.width_us
+        vwap = block.vwap[place] if block.vwap else nan
+        trades = block.trades[place] if block.trades else -1
+        base_count = block.base_counts[place] if block.base_counts else 1
+        expected = 1 if self._is_base else self.grid.expected(start_us)
+        return SessionBar(
+            start_us, self.grid.end_of(start_us),
+            block.open[place], block.high[place], block.low[place], block.close[place], block.volume[place],
+            None if isnan(vwap) else vwap, None if trades < 0 else trades,
+            base_count, expected, block.revisions[place] if block.revisions else 0, base_count == expected,
+            block.provenances[place] if block.provenances else self._usual_provenance,
+        )  # fmt: skip
+
+
+def _start(bar: SessionBar) -> int:
+    return bar.start_us
+
+
+def _put(bars: list[SessionBar], bar: SessionBar) -> None:
+    place = bisect_left(bars, bar.start_us, key=_start)
+    if place < len(bars) and bars[place].start_us == bar.start_us:
+        bars[place] = bar
+    else:
+        bars.insert(place, bar)

@@ -1,0 +1,290 @@
+"""`Session`: the engine's way in. Verbs in, outcomes out; no I/O, no clock, no logging.
+
+    session = Session.open(config, epoch=1, control=position, owner="w1", now_us=now)
+    session.loaded("SPY", incarnation, SourcePosition(topic_id, offset, end_offset), now)
+    outcomes = session.receive(bar, now)
+    finished = session.finish(now)          # what is left to say, and the rows that changed
+
+A shell drives it through `engine.transaction`, which keeps the journal too. What the verbs promise:
+
+* the same verbs with the same arguments give the same outcomes and the same rows, on any machine;
+* a verb is atomic: when it raises, the state is as it was before. It is rebuilt from the rows of the last transaction
+  and the verbs since, so the common case pays nothing for it;
+* `restore(rows)` gives a session that goes on exactly as the one that the rows came from;
+* `now_us` never goes back: an earlier one counts as the latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from streams.config import SessionConfig
+from streams.engine import derive, gate, intake, lifecycle, publish, reconfigure, rollover, source
+from streams.engine.restore import restore_state
+from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row
+from streams.engine.state import SessionState
+from streams.engine.symbol import SymbolSessionData
+from streams.errors import RedriveError
+from streams.records import (
+    Bar,
+    ControlCommand,
+    EventKind,
+    Outcome,
+    Rejection,
+    RemovalPlan,
+    ReplyStatus,
+    SourcePosition,
+)
+
+_Verb = Callable[[SessionState], None]
+
+
+class Finished(Struct, frozen=True):
+    """The end of a transaction: its last outcomes, and the rows that changed (None: to be deleted)."""
+
+    outcomes: list[Outcome]
+    rows: dict[str, Row | None]
+
+
+class Session:
+    """One session. See the module for what its verbs promise."""
+
+    def __init__(self, state: SessionState, rows: Mapping[str, Row]) -> None:
+        self._state = state
+        self._written: dict[str, Row] = dict(rows)
+        self._since: list[tuple[int, _Verb] | tuple[int, Bar]] = []
+        self._unwritten = False
+
+    @classmethod
+    def open(
+        cls, config: SessionConfig, *, epoch: int, control_topic_id: str, control_offset: int, owner: str, now_us: int
+    ) -> tuple[Session, list[Outcome]]:
+        """Begin a session anew, with the config's symbols pending."""
+        state = SessionState(config, config.calendar())
+        state.epoch, state.owner, state.now_us = epoch, owner, now_us
+        state.control_topic_id, state.control_offset = control_topic_id, control_offset
+        state.days = state.calendar.current_day(now_us).days
+        state.config_changed = True
+        state.tell(EventKind.SESSION_OPENED, epoch=epoch, owner=owner)
+        for symbol in config.symbols:
+            lifecycle.begin_symbol(state, symbol, config.base_interval, config.derived_intervals, initial=True)
+        gate.open_if_clear(state, "loaded")
+        outcomes, state.outcomes = state.outcomes, []
+        session = cls(state, {})
+        # Nothing is in the tables yet, but a failed verb has to find this beginning again.
+        session._written = {key: row for key, row in session._collect().items() if row is not None}
+        session._nothing_written()
+        return session, outcomes
+
+    @classmethod
+    def restore(cls, rows: Mapping[str, Row]) -> Session:
+        """Go on from stored rows; those of former incarnations are dropped, and tombstoned by the next `finish`.
+
+        Raises:
+            StateError: the rows are not a session.
+        """
+        state = restore_state(rows)
+        return cls(state, rows)
+
+    def resume(self, owner: str, now_us: int) -> list[Outcome]:
+        """A worker takes over: each symbol reads what was missed; after a downtime beyond a threshold they lag until then."""
+        away_us = now_us - self._state.now_us
+        return self._run(lambda state: source.resumed(state, owner, away_us), now_us)
+
+    def configure(self, config: SessionConfig, now_us: int) -> list[Outcome]:
+        """Go on under a changed config.
+
+        Raises:
+            ConfigConflictError: the change contradicts the state (exchange, hours, base interval, name).
+        """
+        return self._run(lambda state: reconfigure.configure(state, config), now_us)
+
+    def receive(self, bar: Bar, now_us: int) -> list[Outcome]:
+        """Take in one bar of a symbol that is being read.
+
+        Raises:
+            EngineError: the symbol is not being read.
+            Exception: a bug met by this bar; the state is as before it, `skipped` then says that it was passed over.
+        """
+        state = self._state
+        if now_us > state.now_us:
+            state.now_us = now_us
+        try:
+            intake.receive(state, bar)
+        except Exception:
+            self._rebuild()
+            raise
+        self._since.append((now_us, bar))
+        outcomes = state.outcomes
+        if outcomes:
+            state.outcomes = []
+        return outcomes
+
+    def reject(self, symbol: str, code: Rejection, message: str, now_us: int) -> list[Outcome]:
+        """A record of the symbol's topic that is no bar of it: counted, and a dead letter."""
+        return self._run(lambda state: source.reject(state, symbol, code, message), now_us)
+
+    def skipped(self, symbol: str, reason: str, now_us: int) -> list[Outcome]:
+        """A record on which `receive` raised is passed over; after ten in a row the symbol fails, alone."""
+        return self._run(lambda state: source.pass_over(state, symbol, reason), now_us)
+
+    def moved(self, symbol: str, next_offset: int, now_us: int) -> list[Outcome]:
+        """Reading of the symbol's topic has come to `next_offset`; a removing symbol that is drained by it goes."""
+        return self._run(lambda state: source.moved(state, symbol, next_offset), now_us)
+
+    def caught_up(self, symbol: str, now_us: int) -> list[Outcome]:
+        """What had been written to the symbol's topic when its end was captured is read."""
+        return self._run(lambda state: gate.caught_up(state, state.of(symbol)), now_us)
+
+    def silent(self, symbol: str, now_us: int) -> list[Outcome]:
+        """A symbol of `quiet_symbols` has nothing unread: it is silent."""
+        return self._run(lambda state: gate.fall_silent(state, state.of(symbol)), now_us)
+
+    def rewound(self, now_us: int) -> list[Outcome]:
+        """Reading begins again at the stored positions: what lies beyond them is backlog."""
+        return self._run(source.rewound, now_us)
+
+    def advance(self, now_us: int) -> list[Outcome]:
+        """Time has come to `now_us`: windows close, days roll, deadlines pass, old answers are forgotten."""
+
+        def run(state: SessionState) -> None:
+            gate.end_silence(state)
+            derive.close_by_clock(state)
+            rollover.roll_by_clock(state)
+            for data in [data for data in state.ordered() if data.removal_deadline_us is not None]:
+                lifecycle.remove_if_drained(state, data)
+            lifecycle.forget_old_commands(state)
+
+        return self._run(run, now_us)
+
+    def command(self, command: ControlCommand, now_us: int, *, plan: RemovalPlan | None = None) -> list[Outcome]:
+        """Answer a control command; `plan` for a removal that is to drain (without one it is immediate)."""
+        return self._run(lambda state: lifecycle.run_command(state, command, plan), now_us)
+
+    def control_moved(self, next_offset: int, now_us: int, *, skipped: str | None = None, answer_to: str | None = None) -> list[Outcome]:
+        """Reading of the control topic has come to `next_offset`.
+
+        `skipped` says why the record there was no command, `answer_to` the id in it, if one could be made out.
+        """
+
+        def run(state: SessionState) -> None:
+            state.control_offset = next_offset
+            if skipped is not None:
+                state.tell(EventKind.COMMAND_REJECTED, reason=skipped, offset=next_offset - 1)
+                if answer_to is not None and answer_to not in state.commands:
+                    state.reply(answer_to, "unknown", "", ReplyStatus.FAILED, skipped)
+
+        return self._run(run, now_us)
+
+    def command_skipped(self, command: ControlCommand, next_offset: int, reason: str, now_us: int) -> list[Outcome]:
+        """A command on which `command` raised is passed over, and refused with the reason."""
+
+        def run(state: SessionState) -> None:
+            state.control_offset = next_offset
+            state.tell(EventKind.COMMAND_REJECTED, reason=reason, command=command.kind, id=command.id, subject=command.symbol)
+            state.reply(command.id, command.kind, command.symbol, ReplyStatus.FAILED, reason)
+
+        return self._run(run, now_us)
+
+    def loaded(self, symbol: str, position: SourcePosition, now_us: int) -> list[Outcome]:
+        """A pending symbol's start position is fixed."""
+        return self._run(lambda state: lifecycle.symbol_loaded(state, state.of(symbol), position), now_us)
+
+    def failed(self, symbol: str, reason: str, now_us: int) -> list[Outcome]:
+        """A symbol can't go on; the others do."""
+        return self._run(lambda state: lifecycle.symbol_failed(state, state.of(symbol), reason), now_us)
+
+    def source_lost(self, symbol: str, topic_id: str, offset: int, reason: str, now_us: int) -> list[Outcome]:
+        """The symbol's topic was re-created or truncated: reading goes on at `offset` of the topic that is there now."""
+        return self._run(lambda state: source.lost(state, symbol, topic_id, offset, reason), now_us)
+
+    def finish(self, now_us: int) -> Finished:
+        """End a transaction: say what is left to say, and hand over the rows that changed."""
+        outcomes = self._run(publish.settle, now_us)
+        self._state.transaction += 1
+        rows = self._collect()
+        for key, row in rows.items():
+            if row is None:
+                self._written.pop(key, None)
+            else:
+                self._written[key] = row
+        self._since.clear()
+        self._unwritten = False
+        return Finished(outcomes, rows)
+
+    def _nothing_written(self) -> None:
+        self._unwritten = self._state.config_changed = True
+        for data in self._state.symbols.values():
+            data.dirty = data.identity_changed = True
+
+    def _collect(self) -> dict[str, Row | None]:
+        state = self._state
+        rows: dict[str, Row | None] = dict.fromkeys(sorted(state.removed_keys))
+        state.removed_keys = set()
+        rows.update(lifecycle.command_rows(state))
+        for data in state.ordered():
+            if data.dirty or data.pending_blocks:
+                rows.update(data.changed_rows())
+        if state.config_changed:
+            rows[CONFIG_KEY] = ConfigRow(state.config.to_json())
+            state.config_changed = False
+        rows[SESSION_KEY] = state.session_row()
+        return rows
+
+    @property
+    def state(self) -> SessionState:
+        """The state, for readers. Only verbs may change it."""
+        return self._state
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether `finish` would write more than the session's own row."""
+        state = self._state
+        if state.config_changed or state.removed_keys or state.changed_commands:
+            return True
+        return any(data.dirty or data.pending_blocks for data in state.symbols.values())
+
+    @property
+    def rows(self) -> Mapping[str, Row]:
+        """All rows as of the last `finish`."""
+        return self._written
+
+    def symbol(self, symbol: str) -> SymbolSessionData | None:
+        """A symbol's data, or None."""
+        return self._state.symbols.get(symbol)
+
+    def quiet_symbols(self, now_us: int) -> list[str]:
+        """Symbols that are silent if nothing of theirs is unread, which only a shell can tell."""
+        return gate.quiet_symbols(self._state, now_us)
+
+    def _run(self, verb: _Verb, now_us: int) -> list[Outcome]:
+        state = self._state
+        if now_us > state.now_us:
+            state.now_us = now_us
+        try:
+            verb(state)
+        except Exception:
+            self._rebuild()
+            raise
+        self._since.append((now_us, verb))
+        outcomes, state.outcomes = state.outcomes, []
+        return outcomes
+
+    def _rebuild(self) -> None:
+        """Come back to the state before the verb that raised: the last rows, and the verbs since."""
+        try:
+            state = self._state = restore_state(self._written)
+            if self._unwritten:
+                self._nothing_written()
+            for now_us, step in self._since:
+                if now_us > state.now_us:
+                    state.now_us = now_us
+                if isinstance(step, Bar):
+                    intake.receive(state, step)
+                else:
+                    step(state)
+                state.outcomes.clear()
+        except Exception as error:
+            raise RedriveError(f"the state before a failed record can't be rebuilt: {error!r}") from error

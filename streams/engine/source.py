@@ -1,0 +1,72 @@
+"""Where a symbol's reading stands, and what a shell found out about its topic.
+
+The position moves with the records that were read; it begins anew after a downtime, a rewind or the loss of a topic, and
+what then lies before the end that the shell captures is backlog. A record that is no bar, or on which the engine raised,
+is counted and passed over.
+"""
+
+from __future__ import annotations
+
+from streams.engine import gate, lifecycle
+from streams.engine.state import SessionState
+from streams.engine.symbol import READING
+from streams.records import EventKind, Rejected, Rejection
+from streams.times import SECOND_US
+
+FAIL_AFTER_ERRORS = 10
+
+
+def moved(state: SessionState, symbol: str, next_offset: int) -> None:
+    """Reading has come to `next_offset`; a removing symbol that is drained by it goes."""
+    data = state.of(symbol)
+    data.dirty = True
+    data.offset = next_offset
+    lifecycle.remove_if_drained(state, data)
+
+
+def resumed(state: SessionState, owner: str, away_us: int) -> None:
+    """A worker takes over after `away_us`: all symbols have a backlog, and lag until it is read when it may be old."""
+    state.owner = owner
+    state.tell(EventKind.SESSION_RESUMED, owner=owner, away_seconds=f"{away_us / SECOND_US:.3f}")
+    reading = [data for data in state.ordered() if data.status in READING]
+    for data in reading:
+        data.backlog = data.dirty = True
+    if away_us > state.config.smallest_threshold_us:
+        gate.fall_behind(state, reading, gate.RECOVERING)
+
+
+def rewound(state: SessionState) -> None:
+    """Reading begins again at the stored positions."""
+    for data in state.symbols.values():
+        if data.status in READING:
+            data.backlog = data.dirty = True
+
+
+def lost(state: SessionState, symbol: str, topic_id: str, offset: int, reason: str) -> None:
+    """The topic was re-created or truncated: reading goes on at `offset` of the one that is there now."""
+    data = state.of(symbol)
+    state.tell(EventKind.SOURCE_LOST, data, reason=reason, lost_from=data.offset, resumes_at=offset)
+    data.topic_id, data.offset = topic_id, offset
+    data.backlog = data.dirty = data.identity_changed = True
+    if data.removal_end_offset is not None:
+        lifecycle.remove_symbol(state, data, f"its topic was lost while it drained: {reason}")
+
+
+def reject(state: SessionState, symbol: str, code: Rejection, message: str) -> None:
+    """A record of the topic is no bar of the symbol: a dead letter."""
+    data = state.of(symbol)
+    data.dirty = True
+    data.consecutive_errors = 0
+    data.counts.rejected += 1
+    state.outcomes.append(Rejected(symbol, code, message))
+
+
+def pass_over(state: SessionState, symbol: str, reason: str) -> None:
+    """A record on which the engine raised: a dead letter; after ten in a row the symbol fails, alone."""
+    data = state.of(symbol)
+    data.dirty = True
+    data.counts.engine_errors += 1
+    data.consecutive_errors += 1
+    state.outcomes.append(Rejected(symbol, Rejection.ENGINE_ERROR, reason))
+    if data.consecutive_errors >= FAIL_AFTER_ERRORS:
+        lifecycle.symbol_failed(state, data, f"{FAIL_AFTER_ERRORS} records in a row could not be processed: {reason}")

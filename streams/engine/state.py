@@ -1,0 +1,135 @@
+"""`SessionState`: the session as data, and the outbox in which outcomes gather while a verb runs.
+
+The rules are functions of other modules over this state (`gate`, `publish`, `intake`, `lifecycle`, `rollover`); the one
+who calls them in the right order is `Session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streams.calendar import TradingCalendar, TradingDay
+from streams.config import SessionConfig
+from streams.engine.rows import CommandRow, Row, SessionRow, command_key
+from streams.engine.symbol import SymbolSessionData, SymbolStatus
+from streams.errors import EngineError
+from streams.records import AnalysisKind, Event, EventKind, Extent, GateChange, IntervalComplete, Marker, Outcome, Reply, ReplyStatus
+
+NEVER_DUE_US = 1 << 62
+
+
+class SessionState:
+    """All of a session's state. `outcomes` are those of the verb that is running."""
+
+    __slots__ = (
+        "active", "by_open", "calendar", "changed_commands", "commands", "config", "config_changed", "control_offset",
+        "control_topic_id", "days", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us", "lagging",
+        "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "removed_keys", "revised", "sequence",
+        "silent", "strategy", "symbols", "transaction",
+    )  # fmt: skip
+
+    def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
+        self.calendar = calendar
+        self.use(config)
+        self.epoch = 1
+        self.transaction = 0
+        self.sequence = 0
+        self.now_us = 0
+        self.active = self.ever_active = False
+        self.gate_reason = "new"
+        self.days = 0
+        self.next_incarnation = 1
+        self.control_offset = 0
+        self.control_topic_id = ""
+        self.owner = ""
+        self.symbols: dict[str, SymbolSessionData] = {}
+        self.commands: dict[str, CommandRow] = {}
+        # What follows is not stored: it is empty between transactions or computed from the rest.
+        self.lagging: set[str] = set()
+        self.next_close_us = NEVER_DUE_US
+        self.silent: set[str] = set()
+        self.revised: set[str] = set()
+        self.outcomes: list[Outcome] = []
+        self.removed_keys: set[str] = set()
+        self.changed_commands: dict[str, Row | None] = {}
+        self.config_changed = False
+
+    def use(self, config: SessionConfig) -> None:
+        """Go by this config; what every bar needs of it is kept at hand."""
+        self.config = config
+        streaming = config.session_data_config.streaming
+        self.by_open = streaming.reference == "open"
+        self.strategy = streaming.check
+        self.min_completeness = config.session_data_config.min_completeness
+        self.grace_us = config.grace_us
+        self.future_tolerance_us = config.future_tolerance_us
+
+    def of(self, symbol: str) -> SymbolSessionData:
+        """A symbol's data.
+
+        Raises:
+            EngineError: it is not in the session.
+        """
+        data = self.symbols.get(symbol)
+        if data is None:
+            raise EngineError(f"{symbol} is not in the session, so nothing can be said about it")
+        return data
+
+    def ordered(self) -> Iterator[SymbolSessionData]:
+        """The symbols by name."""
+        for symbol in sorted(self.symbols):
+            yield self.symbols[symbol]
+
+    def initial_pending(self) -> bool:
+        """Whether a symbol of the session's first config still awaits its start position."""
+        return any(data.initial and data.status is SymbolStatus.PENDING for data in self.symbols.values())
+
+    def day(self) -> TradingDay:
+        """The trading day that every symbol has reached."""
+        day = self.calendar.day_on(self.days)
+        return day if day is not None else self.calendar.current_day(self.now_us)
+
+    def mark(
+        self,
+        kind: AnalysisKind,
+        data: SymbolSessionData | None = None,
+        *,
+        interval: str | None = None,
+        gate: GateChange | None = None,
+        extent: Extent | None = None,
+        interval_complete: IntervalComplete | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Put a marker on analysis: about the session, or about a symbol and one of its intervals."""
+        self.sequence += 1
+        self.outcomes.append(
+            Marker(
+                self.sequence, kind,
+                symbol=data.symbol if data else None, interval=interval, incarnation=data.incarnation if data else None,
+                trading_days=data.day.days if data else self.days,
+                gate=gate, extent=extent, interval_complete=interval_complete, reason=reason,
+            )
+        )  # fmt: skip
+
+    def tell(self, kind: EventKind, data: SymbolSessionData | None = None, *, reason: str | None = None, **attributes: object) -> None:
+        """Put news on the events topic."""
+        texts = {name: str(value) for name, value in attributes.items()}
+        self.outcomes.append(Event(kind, data.symbol if data else None, data.incarnation if data else None, reason, texts))
+
+    def reply(self, command_id: str, kind: str, symbol: str, status: ReplyStatus, reason: str | None = None) -> None:
+        """Answer a command, and remember the answer for a repeated id."""
+        self.outcomes.append(Reply(command_id, kind, symbol, status, reason))
+        row = CommandRow(command_id, kind, symbol, status, reason, self.now_us)
+        # Answers stay in order of their time: `forget_old_commands` looks at the oldest only.
+        self.commands.pop(command_id, None)
+        self.commands[command_id] = row
+        self.changed_commands[command_key(command_id)] = row
+
+    def session_row(self) -> SessionRow:
+        """The session's own row."""
+        return SessionRow(
+            session=self.config.session_name, epoch=self.epoch, transaction=self.transaction, sequence=self.sequence, now_us=self.now_us,
+            active=self.active, ever_active=self.ever_active, gate_reason=self.gate_reason, trading_days=self.days,
+            next_incarnation=self.next_incarnation, control_offset=self.control_offset, control_topic_id=self.control_topic_id,
+            owner=self.owner,
+        )  # fmt: skip

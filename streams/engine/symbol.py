@@ -1,0 +1,227 @@
+"""`SymbolSessionData`: everything that is known about one symbol, and the only place where it is kept.
+
+It is plain state: the rules that change it live in `intake`, `gate`, `lifecycle` and `rollover`. What is written to the
+tables is `identity_row`, `progress_row` and the blocks of its series; what can be computed from those (open windows,
+the grids of the day) is not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+
+from streams.calendar import TradingDay
+from streams.engine.heldback import Runs
+from streams.engine.rows import BlockRow, ProgressRow, Row, SymbolRow, WindowRow, block_key, progress_key, symbol_key
+from streams.engine.series import BarSeries
+from streams.engine.windows import Grid, Window
+from streams.records import SessionBar
+from streams.times import interval_us
+
+NEVER_US = -1
+
+
+class SymbolStatus(StrEnum):
+    """How far a symbol's life in the session has come."""
+
+    PENDING = "pending"
+    LOADED = "loaded"
+    REMOVING = "removing"
+    FAILED = "failed"
+
+
+READING = frozenset({SymbolStatus.LOADED, SymbolStatus.REMOVING})
+
+
+class Counts:
+    """What became of the bars of a symbol, since it was added."""
+
+    __slots__ = (
+        "accepted", "corrected", "duplicates", "engine_errors", "held_back", "late", "other_day", "other_interval",
+        "out_of_hours", "published", "rejected",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.accepted = self.published = self.held_back = 0
+        self.late = self.corrected = self.duplicates = 0
+        self.out_of_hours = self.other_interval = self.other_day = 0
+        self.rejected = self.engine_errors = 0
+
+
+class SymbolSessionData:
+    """One symbol of the session: identity, position, the day's bars and what follows from them.
+
+    Instants are microseconds since the epoch, `NEVER_US` where nothing has happened yet.
+    """
+
+    __slots__ = (
+        "added_us", "anchor", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval", "checks",
+        "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty", "dynamic",
+        "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "lag_us", "lagging", "last_stale_us",
+        "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks", "quotes_updated",
+        "reason", "removal_deadline_us", "removal_end_offset", "revised", "runs", "session_high", "session_low", "session_volume",
+        "silent", "start_us", "status", "symbol", "threshold_us", "ticks_updated", "topic_id", "waiting", "windows",
+    )  # fmt: skip
+
+    def __init__(self, symbol: str, incarnation: int, base_interval: str, derived_intervals: tuple[str, ...], anchor: str) -> None:
+        self.symbol = symbol
+        self.incarnation = incarnation
+        self.base_interval = base_interval
+        self.base_us = interval_us(base_interval)
+        self.derived_intervals = derived_intervals
+        self.anchor = anchor
+        self.status = SymbolStatus.PENDING
+        self.initial = self.dynamic = self.must_exist = False
+        self.reason: str | None = None
+        self.command_id: str | None = None
+        self.start_us: int | None = None
+        self.added_us = NEVER_US
+        self.topic_id = ""
+        self.removal_end_offset: int | None = None
+        self.removal_deadline_us: int | None = None
+
+        self.offset = 0
+        self.checks = 0
+        self.gates = True
+        self.threshold_us = self.check_interval = 0
+        self.lagging = self.behind = self.backlog = self.silent = False
+        self.lag_us = 0
+        self.last_stale_us = self.last_update_us = NEVER_US
+        self.bars_updated = self.quotes_updated = self.ticks_updated = False
+        self.counts = Counts()
+        self.consecutive_errors = 0
+        self.runs = Runs()
+        self.revised = Runs()
+
+        self.historical: dict[int, dict[str, BarSeries]] = {}
+        self.pending_blocks: dict[str, Row | None] = {}
+        self.dirty = self.identity_changed = True
+
+    def set_day(self, day: TradingDay) -> None:
+        """Stand at the beginning of `day`, without a bar."""
+        self.day = day
+        self.open_us, self.close_us = day.open_us, day.close_us
+        self.last_start_us = self.frontier_us = NEVER_US
+        self.session_volume = 0.0
+        self.session_high: float | None = None
+        self.session_low: float | None = None
+        self.metrics_stale = False
+        self.bars = BarSeries(self._grid(self.base_interval), is_base=True)
+        self.derived = {interval: self.new_series(interval) for interval in self.derived_intervals}
+        self.windows = [self.new_window(interval) for interval in self.derived_intervals]
+        self.waiting: dict[str, list[int]] = {interval: [] for interval in self.derived_intervals}
+
+    def new_series(self, interval: str) -> BarSeries:
+        """An empty series of a derived interval, on the symbol's day."""
+        return BarSeries(self._grid(interval), is_base=False)
+
+    def new_window(self, interval: str) -> Window:
+        """An empty window of a derived interval, on the symbol's day."""
+        return Window(self.derived[interval].grid, NEVER_US)
+
+    def _grid(self, interval: str) -> Grid:
+        return Grid(self.day, interval, self.base_interval, self.anchor)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its history is in and its source position is stored."""
+        return self.status in READING
+
+    @property
+    def latest_bar(self) -> SessionBar | None:
+        """The newest base bar of the session."""
+        return self.bars.last()
+
+    def series(self, interval: str) -> BarSeries | None:
+        """The session's bars of an interval, base or derived; None for one that the symbol has not."""
+        return self.bars if interval == self.base_interval else self.derived.get(interval)
+
+    def settle_metrics(self) -> None:
+        """Volume, high and low from the bars in order, after one of them was put in late or replaced."""
+        if not self.metrics_stale:
+            return
+        volume, high, low = 0.0, None, None
+        for bar in self.bars:
+            volume += bar.volume
+            high = bar.high if high is None or bar.high > high else high
+            low = bar.low if low is None or bar.low < low else low
+        self.session_volume, self.session_high, self.session_low = volume, high, low
+        self.metrics_stale = False
+
+    def changed_rows(self) -> dict[str, Row | None]:
+        """The rows that differ from what was written last, by key; what they say is then taken as written."""
+        self.settle_metrics()
+        for _, series in self._all_series():
+            series.seal()
+        rows: dict[str, Row | None] = dict(self.pending_blocks)
+        self.pending_blocks = {}
+        if self.identity_changed:
+            rows[symbol_key(self.symbol)] = self.identity_row()
+        for interval, series in self._all_series():
+            rows.update(self._block_rows(interval, self.day.days, series))
+        rows[progress_key(self.symbol)] = self.progress_row()
+        self.dirty = self.identity_changed = False
+        return rows
+
+    def all_keys(self) -> list[str]:
+        """The keys of every row that this symbol may have in the tables."""
+        keys = [symbol_key(self.symbol), progress_key(self.symbol)]
+        days_of_series = [(self.day.days, dict(self._all_series())), *self.historical.items()]
+        for days, by_interval in days_of_series:
+            for interval, series in by_interval.items():
+                keys += [block_key(self.symbol, interval, days, number) for number in range(series.block_count())]
+        return keys
+
+    def _all_series(self) -> list[tuple[str, BarSeries]]:
+        return [(self.base_interval, self.bars), *self.derived.items()]
+
+    def _block_rows(self, interval: str, days: int, series: BarSeries) -> dict[str, Row | None]:
+        rows: dict[str, Row | None] = {}
+        for number in sorted(series.changed):
+            rows[block_key(self.symbol, interval, days, number)] = BlockRow(
+                self.symbol, self.incarnation, interval, days, number, series.block(number)
+            )
+        series.changed.clear()
+        return rows
+
+    def seal_day(self) -> None:
+        """Turn every tail of the day into blocks and queue their rows: the day is about to be left."""
+        self.settle_metrics()
+        self.queue_blocks(self.day.days, dict(self._all_series()))
+
+    def queue_blocks(self, days: int, by_interval: Mapping[str, BarSeries]) -> None:
+        """Turn the tails of a day that is over into blocks, and queue the rows of all blocks that changed."""
+        for interval, series in by_interval.items():
+            series.seal(at_least=1)
+            self.pending_blocks.update(self._block_rows(interval, days, series))
+
+    def identity_row(self) -> SymbolRow:
+        """Who it is and how far its life has come."""
+        return SymbolRow(
+            symbol=self.symbol, incarnation=self.incarnation, status=self.status, initial=self.initial, dynamic=self.dynamic,
+            base_interval=self.base_interval, derived_intervals=self.derived_intervals, topic_id=self.topic_id, reason=self.reason,
+            command_id=self.command_id, start_us=self.start_us, must_exist=self.must_exist, added_us=self.added_us,
+            removal_end_offset=self.removal_end_offset, removal_deadline_us=self.removal_deadline_us,
+        )  # fmt: skip
+
+    def progress_row(self) -> ProgressRow:
+        """What changes with every batch."""
+        counts = self.counts
+        return ProgressRow(
+            symbol=self.symbol, incarnation=self.incarnation, offset=self.offset, trading_days=self.day.days,
+            frontier_us=self.frontier_us, checks=self.checks, lagging=self.lagging, behind=self.behind, lag_us=self.lag_us,
+            backlog=self.backlog, silent=self.silent, last_stale_us=self.last_stale_us, last_update_us=self.last_update_us,
+            bars_updated=self.bars_updated, bar_count=len(self.bars), session_volume=self.session_volume,
+            session_high=self.session_high, session_low=self.session_low, accepted=counts.accepted, published=counts.published,
+            held_back=counts.held_back, late=counts.late, corrected=counts.corrected, duplicates=counts.duplicates,
+            out_of_hours=counts.out_of_hours, other_interval=counts.other_interval, other_day=counts.other_day,
+            rejected=counts.rejected, engine_errors=counts.engine_errors, consecutive_errors=self.consecutive_errors,
+            runs=self.runs.rows(),
+            windows=tuple(self._window_rows()), tail_index=self.bars.full_blocks, tail=self.bars.tail_columns(),
+        )  # fmt: skip
+
+    def _window_rows(self) -> Iterator[WindowRow]:
+        for window in self.windows:
+            waiting = self.waiting[window.interval]
+            current_us = window.start_us if window.count and not window.closed else NEVER_US
+            yield WindowRow(window.interval, waiting[0] if waiting else current_us)

@@ -1,0 +1,297 @@
+"""One transaction: inputs in, outcomes and rows and the journal record out. The worker, the replay and the audit share it.
+
+    transaction = Transaction(session, owner="w1", now_us=now)
+    transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol="SPY", incarnation=3))
+    transaction.read([RangeRead("SPY", 3, 100, 105, records)])
+    result = transaction.finish()
+
+What a shell found out by I/O comes in as a `JournalInput`, bars come as ranges of offsets with their records; both stand
+in the journal in the order in which they were applied, so that driving a fresh engine from it gives the same again.
+Every transaction begins with `advance`, after `resumed` where that is its first input, and ends with `finish`; they need
+no input of their own.
+
+Ranges that are read together are merged by (end, symbol); the order within a symbol is that of its topic, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from streams.config import SessionConfig
+from streams.engine.inputs import apply_input, instead_of, is_current
+from streams.engine.journal import InputKind, JournalInput, JournalRecord
+from streams.engine.rows import Row
+from streams.engine.session import Session
+from streams.engine.symbol import READING
+from streams.errors import EngineError, FatalError
+from streams.records import Bar, ControlCommand, Outcome, Rejected, Rejection
+
+
+class Undecodable(Struct, frozen=True):
+    """A record that is no bar: what was wrong with it."""
+
+    message: str
+
+
+class RangeRead(Struct, frozen=True):
+    """Records of a symbol's topic, from the position that the state stood at up to `next_offset`.
+
+    `offsets` and `records` run side by side; offsets in between that hold no record are markers of transactions.
+    """
+
+    symbol: str
+    incarnation: int
+    first_offset: int
+    next_offset: int
+    offsets: Sequence[int]
+    records: Sequence[Bar | Undecodable]
+
+
+class DeadLetter(Struct, frozen=True):
+    """A record of a symbol's topic that goes to the dead-letter topic."""
+
+    symbol: str
+    offset: int
+    code: Rejection
+    message: str
+
+
+class TransactionResult(Struct, frozen=True):
+    """All that one transaction writes, but for the raw bytes of its dead letters."""
+
+    now_us: int
+    outcomes: list[Outcome]
+    dead_letters: list[DeadLetter]
+    rows: dict[str, Row | None]
+    journal: JournalRecord
+
+
+def merge_order(ranges: Sequence[RangeRead]) -> list[tuple[int, str, int, int]]:
+    """Where the records of several ranges stand in event-time order: (end, symbol, range, place), sorted.
+
+    A record that is behind the ones before it in its topic counts as their contemporary, so that the topic's order holds.
+    """
+    order: list[tuple[int, str, int, int]] = []
+    for number, read in enumerate(ranges):
+        newest_us = 0
+        symbol = read.symbol
+        for place, record in enumerate(read.records):
+            if record.__class__ is Bar and record.end_us > newest_us:
+                newest_us = record.end_us
+            order.append((newest_us, symbol, number, place))
+    if len(ranges) > 1:
+        order.sort()
+    return order
+
+
+class Transaction:
+    """Applies inputs to a session and gathers what comes of them."""
+
+    def __init__(self, session: Session, *, owner: str, now_us: int) -> None:
+        self._session = session
+        self._owner = owner
+        self._inputs: list[JournalInput] = []
+        self._dead_letters: list[DeadLetter] = []
+        self._before_sequence = session.state.sequence
+        self._has_advanced = False
+        self._outcomes: list[Outcome] = []
+        # Time never goes back in the engine, and what the journal says must be what the engine went by.
+        self.now_us = max(now_us, session.state.now_us)
+
+    @classmethod
+    def of_new_session(
+        cls, config: SessionConfig, *, epoch: int, control_topic_id: str, control_offset: int, owner: str, now_us: int
+    ) -> tuple[Session, Transaction]:
+        """Open a session, and the transaction that says so."""
+        session, outcomes = Session.open(
+            config, epoch=epoch, control_topic_id=control_topic_id, control_offset=control_offset, owner=owner, now_us=now_us
+        )
+        transaction = cls(session, owner=owner, now_us=now_us)
+        transaction._before_sequence = 0
+        transaction._outcomes = outcomes
+        transaction._inputs.append(
+            JournalInput(InputKind.OPENED, text=config.to_json(), topic_id=control_topic_id, first_offset=control_offset)
+        )
+        return session, transaction
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was applied and time alone has brought nothing: it may then be dropped instead of finished."""
+        self._advance()
+        return not self._inputs and not self._outcomes and not self._session.has_changes
+
+    def apply(self, given: JournalInput) -> bool:
+        """Apply an input other than bars; one that time has overtaken is dropped (False).
+
+        That is one about a symbol or incarnation that is gone, `loaded` of a symbol that is not pending, `caught_up` or
+        `source_lost` of one that is not read, `silent` of one that is not quiet any more. For a command on which the engine
+        raises a refusal is applied, for an input about a symbol the symbol's failure.
+
+        Raises:
+            EngineError: `resumed` after another input: what it lets wait has happened already.
+        """
+        if given.kind is InputKind.RESUMED and self._has_advanced:
+            raise EngineError("a transaction that resumes a session must begin with that: time may only go on after it")
+        if given.kind is not InputKind.RESUMED:
+            self._advance()
+        if not is_current(self._session, given, self.now_us):
+            return False
+        try:
+            outcomes = apply_input(self._session, given, self.now_us)
+        except (EngineError, FatalError):
+            raise
+        except Exception as error:  # a bug met by one input is no reason to stop the session, nor to meet it again at each start
+            instead = instead_of(given, error)
+            if instead is None:
+                raise
+            return self.apply(instead)
+        self._outcomes += outcomes
+        self._inputs.append(given)
+        return True
+
+    def _advance(self) -> None:
+        if not self._has_advanced:
+            self._has_advanced = True
+            self._outcomes += self._session.advance(self.now_us)
+
+    def read(self, ranges: Iterable[RangeRead], skip: Mapping[tuple[str, int], str] | None = None) -> None:
+        """Receive the records of ranges in merged order, and move the symbols' positions.
+
+        A range of another incarnation, or of a symbol that is not being read, is dropped whole. A record on which the
+        engine raises is passed over, journaled as `skipped` and a dead letter. `skip` holds, by (symbol, offset), the reasons
+        for which a former run passed records over: a re-drive passes them over again.
+
+        Raises:
+            EngineError: a range begins after the position that the state stands at: records would be lost.
+        """
+        self._advance()
+        current = [read for read in ranges if self._is_readable(read)]
+        if current and self._inputs and self._inputs[-1].kind is InputKind.RANGE:
+            self.apply(JournalInput(InputKind.READ))
+        self._inputs += [
+            JournalInput(InputKind.RANGE, read.symbol, read.incarnation, first_offset=read.first_offset, next_offset=read.next_offset)
+            for read in current
+        ]
+        stopped: dict[str, int] = {}
+        receive, now_us = self._session.receive, self.now_us
+        for _, symbol, number, place in merge_order(current):
+            read = current[number]
+            record = read.records[place]
+            if symbol in stopped:
+                continue
+            if record.__class__ is Bar and record.symbol == symbol and not skip:
+                try:
+                    got = receive(record, now_us)
+                except EngineError:
+                    raise
+                except Exception as error:  # a bug met by this record stops neither the session nor the symbol's next record
+                    got = self._pass_over(read, place, f"{type(error).__name__}: {error}")
+            else:
+                got = self._take_unusual(read, place, skip or {})
+            if got:
+                self._keep(got, symbol, read.offsets[place])
+                data = self._session.symbol(symbol)
+                if data is None or data.status not in READING:
+                    stopped[symbol] = read.offsets[place] + 1
+        for read in current:
+            if self._session.symbol(read.symbol) is not None:
+                self._outcomes += self._session.moved(read.symbol, stopped.get(read.symbol, read.next_offset), now_us)
+
+    def _is_readable(self, read: RangeRead) -> bool:
+        data = self._session.symbol(read.symbol)
+        if data is None or data.incarnation != read.incarnation or data.status not in READING:
+            return False
+        if read.first_offset != data.offset:
+            raise EngineError(
+                f"records of {read.symbol} from offset {read.first_offset} were handed over while the state stands at {data.offset}"
+            )
+        return True
+
+    def _take_unusual(self, read: RangeRead, place: int, skip: Mapping[tuple[str, int], str]) -> list[Outcome]:
+        record, symbol = read.records[place], read.symbol
+        reason = skip.get((symbol, read.offsets[place]))
+        if reason is not None:
+            return self._pass_over(read, place, reason)
+        if isinstance(record, Undecodable):
+            return self._session.reject(symbol, Rejection.UNDECODABLE, record.message, self.now_us)
+        if record.symbol != symbol:
+            message = f"a bar of {record.symbol} on the topic of {symbol}"
+            return self._session.reject(symbol, Rejection.WRONG_SYMBOL, message, self.now_us)
+        return self._session.receive(record, self.now_us)
+
+    def _pass_over(self, read: RangeRead, place: int, reason: str) -> list[Outcome]:
+        self._inputs.append(
+            JournalInput(
+                InputKind.SKIPPED, symbol=read.symbol, incarnation=read.incarnation, first_offset=read.offsets[place], reason=reason
+            )
+        )
+        return self._session.skipped(read.symbol, reason, self.now_us)
+
+    def _keep(self, got: list[Outcome], symbol: str, offset: int) -> None:
+        self._outcomes += got
+        for outcome in got:
+            if outcome.__class__ is Rejected:
+                self._dead_letters.append(DeadLetter(symbol, offset, outcome.code, outcome.message))
+
+    def finish(self) -> TransactionResult:
+        """End the transaction."""
+        self._advance()
+        session = self._session
+        finished = session.finish(self.now_us)
+        self._outcomes += finished.outcomes
+        state = session.state
+        journal = JournalRecord(
+            session=state.config.session_name, epoch=state.epoch, transaction=state.transaction, now_us=self.now_us, owner=self._owner,
+            before_sequence=self._before_sequence, last_sequence=state.sequence, inputs=tuple(self._inputs),
+        )  # fmt: skip
+        return TransactionResult(self.now_us, self._outcomes, self._dead_letters, finished.rows, journal)
+
+
+def command_text(command: ControlCommand) -> str:
+    """A command as it stands in the journal."""
+    return msgspec.json.encode(command).decode()
+
+
+def redrive(session: Session | None, record: JournalRecord, read: Callable[[JournalInput], RangeRead]) -> tuple[Session, TransactionResult]:
+    """Apply a journal record: to the session as the record before it left it, or to none for the first.
+
+    Args:
+        session: None for a record that opens a session.
+        record: one transaction.
+        read: gives the records of a `range` input, from the topic or a copy of it.
+
+    Raises:
+        EngineError: the record does not follow on the session's state.
+    """
+    inputs = list(record.inputs)
+    if inputs and inputs[0].kind is InputKind.OPENED:
+        opening = inputs.pop(0)
+        session, transaction = Transaction.of_new_session(
+            SessionConfig.from_json(opening.text or ""), epoch=record.epoch, control_topic_id=opening.topic_id or "",
+            control_offset=opening.first_offset or 0, owner=record.owner, now_us=record.now_us,
+        )  # fmt: skip
+    elif session is None:
+        raise EngineError(f"the journal begins with transaction {record.transaction}, which does not open a session")
+    else:
+        transaction = Transaction(session, owner=record.owner, now_us=record.now_us)
+    place = 0
+    while place < len(inputs):
+        if inputs[place].kind is not InputKind.RANGE:
+            transaction.apply(inputs[place])
+            place += 1
+            continue
+        end = place
+        while end < len(inputs) and inputs[end].kind is InputKind.RANGE:
+            end += 1
+        ranges = [read(given) for given in inputs[place:end]]
+        place = end
+        skip: dict[tuple[str, int], str] = {}
+        while place < len(inputs) and inputs[place].kind is InputKind.SKIPPED:
+            given = inputs[place]
+            skip[given.symbol or "", given.first_offset or 0] = given.reason or ""
+            place += 1
+        transaction.read(ranges, skip)
+    return session, transaction.finish()

@@ -1,0 +1,77 @@
+"""What makes a bar invalid, apart from its place in the session: those go to the dead-letter topic with the reason.
+
+The engine calls `fault_of` for every bar; the common case is a handful of comparisons.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.records import Bar, Rejection
+from streams.times import SECOND_US, iso
+
+# Sums and products of what is below these, over all bars of a day, fit into a double and into the wire's eight bytes.
+LARGEST_VALUE: Final = 1e100
+MOST_TRADES: Final = 10**12
+
+Fault = tuple[Rejection, str]
+
+
+def fault_of(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int) -> Fault | None:
+    """Why the bar can't be accepted, or None. `interval_us` is the length of the bar's own interval."""
+    # Chained comparisons are false for NaN, so a bar with one falls through to the slow path.
+    low, high = bar.low, bar.high
+    if (
+        0.0 <= low <= bar.open <= high <= LARGEST_VALUE
+        and low <= bar.close <= high
+        and 0.0 <= bar.volume <= LARGEST_VALUE
+        and bar.start_us % interval_us == 0
+        and bar.end_us == bar.start_us + interval_us
+        and bar.end_us <= now_us + future_tolerance_us
+        and (bar.vwap is None or 0.0 <= bar.vwap <= LARGEST_VALUE)
+        and (bar.trades is None or 0 <= bar.trades <= MOST_TRADES)
+    ):
+        return None
+    return _price_fault(bar) or _time_fault(bar, interval_us, now_us, future_tolerance_us)
+
+
+def _price_fault(bar: Bar) -> Fault | None:
+    values = {"open": bar.open, "high": bar.high, "low": bar.low, "close": bar.close, "volume": bar.volume}
+    if bar.vwap is not None:
+        values["vwap"] = bar.vwap
+    for name, value in values.items():
+        if not 0.0 <= value <= LARGEST_VALUE:
+            return Rejection.BAD_PRICES, f"{name} must be a number from 0 to {LARGEST_VALUE:g}, got {value}"
+    if bar.trades is not None and not 0 <= bar.trades <= MOST_TRADES:
+        return Rejection.BAD_PRICES, f"trades must be a whole number from 0 to {MOST_TRADES}, got {bar.trades}"
+    if bar.low > bar.high:
+        return Rejection.BAD_PRICES, f"low {bar.low} is above high {bar.high}"
+    for name in ("open", "close"):
+        if not bar.low <= values[name] <= bar.high:
+            return Rejection.BAD_PRICES, f"{name} {values[name]} lies outside low {bar.low} and high {bar.high}"
+    return None
+
+
+def _time_fault(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int) -> Fault | None:
+    if bar.end_us != bar.start_us + interval_us:
+        return Rejection.MISALIGNED, (
+            f"a {bar.interval} bar that starts at {_text(bar.start_us)} ends at {_text(bar.start_us + interval_us)}, "
+            f"not at {_text(bar.end_us)}"
+        )
+    if bar.start_us % interval_us:
+        return Rejection.MISALIGNED, f"start {_text(bar.start_us)} is not a multiple of {bar.interval}"
+    ahead_us = bar.end_us - now_us
+    if ahead_us > future_tolerance_us:
+        return Rejection.FUTURE, (
+            f"the bar ends at {_text(bar.end_us)}, {ahead_us / SECOND_US:.3f} s after now ({iso(now_us)}); at most "
+            f"{future_tolerance_us / SECOND_US:g} s are tolerated. It may be a candle that is still forming, a start that is "
+            "stamped with the close, or a clock that is off"
+        )
+    return None
+
+
+def _text(instant_us: int) -> str:
+    try:
+        return iso(instant_us)
+    except OverflowError:
+        return f"{instant_us} us since 1970, which no calendar has"

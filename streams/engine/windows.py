@@ -1,0 +1,151 @@
+"""Windows of derived bars: where they lie on a trading day, and the one that is being filled.
+
+`Grid` knows the geometry of one interval on one day: windows begin at the day's open (`session`) or at multiples of the
+interval (`clock`); the last one ends at the close, early or not. A base interval is a grid of its own bars.
+
+`Window` adds up base bars in order of start; `aggregate` does the same from scratch, in the same order of additions, so
+that a window that was filled bar by bar, one that was made again after a correction and one that was restored from rows
+are equal to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streams.calendar import TradingDay
+from streams.records import PROVENANCE_DERIVED, SessionBar
+from streams.times import interval_us
+
+
+class Grid:
+    """The slots of one interval on one trading day, and how many base bars each should have.
+
+    Args:
+        day: the trading day.
+        interval: the interval's name.
+        base_interval: the symbol's base interval; equal to `interval` for the base grid.
+        anchor: `session` or `clock`.
+    """
+
+    __slots__ = ("_base_us", "_is_base", "_origin_us", "day", "interval", "width_us")
+
+    def __init__(self, day: TradingDay, interval: str, base_interval: str, anchor: str) -> None:
+        self.day = day
+        self.interval = interval
+        self.width_us = interval_us(interval)
+        self._base_us = interval_us(base_interval)
+        self._is_base = interval == base_interval
+        origin_us = day.open_us
+        if anchor == "clock" and not self._is_base:
+            origin_us -= origin_us % self.width_us
+        self._origin_us = origin_us
+
+    def start_of(self, instant_us: int) -> int:
+        """Start of the window that holds `instant_us`."""
+        return instant_us - (instant_us - self._origin_us) % self.width_us
+
+    def end_of(self, start_us: int) -> int:
+        """End of the window that starts at `start_us`: a full interval on, or the close."""
+        end_us = start_us + self.width_us
+        if self._is_base:
+            return end_us
+        return min(end_us, self.day.close_us)
+
+    def expected(self, start_us: int) -> int:
+        """How many base bars the window that starts at `start_us` has when none is missing."""
+        if self._is_base:
+            return 1
+        return self.day.expected(self._base_us, start_us, self.end_of(start_us))
+
+    def expected_until(self, instant_us: int) -> int:
+        """How many windows with any trading in them have ended by `instant_us`."""
+        until_us = min(instant_us, self.day.close_us)
+        if self._is_base:
+            return self.day.expected(self.width_us, self.day.open_us, until_us - self.width_us + 1)
+        count = 0
+        start_us = self._origin_us
+        while start_us < self.day.close_us and self.end_of(start_us) <= until_us:
+            count += self.expected(start_us) > 0
+            start_us += self.width_us
+        return count
+
+    def starts(self, until_us: int) -> Iterable[int]:
+        """Starts of the windows with any trading in them that have ended by `until_us`, in order."""
+        until_us = min(until_us, self.day.close_us)
+        start_us = self._origin_us
+        while start_us < self.day.close_us and self.end_of(start_us) <= until_us:
+            if self.day.contains(start_us) if self._is_base else self.expected(start_us):
+                yield start_us
+            start_us += self.width_us
+
+
+class Window:
+    """A derived bar in the making: base bars go in by rising start, `bar()` gives what has come together.
+
+    `closed` says that its derived bar is in the series already, so that a further base bar makes a revision.
+    """
+
+    __slots__ = (
+        "_trades", "_trades_known", "_turnover", "_vwap_known", "close", "closed", "count", "end_us", "expected", "grid", "high",
+        "interval", "low", "open", "start_us", "volume",
+    )  # fmt: skip
+
+    def __init__(self, grid: Grid, start_us: int) -> None:
+        self.grid = grid
+        self.interval = grid.interval
+        self.begin(start_us)
+
+    def begin(self, start_us: int) -> None:
+        """Stand empty and open at the window that starts at `start_us`."""
+        self.closed = False
+        self.empty(start_us)
+
+    def empty(self, start_us: int) -> None:
+        """Stand empty at the window that starts at `start_us`, closed or not as before."""
+        self.start_us = start_us
+        self.end_us = self.grid.end_of(start_us)
+        self.expected = self.grid.expected(start_us)
+        self.count = 0
+        self.open = self.high = self.low = self.close = 0.0
+        self.volume = self._turnover = 0.0
+        self._trades = 0
+        self._vwap_known = self._trades_known = True
+
+    def add(self, bar: SessionBar) -> None:
+        """Take in a base bar that starts after all that are in."""
+        high, low = bar.high, bar.low
+        if self.count:
+            if high > self.high:
+                self.high = high
+            if low < self.low:
+                self.low = low
+        else:
+            self.open, self.high, self.low = bar.open, high, low
+        self.close = bar.close
+        self.volume += bar.volume
+        self.count += 1
+        if bar.vwap is None:
+            self._vwap_known = False
+        else:
+            self._turnover += bar.vwap * bar.volume
+        if bar.trades is None:
+            self._trades_known = False
+        else:
+            self._trades += bar.trades
+
+    def bar(self, revision: int = 0) -> SessionBar:
+        """What has come together so far; at least one base bar must be in."""
+        vwap = self._turnover / self.volume if self._vwap_known and self.volume > 0 else None
+        return SessionBar(
+            self.start_us, self.end_us, self.open, self.high, self.low, self.close, self.volume,
+            vwap, self._trades if self._trades_known else None,
+            self.count, self.expected, revision, self.count == self.expected, PROVENANCE_DERIVED,
+        )  # fmt: skip
+
+
+def aggregate(grid: Grid, start_us: int, bars: Iterable[SessionBar]) -> Window:
+    """The window that starts at `start_us`, filled from scratch with `bars` in order of start."""
+    window = Window(grid, start_us)
+    for bar in bars:
+        window.add(bar)
+    return window

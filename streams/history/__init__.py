@@ -1,0 +1,1 @@
+"""Bars at rest: readers of bar files, and the sources that answer for the past."""

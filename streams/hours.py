@@ -1,0 +1,100 @@
+"""Windows of trading hours in exchange local time: parsed and checked once, for the config and for the calendar.
+
+A window belongs to the date of its open. A close at or before the open lies on the next date, so `("18:00", "17:00")`
+lasts 23 hours and `("00:00", "00:00")`, like `("00:00", "24:00")`, the whole day. Invariant of what `parse_windows`
+returns: at least one window, in order, none overlapping another, and the last one over before the first opens again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from streams.times import date_of_days, to_us
+
+DAY_SECONDS: Final = 86_400
+
+OpenClose = tuple[str, str]
+Windows = OpenClose | Sequence[OpenClose]
+Hours = Literal["regular"] | Windows
+DayOverride = Literal["closed"] | Windows
+
+Segments = tuple[tuple[int, int], ...]
+"""Stretches `[open_us, close_us)` of one trading day, in order."""
+
+_TIME: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9]))?")
+
+
+class Window(Struct, frozen=True):
+    """Seconds after local midnight of the window's date; `close_seconds` goes beyond 86,400 after midnight."""
+
+    open_seconds: int
+    close_seconds: int
+
+
+def _seconds(text: str) -> int:
+    match = _TIME.fullmatch(text)
+    seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3] or 0) if match else DAY_SECONDS + 1
+    if seconds > DAY_SECONDS:
+        raise ValueError(f"{text!r} is no time of day: write hours and minutes such as 09:30, at most 24:00")
+    return seconds
+
+
+def parse_window(opens: str, closes: str) -> Window:
+    """The window from `opens` to `closes`, both `HH:MM` or `HH:MM:SS` in exchange local time.
+
+    Raises:
+        ValueError: not a time of day, or an open at 24:00.
+    """
+    open_seconds, close_seconds = _seconds(opens), _seconds(closes)
+    if open_seconds == DAY_SECONDS:
+        raise ValueError("a window can't open at 24:00: write 00:00 of the next date")
+    return Window(open_seconds, close_seconds if close_seconds > open_seconds else close_seconds + DAY_SECONDS)
+
+
+def parse_windows(windows: Windows) -> tuple[Window, ...]:
+    """One window or a list of them, checked against each other.
+
+    Raises:
+        ValueError: not a time of day, no window at all, windows out of order or overlapping.
+    """
+    pairs: Sequence[OpenClose] = [(windows[0], windows[1])] if _is_one(windows) else windows  # type: ignore[assignment,list-item]
+    if not pairs:
+        raise ValueError('a list of windows must not be empty: name at least one, or write "closed" for a date')
+    parsed = tuple(parse_window(opens, closes) for opens, closes in pairs)
+    for index, (before, after) in enumerate(pairwise(parsed)):
+        if after.open_seconds < before.close_seconds:
+            raise ValueError(f"the window that opens {pairs[index + 1][0]} begins before the one that closes {pairs[index][1]} is over")
+    if parsed[-1].close_seconds - DAY_SECONDS > parsed[0].open_seconds:
+        raise ValueError(f"the last window closes {pairs[-1][1]} on the next date, after the first one has opened again at {pairs[0][0]}")
+    return parsed
+
+
+def _is_one(windows: Windows) -> bool:
+    return len(windows) == 2 and isinstance(windows[0], str)
+
+
+def local_us(zone: tzinfo, days: int, seconds: int) -> int:
+    """The instant that a clock in `zone` shows `seconds` after midnight of the date `days` since the epoch.
+
+    An hour that a clock change leaves out moves forward with the clock; of one that comes twice the first counts.
+    """
+    midnight = datetime.combine(date_of_days(days), datetime.min.time())
+    return to_us((midnight + timedelta(seconds=seconds)).replace(tzinfo=zone))
+
+
+def segments_on(zone: tzinfo, days: int, windows: Sequence[Window]) -> Segments:
+    """The windows of one date as instants; a clock change can shift or shorten one, or leave nothing of it."""
+    segments: list[tuple[int, int]] = []
+    for window in windows:
+        open_us, close_us = local_us(zone, days, window.open_seconds), local_us(zone, days, window.close_seconds)
+        if segments:
+            open_us = max(open_us, segments[-1][1])
+        if open_us < close_us:
+            segments.append((open_us, close_us))
+    return tuple(segments)

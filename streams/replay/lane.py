@@ -1,0 +1,115 @@
+"""One symbol's records in event time: what is due by when.
+
+A record is due at its end, or, where it is behind the ones before it, together with them: so the order of the symbol's topic
+holds. The clock of a replay is the greatest of these times, so one bar from the future would carry it away, and with it
+every bar after it would be stale. Live, the wall clock unmasks such a bar. Here it is the bars after it: a bar beyond the
+trading day that its symbol stands in is a stray when the topic goes on within that day. A stray is due together with what
+came before it, and the engine, at that time, takes it for what it is: from the future, a dead letter.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from streams.engine.transaction import RangeRead, Undecodable
+from streams.errors import HistoryError
+from streams.records import Bar
+from streams.replay.source import OpenedTopic, Read
+
+WITNESSES: Final = 3
+LOOK_AHEAD: Final = 64
+
+
+class Lane:
+    """Hands out a symbol's records as time goes on.
+
+    Args:
+        symbol, incarnation: whose.
+        opened: the records.
+        from_us: the instant at which they were opened.
+        end_of_day: when the day after the one of an instant begins.
+    """
+
+    def __init__(self, symbol: str, incarnation: int, opened: OpenedTopic, from_us: int, end_of_day: Callable[[int], int]) -> None:
+        self.symbol = symbol
+        self.incarnation = incarnation
+        self.due_us: int | None = None
+        self.failure: str | None = None
+        self._opened = opened
+        self._end_of_day = end_of_day
+        self._position = opened.offset
+        self._newest_us = from_us
+        self._limit_us = end_of_day(from_us)
+        self._ahead: deque[Read | HistoryError | None] = deque()
+        self._head: Read | None = None
+        self._step()
+
+    @property
+    def position(self) -> int:
+        """The offset after the last record that was taken."""
+        return self._position
+
+    def take(self, until_us: int) -> RangeRead:
+        """All records that are due at `until_us` or before; `due_us` then says when the next one is, None at the end.
+
+        `failure` says why reading can't go on after them, if so.
+        """
+        first = self._position
+        offsets: list[int] = []
+        records: list[Bar | Undecodable] = []
+        while self._head is not None and self.due_us is not None and self.due_us <= until_us:
+            offset, record = self._head
+            offsets.append(offset)
+            records.append(record)
+            self._position = offset + 1
+            if self.due_us > self._newest_us:
+                self._newest_us = self.due_us
+                if self.due_us > self._limit_us:
+                    self._limit_us = self._end_of_day(self.due_us)
+            self._step()
+        return RangeRead(self.symbol, self.incarnation, first, self._position, offsets, records)
+
+    def close(self) -> None:
+        """Read no further."""
+        self._opened.close()
+
+    def _step(self) -> None:
+        """Stand at the next record."""
+        found = self._ahead.popleft() if self._ahead else self._read()
+        if isinstance(found, HistoryError):
+            self.failure = str(found)
+            found = None
+        self._head = found
+        if found is None:
+            self.due_us = None
+            return
+        record = found[1]
+        ends_us = record.end_us if isinstance(record, Bar) else 0
+        if ends_us <= self._newest_us or (ends_us > self._limit_us and self._is_stray()):
+            ends_us = self._newest_us
+        self.due_us = ends_us
+
+    def _read(self) -> Read | HistoryError | None:
+        try:
+            return next(self._opened.records, None)
+        except HistoryError as error:
+            return error
+
+    def _is_stray(self) -> bool:
+        """Whether most of the next bars that are not behind go on within the day. A bar late by a few is outvoted."""
+        within = beyond = 0
+        for place in range(LOOK_AHEAD):
+            if place == len(self._ahead):
+                self._ahead.append(self._read())
+            found = self._ahead[place]
+            if found is None or isinstance(found, HistoryError):
+                break
+            record = found[1]
+            if isinstance(record, Bar) and record.end_us > self._newest_us:
+                within += record.end_us <= self._limit_us
+                beyond += record.end_us > self._limit_us
+            if WITNESSES in (within, beyond):
+                break
+        return within > beyond

@@ -1,0 +1,81 @@
+"""Where a replay's bars come from: one stream of records per symbol, opened at an instant.
+
+A source answers one question, `open(symbol, interval, from_us)`, and the stream that it gives is lazy, in the order of the
+symbol's topic or files, and the same however it is fetched or cut into files. Offsets rise and need not be contiguous. What
+a source lacks is a `HistoryError`, which fails that symbol alone; what ends the replay (no broker) is any other error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from streams.engine.transaction import Undecodable
+from streams.errors import HistoryError
+from streams.records import Bar
+
+Read = tuple[int, Bar | Undecodable]
+"""A record with its offset."""
+
+
+def _nothing() -> None:
+    """Closes what needs no closing."""
+
+
+class OpenedTopic(Struct, frozen=True):
+    """A symbol's records from a place on.
+
+    `offset` is the place: no record before it is given, and the first may lie behind it. `note` says in words what was
+    special about it. `close` lets go of what reading needs; it may be called before the end, and twice.
+    """
+
+    topic_id: str
+    offset: int
+    records: Iterator[Read]
+    note: str | None = None
+    close: Callable[[], None] = _nothing
+
+
+class BarSource(Protocol):
+    """Gives symbols' records."""
+
+    def open(self, symbol: str, interval: str, from_us: int) -> OpenedTopic:
+        """The symbol's records, beginning with the first that ends after `from_us`; all that follow it, in their order.
+
+        Args:
+            symbol: whose.
+            interval: the symbol's base interval, for a source that keeps several apart.
+            from_us: an instant.
+
+        Raises:
+            HistoryError: the source has nothing of this symbol; its iterator raises it where reading can't go on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class MemorySource:
+    """Bars that are in memory already, by symbol, in the order in which a topic would hold them."""
+
+    def __init__(self, records: Mapping[str, Sequence[Bar | Undecodable]]) -> None:
+        self._records = records
+
+    def open(self, symbol: str, interval: str, from_us: int) -> OpenedTopic:
+        """As `BarSource.open`; the offset is the place in the sequence.
+
+        Raises:
+            HistoryError: there is no such symbol.
+        """
+        records = self._records.get(symbol)
+        if records is None:
+            raise HistoryError(f"there are no bars of {symbol}: there are those of {', '.join(sorted(self._records)) or 'no symbol'}")
+        first = next((place for place, one in enumerate(records) if isinstance(one, Bar) and one.end_us > from_us), len(records))
+        return OpenedTopic("memory", first, iter([(place, records[place]) for place in range(first, len(records))]))
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,204 @@
+"""What a process takes from its environment: where Kafka is, how topics are named and kept, how it listens and logs.
+
+What a session is stands in its config file; what surrounds it stands here, so that one config runs on a laptop and in
+a cluster. Only the environment and explicit overrides count: no file is read unasked. An empty variable is as none.
+
+| variable | default | meaning |
+|---|---|---|
+| `STREAMS_BOOTSTRAP_SERVERS` | `localhost:9092` | Kafka's brokers: `host:port`, several with commas between |
+| `STREAMS_SESSION` | none | the session that commands of the command line are about |
+| `STREAMS_TOPIC_PREFIX` | none | put before the name of every topic that has no override |
+| `STREAMS_BARS_PATTERN` | `bars.{symbol}` | name of a symbol's bar topic |
+| `STREAMS_TOPIC_OVERRIDES` | `{}` | JSON of symbols whose bar topic has another name, written whole: `{"SPY": "md.spy.1m"}` |
+| `STREAMS_CREATE_TOPICS` | `true` | whether missing topics may be created; otherwise it is said which are needed |
+| `STREAMS_REPLICATION_FACTOR` | `-1` | copies of each created topic; -1 leaves it to the broker's `default.replication.factor` |
+| `STREAMS_BARS_RETENTION_MS` | `-1` | how long created bar topics keep records; -1 for ever, since replays read them |
+| `STREAMS_OUTPUT_RETENTION_MS` | `604800000` | the same for the topics that a session writes: seven days |
+| `STREAMS_SCHEMA_IDS_FILE` | none | ids of the Avro schemas; none: those that come with the package |
+| `STREAMS_HTTP_HOST` | `127.0.0.1` | where health, metrics and the API listen; `0.0.0.0` in a container |
+| `STREAMS_HTTP_PORT` | `6066` | their port; 0 turns them off |
+| `STREAMS_INSTANCE_ID` | none | a worker's name in its group, stable over restarts; none: one is made up |
+| `STREAMS_LOG_LEVEL` | `INFO` | TRACE, DEBUG, INFO, SUCCESS, WARNING, ERROR or CRITICAL |
+| `STREAMS_LOG_JSON` | `false` | log JSON lines instead of text |
+| `STREAMS_TRANSACTION_TIMEOUT_MS` | `10000` | after it the broker aborts a transaction whose worker is gone; readers wait as long |
+| `STREAMS_SESSION_TIMEOUT_SECONDS` | `6` | after it a worker without a heartbeat is taken for dead; brokers ask for at least 6 |
+| `STREAMS_REMOVAL_DEADLINE_SECONDS` | `30` | how long a graceful removal may drain before the symbol goes anyway |
+| `STREAMS_KAFKA_CONFIG` | `{}` | JSON of further librdkafka properties: `{"security.protocol": "SSL"}` |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from streams.config_parts import Seconds, SessionName
+from streams.errors import SettingsError
+from streams.records import check_symbol
+from streams.validation import Location, dotted, explain
+
+PREFIX: Final = "STREAMS_"
+
+OWN_PROPERTIES: Final = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.idempotence",
+        "group.id",
+        "group.instance.id",
+        "isolation.level",
+        "metadata.broker.list",
+        "transactional.id",
+    }
+)
+"""Properties on which exactly once depends: each client sets its own, so `STREAMS_KAFKA_CONFIG` must not."""
+
+_TOPIC_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._-]*")
+_MAX_TOPIC_LENGTH: Final = 249
+_SERVER: Final = re.compile(r"(?:[A-Za-z0-9_]+://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(?::([0-9]{1,5}))?")
+
+
+def _check_servers(servers: str) -> str:
+    for server in servers.split(","):
+        match = _SERVER.fullmatch(server.strip())
+        if match is None or not 1 <= int(match[1] or 9092) <= 65535:
+            raise ValueError(f"must be host:port, several with commas between, got {server.strip()!r} in {servers!r}")
+    return servers
+
+
+def _check_topic_part(part: str) -> str:
+    if not _TOPIC_CHARACTERS.fullmatch(part) or len(part) > _MAX_TOPIC_LENGTH:
+        raise ValueError(f"must be letters, digits, '.', '_' and '-', as Kafka allows in a topic, at most 249, got {part!r}")
+    return part
+
+
+def _check_instance(name: str) -> str:
+    if name in (".", ".."):
+        raise ValueError(f"must be more than dots, got {name!r}")
+    return _check_topic_part(name)
+
+
+def _check_pattern(pattern: str) -> str:
+    if pattern.count("{symbol}") != 1:
+        raise ValueError(f"must have {{symbol}} in it once, such as bars.{{symbol}}, got {pattern!r}")
+    _check_topic_part(pattern.replace("{symbol}", ""))
+    return pattern
+
+
+def _mapping(value: object) -> dict[str, str]:
+    # The value is not shown where it is wrong: passwords stand in it.
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f'must be JSON such as {{"name": "value"}}: {error.msg} at character {error.pos}') from None
+    if not isinstance(value, dict):
+        raise ValueError(f'must be a JSON object such as {{"name": "value"}}, got a {type(value).__name__}')
+    for name, entry in value.items():
+        if not isinstance(entry, str | int | float):
+            raise ValueError(f"must have a text, a number, true or false at {name}, got a {type(entry).__name__}")
+    return {str(name): str(entry).lower() if isinstance(entry, bool) else str(entry) for name, entry in value.items()}
+
+
+def _check_overrides(overrides: dict[str, str]) -> dict[str, str]:
+    for symbol, topic in overrides.items():
+        check_symbol(symbol)
+        if not topic or topic in (".", ".."):
+            raise ValueError(f"must name a topic for {symbol}, got {topic!r}")
+        _check_topic_part(topic)
+    topics = list(overrides.values())
+    for topic in topics:
+        if topics.count(topic) > 1:
+            raise ValueError(f"names the topic {topic} for more than one symbol: each symbol has a topic of its own")
+    return overrides
+
+
+def _check_properties(properties: dict[str, str]) -> dict[str, str]:
+    for name in properties:
+        if name in OWN_PROPERTIES:
+            advice = (
+                "use STREAMS_BOOTSTRAP_SERVERS" if name in ("bootstrap.servers", "metadata.broker.list") else "each client sets its own"
+            )
+            raise ValueError(f"must not set {name}: {advice}")
+    return properties
+
+
+def _check_minus_one(number: int) -> int:
+    if number == 0:
+        raise ValueError("must be -1 or at least 1, got 0")
+    return number
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+LogLevel = Literal["TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL"]
+Mapped = Annotated[dict[str, str], NoDecode, BeforeValidator(_mapping)]
+Unlimited = Annotated[int, AfterValidator(_check_minus_one), Field(ge=-1)]
+"""A count or a duration of at least one; -1 stands for the broker's own or for none."""
+
+
+class Settings(BaseSettings):
+    """The environment of a process; the module's docstring lists what each one means."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    bootstrap_servers: Annotated[str, AfterValidator(_check_servers)] = "localhost:9092"
+    session: SessionName | None = None
+    topic_prefix: Annotated[str, AfterValidator(_check_topic_part)] = ""
+    bars_pattern: Annotated[str, AfterValidator(_check_pattern)] = "bars.{symbol}"
+    topic_overrides: Annotated[Mapped, AfterValidator(_check_overrides)] = Field(default_factory=dict)
+    create_topics: bool = True
+    replication_factor: Annotated[Unlimited, Field(le=32767)] = -1
+    bars_retention_ms: Unlimited = -1
+    output_retention_ms: Unlimited = 7 * 24 * 60 * 60 * 1000
+    schema_ids_file: Path | None = None
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=6066, ge=0, le=65535)
+    instance_id: Annotated[str, AfterValidator(_check_instance)] | None = None
+    log_level: Annotated[LogLevel, BeforeValidator(_upper)] = "INFO"
+    log_json: bool = False
+    transaction_timeout_ms: int = Field(default=10_000, ge=1_000, le=900_000)
+    session_timeout_seconds: float = Field(default=6.0, ge=1, le=1800)
+    removal_deadline_seconds: Seconds = Field(default=30.0, ge=0)
+    kafka_config: Annotated[Mapped, AfterValidator(_check_properties)] = Field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """The settings of this process; an override that is not `None` wins over its variable.
+
+        Raises:
+            SettingsError: values that can't be accepted, one a line: the variable, the value, and what would be right.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise SettingsError(explain(error, cls, name_of=_variable)) from None
+
+    def kafka(self, **more: str | int | float | bool) -> dict[str, str | int | float | bool]:
+        """Properties for a confluent-kafka client: the brokers, then `kafka_config`, then `more`, the later ones winning."""
+        return {"bootstrap.servers": self.bootstrap_servers, **self.kafka_config, **more}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Overrides, then the environment, and nothing else."""
+        return init_settings, env_settings
+
+
+def _variable(location: Location) -> str:
+    return PREFIX + dotted((str(location[0]).upper(), *location[1:])) if location else PREFIX

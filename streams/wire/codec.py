@@ -1,0 +1,237 @@
+"""The codec: every record of the project to the bytes of a Kafka value, and back.
+
+    codec = Codec()
+    value = codec.bar_to_avro(bar)          # framed Avro, for bars.<SYMBOL>
+    bar = codec.bar_from(message.value())   # framed Avro or JSON
+
+Writing uses the current version of a schema; reading takes every version that the ids know, resolved to the current
+one. Bytes that can't be decoded are a `WireError` with a sentence; no bytes whatever raise anything else. fastavro
+does what is rare; bars and the rows of every batch have prepared ways, which give up on the unusual and leave it to
+fastavro.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import fastavro
+from msgspec import Struct
+
+from streams.engine.journal import JournalRecord
+from streams.engine.rows import BlockRow, ProgressRow, Row
+from streams.errors import BodyError, WireError
+from streams.records import Bar, ControlCommand
+from streams.wire import forms, texts
+from streams.wire.bars import BarBytes
+from streams.wire.forms import Form
+from streams.wire.framing import HEADER_BYTES, header, is_json, schema_id_of
+from streams.wire.ids import IdFile, SchemaIds
+from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
+from streams.wire.prepared_rows import AVAILABLE, RowBytes
+
+T = TypeVar("T", bound=Struct)
+
+# What fastavro was seen to raise on bytes that are not of the schema.
+_NOT_OF_THE_SCHEMA = (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error)
+
+
+class Codec:
+    """Encodes and decodes values.
+
+    Args:
+        ids: where schema ids come from; by default the project's id file.
+    """
+
+    def __init__(self, ids: SchemaIds | None = None) -> None:
+        self._ids: SchemaIds = IdFile() if ids is None else ids
+        self._bars = BarBytes(header(self._ids.id_of("Bar")))
+        self._rows = RowBytes(header(self._ids.id_of("ProgressRow")), header(self._ids.id_of("BlockRow")))
+        self._row_forms: dict[str, Form[Any]] = {form.schema: form for form in forms.ROW_FORMS.values()}
+
+    @property
+    def ids(self) -> SchemaIds:
+        """Where schema ids come from."""
+        return self._ids
+
+    def bar_to_avro(self, bar: Bar) -> bytes:
+        """A bar as framed Avro."""
+        return self._bars.write(bar)
+
+    def bar_to_json(self, bar: Bar) -> bytes:
+        """A bar as a JSON object.
+
+        Raises:
+            BodyError: it has a number that JSON has no word for.
+        """
+        return texts.bar_text(bar)
+
+    def bar_from(self, value: bytes | None) -> Bar:
+        """The bar of a value, framed Avro or JSON. Whether it is a good one, the engine decides.
+
+        Raises:
+            WireError: it is none.
+        """
+        if value:
+            bar = self._bars.read(value)
+            if bar is not None:
+                return bar
+            if is_json(value):
+                return texts.checked_bar(texts.bar_of(value))
+        return texts.checked_bar(self.decode(forms.BAR, value))
+
+    def decode_bars(self, values: Sequence[bytes | None]) -> list[Bar | WireError]:
+        """The bars of a batch of values; in place of each that is none, the error."""
+        bars: list[Bar | WireError] = []
+        read = self._bars.read
+        for value in values:
+            bar = read(value) if value else None
+            if bar is not None:
+                bars.append(bar)
+                continue
+            try:
+                bars.append(self.bar_from(value))
+            except WireError as error:
+                bars.append(error)
+        return bars
+
+    def command_to_avro(self, command: ControlCommand) -> bytes:
+        """A command as framed Avro."""
+        return self.encode(forms.COMMAND, command)
+
+    def command_to_json(self, command: ControlCommand) -> bytes:
+        """A command as a JSON object."""
+        return texts.command_text(command)
+
+    def command_from(self, value: bytes | None, default_id: str, default_sent_us: int) -> ControlCommand:
+        """The command of a value, framed Avro or JSON.
+
+        Args:
+            value: the Kafka value.
+            default_id: the command's id when JSON has none.
+            default_sent_us: when it was sent, when JSON does not say.
+
+        Raises:
+            WireError: it is none. `command_id_in` may still tell whom to answer.
+        """
+        if value and is_json(value):
+            return texts.checked_command(texts.command_of(value, default_id, default_sent_us))
+        return texts.checked_command(self.decode(forms.COMMAND, value))
+
+    def command_id_in(self, value: bytes | None) -> str | None:
+        """The id in a value that is meant as a command, as far as one can be made out, so that a bad one can be answered."""
+        try:
+            json = value is not None and is_json(value)
+            found = texts.object_of(value or b"", "command").get("id") if json else self.decode(forms.COMMAND, value).id
+        except WireError:
+            return None
+        return found if isinstance(found, str) and 0 < len(found) <= texts.MAX_ID_LENGTH else None
+
+    def reply_to(self, reply: CommandReply) -> bytes:
+        """A reply as framed Avro."""
+        return self.encode(forms.REPLY, reply)
+
+    def reply_from(self, value: bytes | None) -> CommandReply:
+        """The reply of a value.
+
+        Raises:
+            WireError: it is none.
+        """
+        return self.decode(forms.REPLY, value)
+
+    def event_to(self, event: SessionEvent) -> bytes:
+        """A session event as framed Avro."""
+        return self.encode(forms.EVENT, event)
+
+    def event_from(self, value: bytes | None) -> SessionEvent:
+        """The session event of a value.
+
+        Raises:
+            WireError: it is none.
+        """
+        return self.decode(forms.EVENT, value)
+
+    def analysis_to(self, event: AnalysisEvent) -> bytes:
+        """An analysis record as framed Avro, the plain way; a worker uses `AnalysisEncoder`."""
+        return self.encode(forms.ANALYSIS, event)
+
+    def analysis_from(self, value: bytes | None) -> AnalysisEvent:
+        """The analysis record of a value. Its kind may be one that this version does not know: skip it.
+
+        Raises:
+            WireError: it is none.
+        """
+        return self.decode(forms.ANALYSIS, value)
+
+    def journal_to(self, record: JournalRecord) -> bytes:
+        """A journal record as framed Avro."""
+        return self.encode(forms.JOURNAL, record)
+
+    def journal_from(self, value: bytes | None) -> JournalRecord:
+        """The journal record of a value.
+
+        Raises:
+            WireError: it is none.
+        """
+        return self.decode(forms.JOURNAL, value)
+
+    def row_to(self, row: Row) -> bytes:
+        """A table row as framed Avro."""
+        if AVAILABLE:
+            if type(row) is ProgressRow:
+                return self._rows.write_progress(row)
+            if type(row) is BlockRow:
+                return self._rows.write_block(row)
+        return self.encode(forms.ROW_FORMS[type(row)], row)
+
+    def row_from(self, value: bytes | None) -> Row:
+        """The table row of a value, of whichever kind it is.
+
+        Raises:
+            WireError: it is none.
+        """
+        if value and AVAILABLE:
+            block = self._rows.read_block(value)
+            if block is not None:
+                return block
+        name = self._ids.schema_of(schema_id_of(value)).name
+        form = self._row_forms.get(name)
+        if form is None:
+            raise BodyError(f"the value is a {name}, where a table row should be ({', '.join(self._row_forms)})")
+        row: Row = self.decode(form, value)
+        return row
+
+    def encode(self, form: Form[T], record: T) -> bytes:
+        """Any record as framed Avro, by fastavro."""
+        schema = self._ids.schema_of(self._ids.id_of(form.schema))
+        out = io.BytesIO()
+        out.write(header(schema.id))
+        fastavro.schemaless_writer(out, schema.parsed, form.to_wire(record))
+        return out.getvalue()
+
+    def decode(self, form: Form[T], value: bytes | None) -> T:
+        """The record of framed Avro, by fastavro.
+
+        Raises:
+            FramingError: no header.
+            UnknownSchemaError: the header's schema id is unknown.
+            BodyError: another record than the one wanted, a body that is cut off or not of its schema, bytes after it.
+        """
+        writer = self._ids.schema_of(schema_id_of(value))
+        if writer.name != form.schema or value is None:
+            raise BodyError(f"the value is a {writer.name} (schema id {writer.id}), where a {form.schema} should be")
+        current_id = self._ids.id_of(form.schema)
+        reader = None if writer.id == current_id else self._ids.schema_of(current_id).parsed
+        body = io.BytesIO(value)
+        body.seek(HEADER_BYTES)
+        what = f"the body of a {form.schema} (schema id {writer.id}, {len(value) - HEADER_BYTES} bytes)"
+        try:
+            datum = fastavro.schemaless_reader(body, writer.parsed, reader)
+            record = form.from_wire(datum)  # type: ignore[arg-type]
+        except _NOT_OF_THE_SCHEMA as error:
+            raise BodyError(f"{what} is cut off or not of its schema: {type(error).__name__}: {error}") from error
+        if body.tell() != len(value):
+            raise BodyError(f"{what} ends {len(value) - body.tell()} bytes before the value does")
+        return record

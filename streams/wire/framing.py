@@ -1,0 +1,48 @@
+"""The first bytes of a value: Confluent's framing, or JSON.
+
+    byte 0       0, the magic byte
+    bytes 1-4    id of the schema, big endian
+    bytes 5-     the Avro body
+
+A value whose first byte that is not blank is `{` is JSON of the same fields, so that a bar or a command can be sent by
+any console producer. Anything else is refused with what was found.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.errors import FramingError
+
+MAGIC: Final = 0
+HEADER_BYTES: Final = 5
+_JSON_BEGIN: Final = ord("{")
+
+
+def header(schema_id: int) -> bytes:
+    """The five bytes that go before an Avro body."""
+    return b"\x00" + schema_id.to_bytes(4, "big")
+
+
+def is_json(value: bytes) -> bool:
+    """Whether a value is meant as JSON."""
+    if not value or value[0] == MAGIC:
+        return False
+    return value[0] == _JSON_BEGIN or value.lstrip()[:1] == b"{"
+
+
+def schema_id_of(value: bytes | None) -> int:
+    """The schema id of a framed value; its body begins at `HEADER_BYTES`.
+
+    Raises:
+        FramingError: no value, no magic byte, or a header that is cut off.
+    """
+    if not value:
+        raise FramingError("the value is empty, where a framed Avro record or a JSON object should be")
+    if value[0] != MAGIC:
+        raise FramingError(
+            f"the value begins with byte 0x{value[0]:02x} ({value[:12]!r}), neither with 0 (Avro in Confluent framing) nor with '{{' (JSON)"
+        )
+    if len(value) < HEADER_BYTES:
+        raise FramingError(f"the value has {len(value)} bytes ({value!r}), but the header of framed Avro alone has {HEADER_BYTES}")
+    return int.from_bytes(value[1:HEADER_BYTES], "big")

@@ -1,0 +1,301 @@
+"""Bars and commands as JSON: the same field names as in Avro, for console producers and for eyes.
+
+    {"symbol": "SPY", "interval": "1m", "start": "2013-10-07T13:30:00Z",
+     "open": 168.0, "high": 168.1, "low": 167.9, "close": 168.05, "volume": 1200}
+
+An instant is ISO 8601 text with a zone, or whole microseconds since 1970. A bar's `end` may be left out, since it is
+start + interval. What is typed by hand is typed wrongly, so every refusal names the field, what stood there and what
+would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
+import msgspec
+
+from streams.errors import BodyError, InvalidSymbolError
+from streams.records import PROVENANCE_FEED, Bar, CommandKind, ControlCommand, check_symbol
+from streams.times import interval_us, iso, parse_instant
+
+BAR_FIELDS: Final = ("symbol", "interval", "start", "end", "open", "high", "low", "close", "volume", "vwap", "trades", "provenance")
+COMMAND_FIELDS: Final = ("id", "command", "symbol", "sent_at", "streams", "start", "immediate", "must_exist", "sender")
+MAX_ID_LENGTH: Final = 200
+MAX_SENDER_LENGTH: Final = 200
+MAX_STREAMS: Final = 32
+MAX_PROVENANCE_LENGTH: Final = 64
+# 1973: a whole number below is a count of seconds or milliseconds, not a bar of 1972.
+_FIRST_PLAUSIBLE_US: Final = 10**14
+_YEAR_10000_US: Final = 253_402_300_800_000_000
+_LONG: Final = 2**63
+
+V = TypeVar("V")
+
+
+def bar_of(value: bytes) -> Bar:
+    """The bar of a JSON object.
+
+    Raises:
+        BodyError: not a JSON object, or one that is no bar.
+    """
+    fields = _Fields("bar", value, BAR_FIELDS)
+    symbol = fields.symbol()
+    interval = fields.required_text("interval")
+    try:
+        length_us = interval_us(interval)
+    except ValueError as error:
+        raise BodyError(f"bar: interval: {error}") from None
+    start_us = fields.required_instant("start")
+    end_us = fields.instant("end")
+    if end_us is not None and end_us != start_us + length_us:
+        right = _instant_text("bar", "start + interval", start_us + length_us)
+        raise BodyError(
+            f"bar: end must be start + {interval}, {right}, got {_instant_text('bar', 'end', end_us)}: correct it or leave it out"
+        )
+    provenance = fields.text("provenance")
+    return Bar(
+        symbol,
+        interval,
+        start_us,
+        start_us + length_us,
+        fields.required_number("open"),
+        fields.required_number("high"),
+        fields.required_number("low"),
+        fields.required_number("close"),
+        fields.required_number("volume"),
+        fields.number("vwap"),
+        fields.whole("trades"),
+        PROVENANCE_FEED if provenance is None else provenance,
+    )
+
+
+def bar_text(bar: Bar) -> bytes:
+    """A bar as a JSON object.
+
+    Raises:
+        BodyError: a price or volume that JSON has no word for (NaN, infinite), an instant after the year 9999.
+    """
+    fields: dict[str, object] = {
+        "symbol": bar.symbol,
+        "interval": bar.interval,
+        "start": _instant_text("bar", "start", bar.start_us),
+        "end": _instant_text("bar", "end", bar.end_us),
+    }
+    for name in ("open", "high", "low", "close", "volume", "vwap"):
+        number = getattr(bar, name)
+        if number is None:
+            continue
+        if not math.isfinite(number):
+            raise BodyError(f"bar of {bar.symbol}: {name} is {number}, which JSON has no word for")
+        fields[name] = number
+    if bar.trades is not None:
+        fields["trades"] = bar.trades
+    fields["provenance"] = bar.provenance
+    return msgspec.json.encode(fields)
+
+
+def command_of(value: bytes, default_id: str, default_sent_us: int) -> ControlCommand:
+    """The command of a JSON object; `id` and `sent_at` may be missing.
+
+    Raises:
+        BodyError: not a JSON object, or one that is no command.
+    """
+    fields = _Fields("command", value, COMMAND_FIELDS)
+    command_id = fields.text("id")
+    sent_us = fields.instant("sent_at")
+    return ControlCommand(
+        id=default_id if command_id is None else command_id,
+        kind=fields.required_text("command"),
+        symbol=fields.required_text("symbol"),
+        sent_us=default_sent_us if sent_us is None else sent_us,
+        streams=fields.texts("streams"),
+        start_us=fields.instant("start"),
+        immediate=fields.flag("immediate"),
+        must_exist=fields.flag("must_exist"),
+        sender=fields.text("sender"),
+    )
+
+
+def command_text(command: ControlCommand) -> bytes:
+    """A command as a JSON object; what has its default is left out.
+
+    Raises:
+        BodyError: an instant after the year 9999.
+    """
+    fields: dict[str, object] = {
+        "id": command.id,
+        "command": command.kind,
+        "symbol": command.symbol,
+        "sent_at": _instant_text("command", "sent_at", command.sent_us),
+    }
+    if command.streams:
+        fields["streams"] = command.streams
+    if command.start_us is not None:
+        fields["start"] = _instant_text("command", "start", command.start_us)
+    if command.immediate:
+        fields["immediate"] = True
+    if command.must_exist:
+        fields["must_exist"] = True
+    if command.sender is not None:
+        fields["sender"] = command.sender
+    return msgspec.json.encode(fields)
+
+
+def checked_command(command: ControlCommand) -> ControlCommand:
+    """The command itself, when it can be one.
+
+    Raises:
+        BodyError: an unknown kind, a symbol that can't be one, an interval that is none, an id that is empty, or an id, a
+            sender or a list of streams that is too long to be kept and repeated.
+    """
+    if not 0 < len(command.id) <= MAX_ID_LENGTH:
+        raise BodyError(f"command: id must have 1 to {MAX_ID_LENGTH} characters, got {len(command.id)}")
+    if command.kind not in tuple(CommandKind):
+        raise BodyError(f"command: command must be {' or '.join(CommandKind)}, got {command.kind!r}{_nearest(command.kind, CommandKind)}")
+    if command.sender is not None and len(command.sender) > MAX_SENDER_LENGTH:
+        raise BodyError(f"command: sender must have at most {MAX_SENDER_LENGTH} characters, got {len(command.sender)}")
+    if len(command.streams) > MAX_STREAMS:
+        raise BodyError(f"command: streams must be at most {MAX_STREAMS} intervals, got {len(command.streams)}")
+    try:
+        check_symbol(command.symbol)
+        for interval in command.streams:
+            interval_us(interval)
+    except InvalidSymbolError as error:
+        raise BodyError(f"command: symbol: {error}") from None
+    except ValueError as error:
+        raise BodyError(f"command: streams: {error}") from None
+    return command
+
+
+def checked_bar(bar: Bar) -> Bar:
+    """The bar itself, when what it carries along can be kept with every bar; whether it is a good one, the engine decides.
+
+    Raises:
+        BodyError: its provenance is too long for that.
+    """
+    if len(bar.provenance) > MAX_PROVENANCE_LENGTH:
+        raise BodyError(f"bar: provenance must have at most {MAX_PROVENANCE_LENGTH} characters, got {len(bar.provenance)}")
+    return bar
+
+
+def object_of(value: bytes, what: str) -> dict[str, object]:
+    """The fields of a JSON object.
+
+    Raises:
+        BodyError: the value is not JSON, or not an object.
+    """
+    try:
+        decoded = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BodyError(f"{what}: not JSON: {error}") from None
+    if not isinstance(decoded, dict):
+        raise BodyError(f"{what}: a JSON object is needed, got {_shown_value(decoded)}")
+    return decoded
+
+
+class _Fields:
+    """The fields of one JSON object, taken out by name and type. `null` counts as left out."""
+
+    def __init__(self, what: str, value: bytes, known: tuple[str, ...]) -> None:
+        self._what = what
+        self._fields = object_of(value, what)
+        for name in self._fields:
+            if name not in known:
+                raise BodyError(f"{what}: unknown field {name!r}{_nearest(name, known)}; the fields are {', '.join(known)}")
+
+    def symbol(self) -> str:
+        try:
+            return check_symbol(self.required_text("symbol"))
+        except InvalidSymbolError as error:
+            raise BodyError(f"{self._what}: symbol: {error}") from None
+
+    def text(self, name: str) -> str | None:
+        value = self._fields.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise self._wrong(name, "a text", value)
+
+    def required_text(self, name: str) -> str:
+        return self._there(name, self.text(name))
+
+    def number(self, name: str) -> float | None:
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(name, "a number without quotes", value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise self._wrong(name, "a number that a double can hold", value) from None
+
+    def required_number(self, name: str) -> float:
+        return self._there(name, self.number(name))
+
+    def whole(self, name: str) -> int | None:
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not -_LONG <= value < _LONG:
+            raise self._wrong(name, "a whole number without quotes", value)
+        return value
+
+    def instant(self, name: str) -> int | None:
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if isinstance(value, str):
+            try:
+                return parse_instant(value)
+            except ValueError as error:
+                raise BodyError(f"{self._what}: {name}: {error}") from None
+        if isinstance(value, bool) or not isinstance(value, int) or not _FIRST_PLAUSIBLE_US <= value < _YEAR_10000_US:
+            raise self._wrong(name, "an instant such as 2013-10-07T13:30:00Z, or whole microseconds since 1970 (from 1973 on)", value)
+        return value
+
+    def required_instant(self, name: str) -> int:
+        return self._there(name, self.instant(name))
+
+    def flag(self, name: str) -> bool:
+        value = self._fields.get(name)
+        if value is None:
+            return False
+        if isinstance(value, bool):
+            return value
+        raise self._wrong(name, "true or false", value)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._fields.get(name)
+        if value is None:
+            return ()
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise self._wrong(name, 'a list of texts such as ["1m"]', value)
+
+    def _there(self, name: str, value: V | None) -> V:
+        if value is None:
+            raise BodyError(f"{self._what}: {name} is missing")
+        return value
+
+    def _wrong(self, name: str, right: str, value: object) -> BodyError:
+        return BodyError(f"{self._what}: {name} must be {right}, got {_shown_value(value)}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), [str(word) for word in known], n=1, cutoff=0.6)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _shown_value(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _instant_text(what: str, name: str, instant_us: int) -> str:
+    try:
+        return iso(instant_us)
+    except OverflowError:
+        raise BodyError(f"{what}: {name} {instant_us} us is before year 1 or after year 9999") from None

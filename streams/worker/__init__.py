@@ -1,0 +1,1 @@
+"""The live shell: a Faust app around the engine, with the feed, the ledger and the tables."""

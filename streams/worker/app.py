@@ -1,0 +1,239 @@
+"""Wires the worker together: a Faust app around the engine. The one place where its parts are made.
+
+    faust -A streams.worker.app worker        with STREAMS_CONFIG naming the session's config file
+    streams worker session.json               the same, with the command line's comforts
+
+Faust carries the life cycle, the election (the group gives the control topic's one partition, and with it the active role,
+to one worker), the table with its changelog and standbys, the agents and the web server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+from faust.types import TP
+from loguru import logger
+
+from streams.config import SessionConfig
+from streams.errors import DemotedError, SessionConfigError
+from streams.settings import Settings
+from streams.times import Clock, SystemClock
+from streams.wire.codec import Codec
+from streams.wire.ids import IdFile
+from streams.wire.topics import TopicNames
+from streams.worker.fatal import die
+from streams.worker.feed import Feed, FeedBatch, Trouble
+from streams.worker.health import HEALTHY, Health, WorkerStatus
+from streams.worker.inbox import Item, Tick
+from streams.worker.instance import Instance
+from streams.worker.ledger import Ledger
+from streams.worker.log import set_up
+from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
+from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
+from streams.worker.security import broker_credentials
+from streams.worker.setup import prepare_topics
+from streams.worker.sources import Sources
+
+CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
+TABLE: Final = "state"
+
+
+class SessionWorker:
+    """One worker of a session: its Faust app and what stands around it.
+
+    Args:
+        config: the session.
+        settings: the surroundings.
+        instance: this worker's place among the session's workers.
+        clock: where `now` comes from.
+        adopt_config: whether a standby may take over a session that runs under another config.
+    """
+
+    def __init__(
+        self, config: SessionConfig, settings: Settings, instance: Instance, *, clock: Clock | None = None, adopt_config: bool = False
+    ) -> None:
+        clock = SystemClock() if clock is None else clock
+        codec = Codec() if settings.schema_ids_file is None else Codec(IdFile(settings.schema_ids_file.parent))
+        names = TopicNames(
+            config.session_name, prefix=settings.topic_prefix, bars_pattern=settings.bars_pattern, overrides=settings.topic_overrides
+        )
+        self.app_id = f"{settings.topic_prefix}{config.session_name}"
+        self.names = names
+        self.instance = instance  # the claim lasts as long as the object
+        self.app: Any = _make_app(self.app_id, settings, instance)
+        self.app.owner = self
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel = self.app.channel(maxsize=0)
+        table = self.app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=1, recovery_buffer_size=1000, standby_buffer_size=1)
+        self.ledger = Ledger(settings, transactional_id=self.app_id, changelog=table.changelog_topic_name, clock=clock)
+        self._feed = Feed(settings, deliver=self._deliver, die=die)
+        self._sources = Sources(settings)
+        self.runner = SessionRunner(
+            config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,
+            codec=codec, names=names, send=self._put, owner=instance.name, adopt_config=adopt_config, die=die,
+        )  # fmt: skip
+        self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
+        self._was_active = False
+        self._connect()
+
+    def prepare(self, settings: Settings) -> None:
+        """Create and check the session's topics.
+
+        Raises:
+            TopicSetupError: a topic is missing or has settings that would lose data.
+            BrokerLostError: the broker does not answer.
+        """
+        prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog")
+
+    # ------------------------------------------------------------------------------- what recovery tells and asks
+
+    async def take_over(self, changelogs: Iterable[TP]) -> dict[TP, int]:
+        """Fence former owners; recovery is complete at the offsets that are given."""
+        self.health.enter(WorkerStatus.RECOVERING)
+        try:
+            partitions = list(changelogs)
+            offsets = await self.ledger.take_over([partition.topic for partition in partitions])
+            return {partition: offsets[partition.topic] for partition in partitions}
+        except BaseException as error:  # without the fence nothing may be read, and Faust would try again half-way
+            die(error)
+
+    async def recovered(self) -> None:
+        """Recovery is complete: be active or standby, as the group has it."""
+        is_active = any(partition.topic == self.names.control for partition in self.app.assignor.assigned_actives())
+        if is_active:
+            try:
+                await self.runner.activate()
+            except asyncio.CancelledError:
+                die(DemotedError("the group was rebalanced while this worker was becoming active: it ends, to start again"))
+            except BaseException as error:  # what can't be gone on from now can't be later
+                die(error)
+            self._was_active = True
+            self.health.enter(WorkerStatus.ACTIVE)
+        elif self._was_active:
+            die(DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby"))
+        else:
+            self.runner.has_been_standby = True
+            self.health.enter(WorkerStatus.STANDBY)
+            logger.info("standby: following the changelog")
+
+    # --------------------------------------------------------------------------------------------------- parts
+
+    def _deliver(self, item: FeedBatch | Trouble) -> None:
+        """Called in the feed's thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._put, item)
+
+    def _put(self, item: Item) -> None:
+        task = asyncio.ensure_future(self._channel.send(value=item))
+        task.add_done_callback(lambda done: done.result())
+
+    def _connect(self) -> None:
+        app, runner, health = self.app, self.runner, self.health
+
+        async def owner(stream: Any) -> None:
+            # Subscribed for the election only: the feed reads the commands, since Faust loses records as a recovery ends.
+            async for _ in stream:
+                pass
+
+        async def merge(stream: Any) -> None:
+            async for item in stream:
+                await runner.process(item)
+
+        app.agent(app.topic(self.names.control, key_type=bytes, value_type=bytes), name="owner")(owner)
+        app.agent(self._channel, name="merge")(merge)
+
+        app.on_partitions_revoked.connect(self._revoked)
+        app.on_before_shutdown.connect(self._shutdown)
+        app.task(self._begin)
+        app.task(self._tick)
+
+        async def health_page(web: Any, request: Any) -> Any:
+            return web.json(health.report(), status=200 if health.status in HEALTHY else 503)
+
+        async def metrics_page(web: Any, request: Any) -> Any:
+            return web.bytes(health.metrics(), content_type="text/plain")
+
+        app.page("/health")(health_page)
+        app.page("/metrics")(metrics_page)
+
+    async def _revoked(self, app: Any, revoked: Any, **kwargs: Any) -> None:
+        await self.runner.deactivate()
+
+    async def _begin(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._feed.start()
+
+    async def _tick(self) -> None:
+        while not self.app.should_stop:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            if self.runner.active:
+                self._put(Tick())
+
+    async def _shutdown(self, app: Any, **kwargs: Any) -> None:
+        await self.runner.close()
+        self._feed.stop()
+        self._sources.close()
+        await self.ledger.close()
+
+
+def _make_app(app_id: str, settings: Settings, instance: Instance) -> Any:
+    session_timeout = settings.session_timeout_seconds
+    app = faust.App(
+        app_id,
+        broker=[f"kafka://{server.strip().rpartition('://')[2]}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=broker_credentials(settings.kafka_config),
+        store="memory://",
+        datadir=str(instance.folder),
+        TableManager=BarrierTableManager,
+        Table=TransactionalTable,
+        topic_partitions=1,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        reply_create_topic=False,
+        table_standby_replicas=1,
+        key_serializer="raw",
+        value_serializer="raw",
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance.name,
+        broker_session_timeout=session_timeout,
+        broker_heartbeat_interval=min(1.0, session_timeout / 4),
+        broker_request_timeout=max(30.0, session_timeout),
+        stream_wait_empty=False,
+        worker_redirect_stdouts=False,
+        web_enabled=settings.http_port > 0,
+        web_bind=settings.http_host,
+        web_port=settings.http_port or 6066,
+    )
+    app.transport = CommittedTransport(app.conf.broker_consumer, app)
+    return app
+
+
+def worker_from_environment() -> SessionWorker:
+    """A worker as the environment has it, for `faust -A streams.worker.app worker`.
+
+    Raises:
+        SessionConfigError: STREAMS_CONFIG names no file, or one that is no config.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    if not path:
+        raise SessionConfigError(f"{CONFIG_VARIABLE} must name the session's config file, such as examples/session.json")
+    settings = Settings.load()
+    set_up(settings)
+    config = SessionConfig.load(Path(path))
+    worker = SessionWorker(config, settings, Instance.claim(settings, config.session_name))
+    worker.prepare(settings)
+    return worker
+
+
+def __getattr__(name: str) -> Any:
+    # Faust's command line asks the module for `app`; nothing is made before somebody does.
+    if name == "app":
+        worker = worker_from_environment()
+        globals()["app"] = worker.app
+        return worker.app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

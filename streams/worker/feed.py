@@ -1,0 +1,284 @@
+"""The feed: a side reader of bars and commands, without a group.
+
+It reads each topic from the position that the state gives, never from one of its own: positions are part of the state's
+rows, so that input, state and output commit together. One consumer in one thread; what it fetched at once is one batch. The
+worker answers for each batch (`done`), and the feed stays at most two batches ahead.
+
+A batch carries the feed's generation, which a rewind raises, and a number that rises by one: a batch of a former generation
+is to be dropped, a gap in the numbers means that batches were lost on the way. Each part carries the assignment that its
+topic was read under, so that records fetched for a symbol that was removed meanwhile are known as such, and those of a
+topic that is read anew from another place (`is_current`).
+
+Positions go by the consumer: where a partition's end was reached, the next offset is the end, which may lie behind the last
+record, since the markers of transactions have offsets too.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from loguru import logger
+from msgspec import Struct
+
+from streams.settings import Settings
+
+MAX_RECORDS: Final = 2000
+AHEAD: Final = 2
+POLL_SECONDS: Final = 0.005
+IDLE_SECONDS: Final = 0.05
+METADATA_SECONDS: Final = 10.0
+
+
+class Assignment(Struct, frozen=True):
+    """Where to read a topic from, and for whom; `symbol` is None for the control topic."""
+
+    offset: int
+    symbol: str | None = None
+    incarnation: int = 0
+    topic_id: str = ""
+
+
+class TopicRead(Struct, frozen=True):
+    """What was fetched of one topic under an assignment; `at_end` when its end was reached."""
+
+    topic: str
+    assignment: Assignment
+    next_offset: int
+    messages: list[Message]
+    at_end: bool
+
+    @property
+    def symbol(self) -> str | None:
+        """Whose bars the topic holds; None for the control topic."""
+        return self.assignment.symbol
+
+    @property
+    def incarnation(self) -> int:
+        """The symbol's incarnation that it was read for."""
+        return self.assignment.incarnation
+
+
+class FeedBatch(Struct, frozen=True):
+    """What was fetched at once."""
+
+    generation: int
+    number: int
+    reads: list[TopicRead]
+
+
+class Trouble(Struct, frozen=True):
+    """A topic that can't be read on: its position is out of range, or it is gone."""
+
+    generation: int
+    topic: str
+    symbol: str | None
+    incarnation: int
+    reason: str
+
+
+_LOST: Final = frozenset(
+    {
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError.OFFSET_OUT_OF_RANGE,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_TOPIC_ID,
+    }
+)
+
+
+class Feed:
+    """Reads topics for the worker.
+
+    Args:
+        settings: where Kafka is.
+        deliver: takes batches and troubles; called in the feed's thread.
+        die: takes an error after which reading can't go on; called in the feed's thread.
+    """
+
+    def __init__(
+        self, settings: Settings, *, deliver: Callable[[FeedBatch | Trouble], None], die: Callable[[BaseException], object]
+    ) -> None:
+        self._config: dict[str, object] = {
+            "log_level": 0,
+            **settings.kafka(),
+            "group.id": "unused",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+            "fetch.queue.backoff.ms": 10,
+            "queued.min.messages": 20_000,
+            "queued.max.messages.kbytes": 16_384,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 500,
+            "error_cb": self._note,
+        }
+        self._deliver = deliver
+        self._die = die
+        self._operations: queue.SimpleQueue[Callable[[Consumer], None]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._stopping = threading.Event()
+        self._credits = threading.Semaphore(AHEAD)
+        self._assigned: dict[str, Assignment] = {}
+        self._at_end: set[str] = set()
+        self._number = 0
+        self._reading = False
+        self._read_generation = 0
+        self.generation = 0
+        self.assigned: dict[str, Assignment] = {}
+
+    def start(self) -> None:
+        """Start the thread; nothing is read before `rewind`."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(METADATA_SECONDS)
+
+    def rewind(self, assignments: Mapping[str, Assignment]) -> None:
+        """Begin a new generation: read exactly these topics from these positions."""
+        self.generation += 1
+        generation, wanted = self.generation, dict(assignments)
+        self.assigned = dict(wanted)
+        self._credits = threading.Semaphore(AHEAD)
+        self._operations.put(lambda consumer: self._rewind(consumer, generation, wanted))
+
+    def pause(self) -> None:
+        """Begin a new generation that reads nothing."""
+        self.rewind({})
+
+    def add(self, topic: str, assignment: Assignment) -> None:
+        """Read one more topic, or one that is read from another position or for another incarnation."""
+        self.assigned[topic] = assignment
+        self._operations.put(lambda consumer: self._add(consumer, topic, assignment))
+
+    def remove(self, topic: str) -> None:
+        """Read a topic no more."""
+        self.assigned.pop(topic, None)
+        self._operations.put(lambda consumer: self._remove(consumer, topic))
+
+    def done(self, batch: FeedBatch) -> None:
+        """The batch has been dealt with: one more may be fetched."""
+        if batch.generation == self.generation:
+            self._credits.release()
+
+    def is_current(self, read: TopicRead) -> bool:
+        """Whether the topic is still read as it was for `read`: else what lies before it may not have been read yet."""
+        return self.assigned.get(read.topic) is read.assignment
+
+    def is_at_end(self, topic: str) -> bool:
+        """Whether nothing of the topic is known to be unread."""
+        return topic in self._at_end
+
+    # ------------------------------------------------------------------------------------- in the thread
+
+    def _run(self) -> None:
+        try:
+            consumer = Consumer(self._config)
+            while not self._stopping.is_set():
+                self._operate(consumer)
+                if not self._reading:
+                    self._stopping.wait(IDLE_SECONDS if self._operations.empty() else 0)
+                    continue
+                credit = self._credits
+                if not credit.acquire(timeout=IDLE_SECONDS):
+                    continue
+                if credit is not self._credits or not self._fetch(consumer):
+                    credit.release()
+            consumer.close()
+        except BaseException as error:  # the worker can't go on without its feed, whatever went wrong
+            self._die(error)
+
+    def _operate(self, consumer: Consumer) -> None:
+        while True:
+            try:
+                operation = self._operations.get_nowait()
+            except queue.Empty:
+                return
+            operation(consumer)
+
+    def _fetch(self, consumer: Consumer) -> bool:
+        """Fetch and hand over a batch; whether there was one."""
+        first = consumer.poll(POLL_SECONDS)
+        if first is None:
+            return False
+        by_topic: dict[str, list[Message]] = {}
+        ends: dict[str, int] = {}
+        for message in (first, *consumer.consume(MAX_RECORDS - 1, 0)):
+            topic = message.topic() or ""
+            error = message.error()
+            if error is None:
+                by_topic.setdefault(topic, []).append(message)
+                ends.pop(topic, None)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ends[topic] = message.offset() or 0
+            else:
+                self._judge(topic, error)
+        reads = []
+        for topic in {**by_topic, **ends}:
+            assignment = self._assigned.get(topic)
+            if assignment is None:
+                continue
+            messages = by_topic.get(topic, [])
+            next_offset = ends[topic] if topic in ends else (messages[-1].offset() or 0) + 1
+            if topic in ends:
+                self._at_end.add(topic)
+            else:
+                self._at_end.discard(topic)
+            reads.append(TopicRead(topic, assignment, next_offset, messages, topic in ends))
+        if not reads:
+            return False
+        self._number += 1
+        self._deliver(FeedBatch(self._read_generation, self._number, reads))
+        return True
+
+    def _judge(self, topic: str, error: KafkaError) -> None:
+        assignment = self._assigned.get(topic)
+        if error.code() in _LOST and assignment is not None:
+            self._deliver(Trouble(self._read_generation, topic, assignment.symbol, assignment.incarnation, error.str()))
+        elif error.fatal():
+            raise KafkaException(error)
+        else:
+            logger.bind(topic=topic).warning("feed: {}", error.str())
+
+    def _note(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._die(KafkaException(error))
+        logger.debug("feed: {}", error.str())
+
+    def _rewind(self, consumer: Consumer, generation: int, wanted: dict[str, Assignment]) -> None:
+        if generation != self.generation:
+            return  # a later rewind is on its way
+        self._read_generation, self._number = generation, 0
+        self._assigned = wanted
+        self._at_end.clear()
+        if wanted:
+            consumer.list_topics(timeout=METADATA_SECONDS)
+        consumer.assign([TopicPartition(topic, 0, assignment.offset) for topic, assignment in wanted.items()])
+        self._reading = bool(wanted)
+
+    def _add(self, consumer: Consumer, topic: str, assignment: Assignment) -> None:
+        if topic in self._assigned:
+            if self._assigned[topic] is assignment:
+                return  # a rewind between the request and here has done it
+            self._remove(consumer, topic)
+        # librdkafka would begin to fetch a topic that it has no metadata of 0.8 s later.
+        consumer.list_topics(topic, METADATA_SECONDS)
+        consumer.incremental_assign([TopicPartition(topic, 0, assignment.offset)])
+        self._assigned[topic] = assignment
+        self._at_end.discard(topic)
+
+    def _remove(self, consumer: Consumer, topic: str) -> None:
+        if self._assigned.pop(topic, None) is not None:
+            consumer.incremental_unassign([TopicPartition(topic, 0)])
+            self._at_end.discard(topic)

@@ -1,0 +1,230 @@
+"""Following the state: the feed reads what it says, what is pending is looked up, and what became of the topics is found out.
+
+The state decides which topics are read, for which incarnation and from where; after each transaction the feed is told the
+difference. What has to be asked of Kafka (where a pending symbol's topic begins, whether a topic is still the one that the
+state knows) is asked by tasks, and comes back as a notice: an input like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+from loguru import logger
+
+from streams.engine.journal import InputKind, JournalInput
+from streams.engine.session import Session
+from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
+from streams.errors import ControlLostError, FatalError, StreamsError
+from streams.times import Clock
+from streams.wire.topics import TopicNames
+from streams.worker.feed import Assignment, Feed, Trouble
+from streams.worker.inbox import Notice
+from streams.worker.sources import Sources
+
+CHECK_SOURCES_SECONDS: Final = 10.0
+
+
+class Follower:
+    """Has the feed and the topics follow one session's state.
+
+    Args:
+        feed, sources, names, clock: collaborators.
+        send: puts a notice on the merge agent's channel.
+        die: ends the process.
+    """
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        sources: Sources,
+        names: TopicNames,
+        clock: Clock,
+        send: Callable[[Notice], None],
+        die: Callable[[BaseException], object],
+    ) -> None:
+        self._feed = feed
+        self._sources = sources
+        self._names = names
+        self._clock = clock
+        self._send = send
+        self._die = die
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loading: set[tuple[str, int]] = set()
+        self._checked_at = clock.monotonic()
+        self._is_checking = False
+
+    def begin(self, session: Session) -> None:
+        """Read everything anew from the state's positions, and look up again what is pending."""
+        # What tasks of a former life find out is dropped, so nothing is on its way.
+        self._loading.clear()
+        self._feed.rewind(self._wanted(session))
+        self._start_loads(session)
+
+    def stop(self) -> None:
+        """End the tasks."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    def is_of_now(self, notice: Notice) -> bool:
+        """Whether a notice is about the reading that goes on now; it is on its way no more."""
+        symbol = notice.given.symbol or ""
+        self._loading.discard((symbol, notice.given.incarnation or 0))
+        if notice.generation != self._feed.generation:
+            return False
+        # A loss that was found twice must not send reading back twice.
+        return notice.assignment is None or self._feed.assigned.get(self._names.bars(symbol)) is notice.assignment
+
+    def _wanted(self, session: Session) -> dict[str, Assignment]:
+        state = session.state
+        wanted = {self._names.control: Assignment(state.control_offset, topic_id=state.control_topic_id)}
+        for data in state.symbols.values():
+            if data.status in READING:
+                wanted[self._names.bars(data.symbol)] = _assignment(data)
+        return wanted
+
+    def follow(self, session: Session) -> None:
+        """Have the feed read what the state now says, and look for the start of what is pending."""
+        assigned = self._feed.assigned
+        reading = 0
+        for data in session.state.symbols.values():
+            if data.status not in READING:
+                continue
+            reading += 1
+            topic = self._names.bars(data.symbol)
+            known = assigned.get(topic)
+            if known is None or known.incarnation != data.incarnation or known.topic_id != data.topic_id:
+                self._feed.add(topic, _assignment(data))
+        if len(assigned) > reading + 1:
+            for topic, known in list(assigned.items()):
+                one = session.symbol(known.symbol) if known.symbol is not None else None
+                if known.symbol is not None and (one is None or one.status not in READING):
+                    self._feed.remove(topic)
+        self._start_loads(session)
+
+    def read_anew(self, session: Session, symbol: str) -> None:
+        """Read a symbol's topic from its position, wherever reading stands."""
+        data = session.symbol(symbol)
+        if data is not None and data.status in READING:
+            self._feed.add(self._names.bars(symbol), _assignment(data))
+
+    def _start_loads(self, session: Session) -> None:
+        for data in session.state.symbols.values():
+            if data.status is SymbolStatus.PENDING and (data.symbol, data.incarnation) not in self._loading:
+                self._loading.add((data.symbol, data.incarnation))
+                self._spawn(self._load(data))
+
+    async def _load(self, data: SymbolSessionData) -> None:
+        """Find where a pending symbol's topic is to be read from, and tell the engine."""
+        symbol, incarnation = data.symbol, data.incarnation
+        from_us = data.start_us if data.start_us is not None else data.day.open_us
+        try:
+            found = await self._sources.locate(self._names.bars(symbol), from_us=from_us, create=not data.must_exist)
+        except FatalError as error:
+            self._die(error)
+            return
+        except StreamsError as error:
+            self._notice(JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error)))
+            return
+        self._notice(
+            JournalInput(
+                InputKind.LOADED, symbol, incarnation, topic_id=found.topic_id, first_offset=found.offset, end_offset=found.end_offset,
+                reason=found.note,
+            )
+        )  # fmt: skip
+
+    def look_into(self, session: Session, trouble: Trouble) -> None:
+        """A topic could not be read: find out what became of the topics."""
+        if trouble.generation == self._feed.generation and not self._is_checking:
+            self._spawn(self._check(session))
+
+    def look_around(self, session: Session) -> None:
+        """Find out what became of the topics, when that was not done for a while."""
+        if self._clock.monotonic() - self._checked_at >= CHECK_SOURCES_SECONDS and not self._is_checking:
+            self._checked_at = self._clock.monotonic()
+            self._spawn(self._check(session))
+
+    async def _check(self, session: Session) -> None:
+        self._is_checking = True
+        generation, assigned = self._feed.generation, dict(self._feed.assigned)
+        try:
+            await self.check_control(session)
+            for given in await self.lost_sources(session):
+                self._send(Notice(generation, given, assigned.get(self._names.bars(given.symbol or ""))))
+        except FatalError as error:
+            self._die(error)
+        except StreamsError as error:
+            logger.warning("the session's topics could not be checked: {}", error)
+        finally:
+            self._is_checking = False
+
+    async def check_control(self, session: Session) -> None:
+        """See that the control topic still holds the state's position.
+
+        Raises:
+            ControlLostError: it does not.
+        """
+        control, state = self._names.control, session.state
+        topic_id = (await self._sources.topic_ids([control]))[control]
+        is_same = topic_id == state.control_topic_id
+        # One that is gone has no beginning, and to ask for it would be refused.
+        first = (await self._sources.beginnings([control]))[control] if is_same else 0
+        if not is_same or first > state.control_offset:
+            what = f"begins at offset {first}" if is_same else "was deleted" if topic_id is None else "was re-created"
+            raise ControlLostError(
+                f"topic {control} {what}, and the state stands at offset {state.control_offset} of the one it knew: commands may be lost. "
+                f"Keep its retention unlimited; to begin anew delete {self._names.session}-state-changelog and start the worker again"
+            )
+
+    async def lost_sources(self, session: Session) -> list[JournalInput]:
+        """Inputs for the symbols whose topic is not the one that the state knows, or no longer has its position."""
+        reading = {self._names.bars(data.symbol): data for data in session.state.symbols.values() if data.status in READING}
+        # Reading goes on while Kafka is asked: the ends are compared with where it stood before.
+        stood_at = {topic: data.offset for topic, data in reading.items()}
+        ids = await self._sources.topic_ids(reading)
+        there = [topic for topic in reading if ids[topic] is not None]
+        split = await self._sources.split(there)
+        firsts, ends = await self._sources.beginnings(there), await self._sources.ends(there)
+        inputs = []
+        for topic, data in reading.items():
+            topic_id = ids[topic]
+            if topic_id is None:
+                inputs.append(JournalInput(InputKind.LOAD_FAILED, data.symbol, data.incarnation, reason=f"topic {topic} was deleted"))
+                continue
+            if topic in split:
+                reason = f"topic {topic} was given {split[topic]} partitions: bars in all but the first are missed"
+                inputs.append(JournalInput(InputKind.LOAD_FAILED, data.symbol, data.incarnation, reason=reason))
+                continue
+            if topic_id != data.topic_id:
+                reason = f"topic {topic} was re-created"
+            elif data.offset < firsts[topic]:
+                reason = f"topic {topic} was truncated: offsets {data.offset} to {firsts[topic] - 1} are gone"
+            elif stood_at[topic] > ends[topic]:
+                reason = f"topic {topic} ends at offset {ends[topic]}, before the position {stood_at[topic]}"
+            else:
+                continue
+            inputs.append(
+                JournalInput(
+                    InputKind.SOURCE_LOST, data.symbol, data.incarnation, topic_id=topic_id, first_offset=firsts[topic], reason=reason
+                )
+            )
+        return inputs
+
+    def _notice(self, given: JournalInput) -> None:
+        self._send(Notice(self._feed.generation, given))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._die(error)
+
+
+def _assignment(data: SymbolSessionData) -> Assignment:
+    return Assignment(data.offset, data.symbol, data.incarnation, data.topic_id)

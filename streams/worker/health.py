@@ -1,0 +1,167 @@
+"""What a worker says about itself: its state for a load balancer, and its figures for Prometheus.
+
+`starting` and `recovering` pass by themselves; `standby` and `active` are healthy; `failing` is an active worker whose
+transactions no longer get through. Figures are taken from the engine's state when they are asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streams.engine.symbol import SymbolSessionData
+from streams.times import SECOND_US, Clock, iso
+from streams.worker.ledger import Ledger
+from streams.worker.runner import SessionRunner
+
+OVERDUE_SECONDS: Final = 5.0
+_COUNTS: Final = {
+    "accepted": "bars, base and derived, that went into the state",
+    "published": "bars that went to analysis",
+    "held_back": "bars that are in the state and not on analysis",
+    "late": "bars that filled a hole behind the frontier",
+    "corrected": "bars that replaced another",
+    "duplicates": "bars that were there already",
+    "out_of_hours": "bars dropped because they start outside trading hours",
+    "other_interval": "bars dropped because they are not of the base interval",
+    "other_day": "bars dropped because their trading day is over",
+    "rejected": "bars that went to the dead-letter topic",
+    "engine_errors": "bars on which the engine failed",
+}
+
+
+class WorkerStatus(StrEnum):
+    """Where a worker is in its life."""
+
+    STARTING = "starting"
+    RECOVERING = "recovering"
+    STANDBY = "standby"
+    ACTIVE = "active"
+    FAILING = "failing"
+
+
+HEALTHY: Final = frozenset({WorkerStatus.STANDBY, WorkerStatus.ACTIVE})
+
+
+class Health:
+    """The worker's state and figures."""
+
+    def __init__(self, runner: SessionRunner, ledger: Ledger, clock: Clock, *, owner: str, session: str) -> None:
+        self._runner = runner
+        self._ledger = ledger
+        self._clock = clock
+        self._owner = owner
+        self._session = session
+        self._phase = WorkerStatus.STARTING
+        self._registry = CollectorRegistry()
+        self._registry.register(_Figures(self, runner, ledger, clock, session))
+
+    def enter(self, phase: WorkerStatus) -> None:
+        """The worker has come to another phase of its life."""
+        self._phase = phase
+
+    @property
+    def status(self) -> WorkerStatus:
+        """The phase, or `failing` when an active worker's transactions don't get through."""
+        if self._phase is WorkerStatus.ACTIVE and self._clock.monotonic() - self._runner.committed_at > OVERDUE_SECONDS:
+            return WorkerStatus.FAILING
+        return self._phase
+
+    def report(self) -> dict[str, object]:
+        """The state in a few fields, for JSON."""
+        report: dict[str, object] = {
+            "status": self.status,
+            "session": self._session,
+            "worker": self._owner,
+            "pid": os.getpid(),
+        }
+        session = self._runner.session
+        if session is not None and self._runner.active:
+            state = session.state
+            report |= {
+                "epoch": state.epoch,
+                "sequence": state.sequence,
+                "session_active": state.active,
+                "gate_reason": state.gate_reason,
+                "lagging": sorted(state.lagging),
+                "symbols": len(state.symbols),
+                "as_of": iso(state.now_us),
+                "commits": self._ledger.commits,
+                "last_commit_ms": round(self._ledger.last_commit_seconds * 1000, 3),
+            }
+        return report
+
+    def metrics(self) -> bytes:
+        """The figures in Prometheus' text form."""
+        return generate_latest(self._registry)
+
+
+class _Figures(Collector):
+    def __init__(self, health: Health, runner: SessionRunner, ledger: Ledger, clock: Clock, session: str) -> None:
+        self._health = health
+        self._runner = runner
+        self._ledger = ledger
+        self._clock = clock
+        self._session = session
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        status = GaugeMetricFamily("streams_worker_status", "1 for the state that the worker is in", labels=["session", "status"])
+        for one in WorkerStatus:
+            status.add_metric([self._session, one.value], float(one is self._health.status))
+        yield status
+        yield self._counter("streams_bars_read", "records read from bar topics", self._runner.bars_read)
+        yield self._counter("streams_transactions", "transactions committed", self._ledger.commits)
+        yield self._counter("streams_commit_seconds", "seconds spent in writing and committing", self._ledger.commit_seconds)
+        yield self._counter("streams_dead_letters", "records that went to the dead-letter topic", self._runner.dead_letters)
+        session = self._runner.session
+        if session is None or not self._runner.active:
+            return
+        state = session.state
+        yield self._gauge("streams_last_commit_seconds", "duration of the last transaction", self._ledger.last_commit_seconds)
+        yield self._gauge("streams_session_active", "1 while the gate is open", float(state.active))
+        yield self._gauge("streams_lagging_symbols", "symbols that keep the gate shut", len(state.lagging))
+        yield self._gauge("streams_symbols", "symbols in the session", len(state.symbols))
+        yield self._gauge("streams_sequence", "number of the last analysis record", state.sequence)
+        yield self._gauge("streams_epoch", "epoch of the session", state.epoch)
+        symbols = list(state.symbols.values())
+        yield self._by_symbol("streams_symbol_lag_seconds", "age of a symbol's newest bar", symbols, self._lag_of)
+        yield self._by_symbol("streams_symbol_lagging", "1 while a symbol keeps the gate shut", symbols, lambda data: float(data.lagging))
+        yield self._by_symbol("streams_symbol_silent", "1 while a symbol is silent", symbols, lambda data: float(data.silent))
+        yield self._by_symbol("streams_symbol_held_back_open", "bars in open runs", symbols, lambda data: float(data.runs.count()))
+        for name, meaning in _COUNTS.items():
+            family = CounterMetricFamily(f"streams_symbol_{name}", meaning, labels=["session", "symbol"])
+            for data in symbols:
+                family.add_metric([self._session, data.symbol], float(getattr(data.counts, name)))
+            yield family
+
+    def _lag_of(self, data: SymbolSessionData) -> float | None:
+        return (self._clock.now_us() - data.frontier_us) / SECOND_US if data.frontier_us > 0 else None
+
+    def _counter(self, name: str, meaning: str, value: float) -> Metric:
+        family = CounterMetricFamily(name, meaning, labels=["session"])
+        family.add_metric([self._session], value)
+        return family
+
+    def _gauge(self, name: str, meaning: str, value: float) -> Metric:
+        family = GaugeMetricFamily(name, meaning, labels=["session"])
+        family.add_metric([self._session], value)
+        return family
+
+    def _by_symbol(
+        self, name: str, meaning: str, symbols: list[SymbolSessionData], value_of: Callable[[SymbolSessionData], float | None]
+    ) -> Metric:
+        family = GaugeMetricFamily(name, meaning, labels=["session", "symbol"])
+        for data in symbols:
+            value = value_of(data)
+            if value is not None:
+                family.add_metric([self._session, data.symbol], value)
+        return family

@@ -1,0 +1,81 @@
+"""What reaches the merge agent through its channel, and how a fetched batch becomes inputs of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import Message
+from msgspec import Struct
+
+from streams.engine.journal import JournalInput
+from streams.engine.session import Session
+from streams.engine.symbol import READING
+from streams.engine.transaction import RangeRead
+from streams.wire.codec import Codec
+from streams.wire.outputs import RawRecord
+from streams.wire.ranges import range_read
+from streams.worker.feed import Assignment, FeedBatch, TopicRead, Trouble
+
+
+class Notice(Struct, frozen=True):
+    """Something that a task of the worker found out; what is about a former life of the worker is dropped.
+
+    `assignment` is how the topic was read when it was looked at, for what was found out about one that is being read.
+    """
+
+    generation: int
+    given: JournalInput
+    assignment: Assignment | None = None
+
+
+class Tick(Struct, frozen=True):
+    """A second has passed."""
+
+
+Item = FeedBatch | Trouble | Notice | Tick
+
+
+def raw_of(message: Message) -> RawRecord:
+    """A fetched record, for the dead-letter topic."""
+    headers = [(header[0], _bytes(header[1]) or b"") for header in message.headers() or ()]
+    key, value = message.key(), message.value()
+    return RawRecord(message.topic() or "", message.offset() or 0, _bytes(key), _bytes(value), headers)
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+class BarReads:
+    """The bars of one batch: as ranges for the engine, and as raw records for dead letters."""
+
+    def __init__(self, codec: Codec, session: Session, reads: Sequence[TopicRead]) -> None:
+        self._messages: dict[str, list[Message]] = {}
+        self.ranges: list[RangeRead] = []
+        self.at_end: list[tuple[str, int]] = []
+        for read in reads:
+            symbol = read.symbol
+            data = session.symbol(symbol) if symbol is not None else None
+            if symbol is None or data is None or data.incarnation != read.incarnation or data.status not in READING:
+                continue
+            messages = read.messages
+            if messages and (messages[0].offset() or 0) < data.offset:
+                messages = [message for message in messages if (message.offset() or 0) >= data.offset]
+            matters = messages or (read.next_offset > data.offset and data.removal_end_offset is not None)
+            if matters:
+                self._messages[symbol] = messages
+                offsets = [message.offset() or 0 for message in messages]
+                values = [_bytes(message.value()) for message in messages]
+                self.ranges.append(range_read(codec, symbol, data.incarnation, data.offset, read.next_offset, offsets, values))
+            if read.at_end and data.backlog:
+                self.at_end.append((symbol, data.incarnation))
+
+    def __bool__(self) -> bool:
+        return bool(self.ranges or self.at_end)
+
+    def raw(self, symbol: str, offset: int) -> RawRecord:
+        """The record of a dead letter."""
+        for message in self._messages[symbol]:
+            if message.offset() == offset:
+                return raw_of(message)
+        raise LookupError(f"no record of {symbol} at offset {offset} in this batch")

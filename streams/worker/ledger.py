@@ -1,0 +1,144 @@
+"""The ledger: the one transactional producer, through which everything that a session says is written, or nothing is.
+
+A transaction is a list of records: outputs, the changelog records of the rows that changed, the journal record. It is
+written and committed in a thread of the ledger's own, so that the next one can be worked out meanwhile; what is worked out
+and not committed is visible to nobody. Transactions are committed in the order in which they were handed over.
+
+Taking over fences every former owner first (`init_transactions`), then writes a barrier to the changelog: once that has
+been read, all that any former owner committed has been read too. The barrier is a tombstone, so it leaves no row behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.errors import FatalError, FencedError, LedgerError
+from streams.settings import Settings
+from streams.times import Clock
+from streams.wire.outputs import Record
+
+BARRIER_KEY: Final = b"barrier"
+TAKE_OVER_SECONDS: Final = 30.0
+
+_FENCED: Final = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+        KafkaError.TRANSACTION_COORDINATOR_FENCED,
+    }
+)
+
+
+class Ledger:
+    """Owns the transactional id of a session.
+
+    Args:
+        settings: where Kafka is.
+        transactional_id: one for each session.
+        changelog: the topic of the rows; `changelog_offset` is that of the last row that was committed.
+        clock: for the durations that the metrics show.
+    """
+
+    def __init__(self, settings: Settings, *, transactional_id: str, changelog: str, clock: Clock) -> None:
+        timeout_ms = settings.transaction_timeout_ms
+        self._commit_seconds = timeout_ms / 1000 * 3
+        self._config: dict[str, object] = {
+            "log_level": 0,
+            **settings.kafka(),
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": timeout_ms,
+            "delivery.timeout.ms": timeout_ms,
+            "linger.ms": 0,
+            "queue.buffering.max.messages": 1_000_000,
+            "compression.type": "none",
+        }
+        self._changelog = changelog
+        self._clock = clock
+        self._producer: Producer | None = None
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._row_offset: int | None = None
+        self.changelog_offset: int | None = None
+        self.commits = 0
+        self.commit_seconds = 0.0
+        self.last_commit_seconds = 0.0
+
+    async def take_over(self, changelogs: Sequence[str]) -> dict[str, int]:
+        """Fence every former owner and write the barrier; gives the barrier's offset for each changelog.
+
+        Raises:
+            FatalError: Kafka refused.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._take_over, list(changelogs))
+
+    def write(self, records: Sequence[Record]) -> asyncio.Future[None]:
+        """Write and commit one transaction, after those handed over before; done once it is committed.
+
+        The future fails with a `FatalError`: then nothing of it, and nothing after it, is visible to anybody.
+        """
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._write, records)
+
+    async def close(self) -> None:
+        """Wait for what was handed over, then let the thread go."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: None)
+        self._thread.shutdown(wait=False)
+
+    def _take_over(self, changelogs: list[str]) -> dict[str, int]:
+        offsets: dict[str, int] = {}
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                offsets[message.topic() or ""] = message.offset() or 0
+
+        try:
+            producer = Producer(self._config)
+            producer.init_transactions(TAKE_OVER_SECONDS)
+            producer.begin_transaction()
+            for changelog in changelogs:
+                producer.produce(changelog, key=BARRIER_KEY, value=None, partition=0, on_delivery=delivered)
+            producer.commit_transaction(TAKE_OVER_SECONDS)
+        except KafkaException as error:
+            raise _fatal(error.args[0], "taking over") from error
+        missing = [changelog for changelog in changelogs if changelog not in offsets]
+        if missing:
+            raise LedgerError(f"the barrier was not written to {', '.join(missing)}")
+        self._producer = producer
+        return offsets
+
+    def _write(self, records: Sequence[Record]) -> None:
+        producer = self._producer
+        if producer is None:
+            raise LedgerError("a transaction was handed over before the ledger took over")
+        began = self._clock.monotonic()
+        try:
+            producer.begin_transaction()
+            produce = producer.produce
+            last_row = max((place for place, record in enumerate(records) if record.topic == self._changelog), default=-1)
+            for place, record in enumerate(records):
+                delivered = self._row_delivered if place == last_row else None
+                produce(record.topic, record.value, record.key, 0, None, delivered, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
+            producer.commit_transaction(self._commit_seconds)
+        except KafkaException as error:
+            raise _fatal(error.args[0], f"committing a transaction of {len(records)} records") from error
+        except BufferError as error:
+            raise LedgerError(f"a transaction of {len(records)} records does not fit into the producer's queue") from error
+        self.changelog_offset = self._row_offset
+        self.commits += 1
+        self.last_commit_seconds = self._clock.monotonic() - began
+        self.commit_seconds += self.last_commit_seconds
+
+    def _row_delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._row_offset = message.offset()
+
+
+def _fatal(error: KafkaError, what: str) -> FatalError:
+    if error.code() in _FENCED:
+        return FencedError(f"{what}: another worker has taken this session over ({error.str()})")
+    return LedgerError(f"{what}: {error.name()}: {error.str()}")

@@ -1,0 +1,326 @@
+"""The session's live shell: takes what the feed and the worker's tasks bring, drives the engine, and writes what comes of it.
+
+One item at a time becomes one transaction: the engine is driven, its result is encoded, and the records are handed to the
+ledger. The next item is worked on while the ledger commits; its own records are handed over only after that commit, so the
+order holds. Any error ends the process: what is in memory and not committed was seen by nobody.
+
+The runner decides nothing about bars: what it finds out by I/O goes into the engine as inputs, and stands in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from loguru import logger
+
+from streams.config import SessionConfig
+from streams.engine.journal import InputKind, JournalInput
+from streams.engine.rows import SESSION_KEY, Row
+from streams.engine.session import Session
+from streams.engine.symbol import SymbolStatus
+from streams.engine.transaction import RangeRead, Transaction, TransactionResult
+from streams.errors import ConfigConflictError, StateError
+from streams.settings import Settings
+from streams.times import Clock
+from streams.wire.codec import Codec
+from streams.wire.outputs import Encoder, RawRecord, Record
+from streams.wire.topics import TopicNames
+from streams.worker.commands import CommandReader
+from streams.worker.feed import Feed, FeedBatch, TopicRead, Trouble
+from streams.worker.follower import Follower
+from streams.worker.inbox import BarReads, Item, Notice, Tick
+from streams.worker.ledger import Ledger
+from streams.worker.log import log_outcomes
+from streams.worker.overrides import TransactionalTable
+from streams.worker.past import last_epoch
+from streams.worker.sources import Sources
+
+HEARTBEAT_SECONDS: Final = 1.0
+
+
+class SessionRunner:
+    """Runs one session while this worker is the active one.
+
+    Args:
+        config: the session as the user wants it.
+        settings: the surroundings.
+        clock: where `now` comes from.
+        table: the state's rows.
+        ledger, feed, sources, codec, names: its collaborators.
+        send: puts an item on the merge agent's channel; safe to call in the loop's thread.
+        owner: this worker's name.
+        adopt_config: whether a standby may take over a session that runs under another config.
+        die: ends the process.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: SessionConfig,
+        settings: Settings,
+        clock: Clock,
+        table: TransactionalTable,
+        ledger: Ledger,
+        feed: Feed,
+        sources: Sources,
+        codec: Codec,
+        names: TopicNames,
+        send: Callable[[Item], None],
+        owner: str,
+        adopt_config: bool,
+        die: Callable[[BaseException], object],
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._clock = clock
+        self._table = table
+        self._ledger = ledger
+        self._feed = feed
+        self._sources = sources
+        self._codec = codec
+        self._names = names
+        self._owner = owner
+        self._adopt_config = adopt_config
+        self._die = die
+        self._commands = CommandReader(codec, names, sources, clock, removal_seconds=settings.removal_deadline_seconds)
+        self._follower = Follower(feed=feed, sources=sources, names=names, clock=clock, send=send, die=die)
+        self._lock = asyncio.Lock()
+        self._encoder: Encoder | None = None
+        self._in_flight: asyncio.Future[None] | None = None
+        self._changelog: list[tuple[bytes, bytes | None]] = []
+        self._ends: dict[tuple[str, int], int] = {}
+        self._next_number = 1
+        self._wrote_at = 0.0
+        self.session: Session | None = None
+        self.active = False
+        self.has_been_standby = False
+        self.committed_at = 0.0
+        self.bars_read = 0
+        self.dead_letters = 0
+        table.on_change = lambda key, value: self._changelog.append((key, value))
+
+    # --------------------------------------------------------------------------------- becoming active, and not
+
+    async def activate(self) -> None:
+        """Go on from the recovered table: open or resume the session, then read.
+
+        Raises:
+            FatalError: the state and the config, or the state and the topics, don't go together.
+        """
+        async with self._lock:
+            rows = {key.decode(): self._codec.row_from(value) for key, value in self._table.items()}
+            now_us = self._clock.now_us()
+            if rows:
+                transaction = await self._resume(rows, now_us)
+            else:
+                transaction = await self._open(now_us)
+            session = self._require_session()
+            self._encoder = Encoder(
+                self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch
+            )  # fmt: skip
+            self._commit(transaction.finish(), _no_raw)
+            await self._settled()
+            self._next_number = 1
+            self._ends.clear()
+            self.active = True
+            self._follower.begin(session)
+        logger.bind(session=session.state.config.session_name, epoch=session.state.epoch, symbols=len(session.state.symbols)).info(
+            "active: reading from the state's positions"
+        )
+
+    async def deactivate(self) -> None:
+        """Stop reading, and wait until what is being written is committed."""
+        self.active = False
+        self._feed.pause()
+        async with self._lock:
+            # Becoming active may have been under way, and is now done.
+            self.active = False
+            self._feed.pause()
+            await self._settled()
+
+    async def close(self) -> None:
+        """End the runner's own tasks."""
+        await self.deactivate()
+        self._follower.stop()
+
+    async def _open(self, now_us: int) -> Transaction:
+        control = self._names.control
+        topic_id = (await self._sources.topic_ids([control]))[control]
+        epoch = await asyncio.get_running_loop().run_in_executor(None, last_epoch, self._settings, self._names.journal, self._codec) + 1
+        # Commands that were sent before the session's first start are run; those of a former epoch had their effect in it.
+        offset = 0 if epoch == 1 else (await self._sources.ends([control]))[control]
+        offset = max(offset, (await self._sources.beginnings([control]))[control])
+        self.session, transaction = Transaction.of_new_session(
+            self._config, epoch=epoch, control_topic_id=topic_id or "", control_offset=offset, owner=self._owner, now_us=now_us
+        )
+        return transaction
+
+    async def _resume(self, rows: Mapping[str, Row], now_us: int) -> Transaction:
+        if SESSION_KEY not in rows:
+            raise StateError(f"the table holds {len(rows)} rows but none of a session")
+        session = self.session = Session.restore(rows)
+        state = session.state
+        await self._follower.check_control(session)
+        changed = state.config != self._config
+        if changed and self.has_been_standby and not self._adopt_config:
+            raise ConfigConflictError(
+                "this standby's config differs from the one that the session runs under, so it does not take over: "
+                "give it the same config, or start it with --adopt-config to change the session's when it takes over"
+            )
+        transaction = Transaction(session, owner=self._owner, now_us=now_us)
+        transaction.apply(JournalInput(InputKind.RESUMED, reason=self._owner))
+        if changed:
+            transaction.apply(JournalInput(InputKind.CONFIGURED, text=self._config.to_json()))
+        for given in await self._follower.lost_sources(session):
+            transaction.apply(given)
+        return transaction
+
+    # ----------------------------------------------------------------------------------------------- one item
+
+    async def process(self, item: Item) -> None:
+        """Make a transaction of one item of the channel."""
+        try:
+            async with self._lock:
+                if self.active:
+                    await self._process(item)
+                if isinstance(item, FeedBatch):
+                    self._feed.done(item)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # nothing that goes wrong here can be mended but by a new start
+            self._die(error)
+
+    async def _process(self, item: Item) -> None:
+        match item:
+            case FeedBatch():
+                await self._take_batch(item)
+            case Trouble():
+                self._follower.look_into(self._require_session(), item)
+            case Notice():
+                self._take_notice(item)
+            case Tick():
+                self._tick()
+        self._follower.follow(self._require_session())
+
+    def _take_notice(self, notice: Notice) -> None:
+        if self._follower.is_of_now(notice):
+            given = notice.given
+            self._write_inputs([given])
+            if given.kind is InputKind.SOURCE_LOST:
+                self._ends.pop((given.symbol or "", given.incarnation or 0), None)
+                self._follower.read_anew(self._require_session(), given.symbol or "")
+
+    async def _take_batch(self, batch: FeedBatch) -> None:
+        if batch.generation != self._feed.generation:
+            return
+        if batch.number != self._next_number:
+            logger.warning("batches {} to {} were lost on their way: reading again from the state", self._next_number, batch.number - 1)
+            self._write_inputs([JournalInput(InputKind.REWOUND)])
+            self._next_number = 1
+            self._ends.clear()
+            self._follower.begin(self._require_session())
+            return
+        self._next_number += 1
+        session = self._require_session()
+        # What was fetched before a topic was found re-created would move the position past what is to be read anew.
+        reads = [read for read in batch.reads if self._feed.is_current(read)]
+        control = [read for read in reads if read.symbol is None]
+        commands = await self._commands.read(session, control)
+        bars = BarReads(self._codec, session, reads)
+        # Before anything is skipped: a symbol that is to drain later may be at its end already, and is told so only once.
+        self._note_ends(reads)
+        if not commands.inputs and not bars:
+            return
+        transaction = Transaction(session, owner=self._owner, now_us=self._clock.now_us())
+        for given in commands.inputs:
+            transaction.apply(given)
+        transaction.read(bars.ranges)
+        transaction.read(self._ends_of_removing(session))
+        for symbol, incarnation in bars.at_end:
+            transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol, incarnation))
+        self.bars_read += sum(len(read.records) for read in bars.ranges)
+        await self._settled()
+        self._commit(transaction.finish(), bars.raw, commands.dead_letters)
+
+    def _note_ends(self, reads: list[TopicRead]) -> None:
+        """Remember where the ends lie that were reached: behind the last record, when markers of transactions follow it."""
+        for read in reads:
+            if read.symbol is not None:
+                key = (read.symbol, read.incarnation)
+                if read.at_end:
+                    self._ends[key] = read.next_offset
+                else:
+                    self._ends.pop(key, None)
+
+    def _ends_of_removing(self, session: Session) -> list[RangeRead]:
+        """Empty ranges that bring removing symbols to the end that was reached before, past markers without records."""
+        ranges = []
+        for data in session.state.symbols.values():
+            end = self._ends.get((data.symbol, data.incarnation), 0)
+            if data.status is SymbolStatus.REMOVING and end > data.offset:
+                ranges.append(RangeRead(data.symbol, data.incarnation, data.offset, end, [], []))
+        return ranges
+
+    def _write_inputs(self, inputs: list[JournalInput]) -> None:
+        transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
+        for given in inputs:
+            transaction.apply(given)
+        self._commit(transaction.finish(), _no_raw)
+
+    def _tick(self) -> None:
+        session = self._require_session()
+        inputs = []
+        for symbol in session.quiet_symbols(self._clock.now_us()):
+            data = session.symbol(symbol)
+            if data is not None and self._feed.is_at_end(self._names.bars(symbol)):
+                inputs.append(JournalInput(InputKind.SILENT, symbol, data.incarnation))
+        if inputs or self._clock.monotonic() - self._wrote_at >= HEARTBEAT_SECONDS * 0.9:
+            self._write_inputs(inputs)
+        self._follower.look_around(session)
+
+    # ------------------------------------------------------------------------------------------------ writing
+
+    def _commit(self, result: TransactionResult, raw: Callable[[str, int], RawRecord], more: list[Record] | None = None) -> None:
+        encoder = self._encoder
+        if encoder is None:
+            raise StateError("a transaction was finished before the session was active")
+        records = encoder.records(result, raw)
+        for key, row in result.rows.items():
+            encoded = key.encode()
+            if row is not None:
+                self._table[encoded] = self._codec.row_to(row)
+            elif encoded in self._table:
+                del self._table[encoded]
+        timestamp_ms = result.now_us // 1000
+        changelog = self._table.changelog_topic_name
+        records += [Record(changelog, key, value, [], timestamp_ms) for key, value in self._changelog]
+        self._changelog.clear()
+        records += more or ()
+        self.dead_letters += len(result.dead_letters) + len(more or ())
+        self._wrote_at = self._clock.monotonic()
+        # The ledger has one thread, so transactions are written in the order in which they are handed over here.
+        self._in_flight = self._ledger.write(records)
+        self._in_flight.add_done_callback(self._written)
+        log_outcomes(result)
+
+    def _written(self, done: asyncio.Future[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._die(error)
+        self._table.hold_up_to(self._ledger.changelog_offset)
+        self.committed_at = self._clock.monotonic()
+
+    async def _settled(self) -> None:
+        """Wait until what was handed to the ledger is committed."""
+        if self._in_flight is not None:
+            await asyncio.shield(self._in_flight)
+
+    def _require_session(self) -> Session:
+        if self.session is None:
+            raise StateError("there is no session yet")
+        return self.session
+
+
+def _no_raw(symbol: str, offset: int) -> RawRecord:
+    raise LookupError(f"no record of {symbol} at offset {offset} was read in this transaction")

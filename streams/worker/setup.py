@@ -1,0 +1,112 @@
+"""The topics of a session: created with the settings that its promises need, and checked at every start.
+
+A topic that exists with other settings is not changed but refused, with what to change: whoever made it so may have had
+a reason, and the wrong retention loses commands or state without a word.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from loguru import logger
+from msgspec import Struct
+
+from streams.client.kafka import ErrorNote, make_admin
+from streams.errors import BrokerLostError, TopicSetupError
+from streams.settings import Settings
+from streams.wire.topics import TopicNames
+
+REQUEST_SECONDS: Final = 15.0
+_SEGMENT_BYTES: Final = 16 * 1024 * 1024
+
+
+class TopicSpec(Struct, frozen=True):
+    """A topic with the settings it is created with; `needed` are those without which it is refused."""
+
+    name: str
+    config: dict[str, str]
+    needed: dict[str, str]
+
+
+def topic_specs(names: TopicNames, changelog: str, settings: Settings) -> list[TopicSpec]:
+    """The topics of a session."""
+    outputs = {"cleanup.policy": "delete", "retention.ms": str(settings.output_retention_ms)}
+    control = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    state = {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(_SEGMENT_BYTES),
+        "segment.ms": str(10 * 60 * 1000),
+        "min.cleanable.dirty.ratio": "0.1",
+        "min.compaction.lag.ms": "0",
+    }
+    written = [names.replies, names.analysis, names.events, names.dlq, names.journal]
+    return [
+        TopicSpec(names.control, control, control),
+        *(TopicSpec(name, outputs, {"cleanup.policy": "delete"}) for name in written),
+        TopicSpec(changelog, state, {"cleanup.policy": "compact"}),
+    ]
+
+
+def prepare_topics(settings: Settings, names: TopicNames, changelog: str) -> None:
+    """Create what is missing and check what is there.
+
+    Raises:
+        TopicSetupError: a topic is missing and may not be created, or has settings that would lose data.
+        BrokerLostError: the broker does not answer.
+    """
+    logger.info("asking for the session's topics at {}", settings.bootstrap_servers)
+    note = ErrorNote()
+    admin = make_admin(settings, note)
+    specs = topic_specs(names, changelog, settings)
+    try:
+        present = admin.list_topics(timeout=REQUEST_SECONDS).topics
+        missing = [spec for spec in specs if spec.name not in present]
+        if missing:
+            _create(admin, settings, missing)
+        existing = [spec for spec in specs if spec.name in present]
+        wrong = [
+            f"{spec.name} has {len(present[spec.name].partitions)} partitions and must have 1: delete it or use another session name"
+            for spec in existing
+            if len(present[spec.name].partitions) != 1
+        ]
+        wrong += _wrong_configs(admin, existing)
+    except KafkaException as error:
+        admin.poll(0)  # hands the connection's errors to the note
+        raise BrokerLostError(f"no broker answers at {settings.bootstrap_servers}: {note.last or error.args[0].str()}") from error
+    if wrong:
+        raise TopicSetupError("topics have settings that would lose data:\n  " + "\n  ".join(wrong))
+
+
+def _create(admin: AdminClient, settings: Settings, specs: list[TopicSpec]) -> None:
+    if not settings.create_topics:
+        needed = "\n  ".join(
+            f"{spec.name}: 1 partition, " + ", ".join(f"{key}={value}" for key, value in spec.config.items()) for spec in specs
+        )
+        raise TopicSetupError(f"STREAMS_CREATE_TOPICS is false and these topics are missing; create them:\n  {needed}")
+    new = [NewTopic(spec.name, num_partitions=1, replication_factor=settings.replication_factor, config=spec.config) for spec in specs]
+    for name, future in admin.create_topics(new, request_timeout=REQUEST_SECONDS).items():
+        try:
+            future.result()
+            logger.bind(topic=name).debug("topic created")
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise TopicSetupError(f"topic {name} could not be created: {error.args[0].str()}") from error
+
+
+def _wrong_configs(admin: AdminClient, specs: list[TopicSpec]) -> list[str]:
+    if not specs:
+        return []
+    needed = {spec.name: spec.needed for spec in specs}
+    resources = [ConfigResource(ResourceType.TOPIC, spec.name) for spec in specs]
+    wrong = []
+    for resource, future in admin.describe_configs(resources, request_timeout=REQUEST_SECONDS).items():
+        found = future.result()
+        for key, value in needed[resource.name].items():
+            if found[key].value != value:
+                wrong.append(
+                    f"{resource.name} has {key}={found[key].value} and must have {value}: "
+                    f"kafka-configs.sh --alter --entity-type topics --entity-name {resource.name} --add-config {key}={value}"
+                )
+    return wrong

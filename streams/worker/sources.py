@@ -1,0 +1,179 @@
+"""What the worker has to ask Kafka about topics: ids, ends, and where a symbol's reading starts.
+
+Each answer is a number or an id that goes into the journal as it was found: nothing here is asked twice for one decision.
+The calls block, so they run in a small pool of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec, TopicDescription
+
+from streams.errors import BrokerLostError, StreamsError
+from streams.records import SourcePosition
+from streams.settings import Settings
+
+REQUEST_SECONDS: Final = 10.0
+ATTEMPTS: Final = 3
+NEW_TOPIC_ATTEMPTS: Final = 200
+NEW_TOPIC_PAUSE_SECONDS: Final = 0.02
+
+EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+T = TypeVar("T")
+
+
+class TopicMissingError(StreamsError):
+    """There is no such topic, and it was not to be created."""
+
+
+class TopicSplitError(StreamsError):
+    """A bar topic has more than one partition: there is no order between them, and only the first is read."""
+
+
+class SourceRefusedError(StreamsError):
+    """The broker answered, and refused what was asked about a topic."""
+
+
+_NOT_THERE: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+
+
+class Sources:
+    """Asks Kafka about topics.
+
+    Args:
+        settings: where Kafka is, and whether and how bar topics may be created.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin = AdminClient({"log_level": 0, **settings.kafka()}, error_cb=lambda error: None)
+        self._pause = threading.Event()
+        self._pool = ThreadPoolExecutor(4, "sources")
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
+        """Kafka's id of each topic, None for one that does not exist."""
+        return await self._run(lambda: self._topic_ids(list(topics)))
+
+    async def split(self, topics: Iterable[str]) -> dict[str, int]:
+        """How many partitions those of the topics have that have more than one."""
+        found = await self._run(lambda: self._described(list(topics)))
+        return {topic: len(one.partitions) for topic, one in found.items() if one is not None and len(one.partitions) > 1}
+
+    async def ends(self, topics: Iterable[str]) -> dict[str, int]:
+        """The read_committed end of each topic."""
+        return await self._run(lambda: self._offsets(dict.fromkeys(topics, LATEST)))
+
+    async def beginnings(self, topics: Iterable[str]) -> dict[str, int]:
+        """The earliest offset of each topic."""
+        return await self._run(lambda: self._offsets(dict.fromkeys(topics, EARLIEST)))
+
+    async def locate(self, topic: str, *, from_us: int, create: bool) -> SourcePosition:
+        """Where to read a topic from so that no record with a timestamp after `from_us` is missed.
+
+        Raises:
+            TopicMissingError: there is no such topic, and it is not to be created.
+            TopicSplitError: it has more than one partition.
+        """
+        return await self._run(lambda: self._locate(topic, from_us, create))
+
+    def _locate(self, topic: str, from_us: int, create: bool) -> SourcePosition:
+        found = self._described([topic])[topic]
+        if found is None:
+            if not create:
+                raise TopicMissingError(f"there is no topic {topic}: produce to it first, or add the symbol without must_exist")
+            if not self._settings.create_topics:
+                raise TopicMissingError(f"there is no topic {topic}, and STREAMS_CREATE_TOPICS is false: create it with one partition")
+            self._create(topic)
+            return SourcePosition(self._id_of_new(topic), 0, 0, f"topic {topic} did not exist and was created")
+        if len(found.partitions) != 1:
+            raise TopicSplitError(
+                f"topic {topic} has {len(found.partitions)} partitions and must have 1, since bars in the others would be missed: "
+                "delete it and create it with one, then add the symbol again"
+            )
+        # The end first: a record that comes between the two questions then counts as backlog at most, and is never skipped.
+        end = self._offsets({topic: LATEST})[topic]
+        first = self._offsets({topic: EARLIEST})[topic]
+        at_time = self._offsets({topic: OffsetSpec.for_timestamp(max(0, from_us // 1000 + 1))})[topic]
+        offset = end if at_time < 0 else at_time
+        note = f"reading begins at offset {first} of {topic}: what came before is no longer there" if 0 < first == offset < end else None
+        return SourcePosition(str(found.topic_id), offset, max(end, offset), note)
+
+    def _create(self, topic: str) -> None:
+        new = NewTopic(
+            topic,
+            num_partitions=1,
+            replication_factor=self._settings.replication_factor,
+            config={"retention.ms": str(self._settings.bars_retention_ms), "cleanup.policy": "delete"},
+        )
+        try:
+            self._admin.create_topics([new], request_timeout=REQUEST_SECONDS)[topic].result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+    def _id_of_new(self, topic: str) -> str:
+        """The id of a topic that was just created: a broker may not know of it yet."""
+        for _ in range(NEW_TOPIC_ATTEMPTS):
+            topic_id = self._topic_ids([topic])[topic]
+            if topic_id is not None:
+                return topic_id
+            self._pause.wait(NEW_TOPIC_PAUSE_SECONDS)
+        raise BrokerLostError(f"topic {topic} was created, and no broker knows of it")
+
+    def _topic_ids(self, topics: list[str]) -> dict[str, str | None]:
+        return {topic: None if found is None else str(found.topic_id) for topic, found in self._described(topics).items()}
+
+    def _described(self, topics: list[str]) -> dict[str, TopicDescription | None]:
+        if not topics:
+            return {}
+        described: dict[str, TopicDescription | None] = {}
+        for topic, future in self._admin.describe_topics(TopicCollection(topics), request_timeout=REQUEST_SECONDS).items():
+            try:
+                described[topic] = future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+                described[topic] = None
+        return described
+
+    def _offsets(self, specs: dict[str, OffsetSpec]) -> dict[str, int]:
+        if not specs:
+            return {}
+        asked = {TopicPartition(topic, 0): spec for topic, spec in specs.items()}
+        futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS)
+        return {partition.topic: future.result().offset for partition, future in futures.items()}
+
+    async def _run(self, ask: Callable[[], T]) -> T:
+        def attempt() -> T:
+            for left in reversed(range(ATTEMPTS)):
+                try:
+                    return ask()
+                except KafkaException as error:
+                    what = error.args[0]
+                    if what.code() not in _NOT_THERE and not what.retriable():
+                        raise SourceRefusedError(f"{what.name()}: {what.str()}") from error
+                    if not left:
+                        raise BrokerLostError(f"Kafka did not answer a question about topics: {what.str()}") from error
+            raise AssertionError
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, attempt)

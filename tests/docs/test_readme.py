@@ -1,0 +1,149 @@
+"""The README's commands and code blocks do what it says: each is taken from the text and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from streams.broker.ports import free_port
+from streams.config import SessionConfig
+from tests.support import unique_symbol, wait_until
+from tests.support.workers import Workers
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECONDS = 180.0
+
+
+def section(title: str) -> str:
+    """The text under a heading."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"the README has no section {title!r}"
+    return found[1]
+
+
+def block(title: str, language: str) -> str:
+    """The one block of a language under a heading."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", section(title), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1, f"section {title!r} has {len(blocks)} blocks of {language}"
+    return blocks[0]
+
+
+@pytest.fixture
+def shell() -> dict[str, str]:
+    """The environment of a user who has activated the virtual environment."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
+    return {**clean, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+
+
+def run(script: str, environment: dict[str, str], timeout_s: float = SECONDS) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in the checkout; whatever it leaves behind is ended with it."""
+    process = subprocess.Popen(
+        ["bash", "-e", "-c", script], cwd=ROOT, env=environment, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        pytest.fail(f"not done after {timeout_s:g} s:\n{output}")
+    return subprocess.CompletedProcess(script, process.returncode, output)
+
+
+@contextmanager
+def program(code: str, environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A Python program that runs on while a test goes on, and the file that it prints to."""
+    output = tmp_path / "output.txt"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, text=True, stdout=file, stderr=subprocess.STDOUT
+        )
+        try:
+            yield process, output
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_the_two_commands_are_the_ones_that_ci_and_a_user_run() -> None:
+    assert block("Try it", "sh").split("\n") == ["make demo", "make test", ""]
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_demo_holds_what_it_claims_and_ends_by_itself(shell: dict[str, str], tmp_path: Path) -> None:
+    done = run("streams demo", {**shell, "TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stdout
+    assert "all of it held" in done.stdout
+    assert done.stdout.count("✓") == 8
+    assert not list(tmp_path.glob("streams-demo-*")), "the demo has left its folder behind"
+
+
+def test_the_commands_by_hand_work_when_they_are_pasted(shell: dict[str, str], tmp_path: Path) -> None:
+    port, data = free_port(), tmp_path / "broker"
+    pasted = block("By hand", "sh")
+    assert pasted.startswith("streams broker up\n")
+    script = f"""
+        trap 'trap - EXIT; kill $(jobs -p) || true; wait || true; streams broker down' EXIT
+        {pasted.replace("streams broker up", f"streams broker up --port {port}")}
+    """
+    environment = {
+        **shell, "STREAMS_BROKER_DATA": str(data), "STREAMS_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}", "STREAMS_HTTP_PORT": "0",
+        "STREAMS_INSTANCE_ID": f"readme-{port}",
+    }  # fmt: skip
+    done = run(script, environment)
+    assert done.returncode == 0, done.stdout
+    assert "IBM: completed" in done.stdout
+    assert re.search(r"SPY .* loaded", done.stdout), done.stdout
+    assert "Traceback" not in done.stdout, done.stdout
+
+
+def test_the_python_blocks_send_a_bar_and_read_what_is_fresh(
+    bootstrap_servers: str, session_name: str, workers: Workers, shell: dict[str, str], tmp_path: Path
+) -> None:
+    spy, ibm = unique_symbol("SPY"), unique_symbol("IBM")
+
+    def as_here(code: str) -> str:
+        renamed = code.replace("localhost:9092", bootstrap_servers).replace("SPY", spy).replace("IBM", ibm)
+        return renamed.replace('"main.', f'"{session_name}.').replace('"my-bot"', f'"{session_name}-bot"')
+
+    live = json.loads((ROOT / "examples" / "live.json").read_text(encoding="utf-8"))
+    live["session_name"] = session_name
+    live["session_data_config"]["symbols"] = [spy]
+    worker = workers.start(SessionConfig.from_dict(live))
+    worker.wait_until("active")
+    reader = as_here(block("Add a symbol and read what is fresh", "python"))
+    writer = as_here(block("Send a bar", "python"))
+    with program(reader, shell, tmp_path) as (process, output):
+
+        def a_bar_came() -> bool:
+            assert process.poll() is None, output.read_text()
+            sent = subprocess.run([sys.executable, "-c", writer], cwd=ROOT, env=shell, capture_output=True, text=True, check=False)
+            assert sent.returncode == 0, sent.stderr
+            return f"{spy} 1s 167.43" in output.read_text()
+
+        wait_until(a_bar_came, "the README's reader to print the README's bar", 60)
+        listed = [sys.executable, "-m", "streams.cli.main", "symbol-list", "--session", session_name, "--bootstrap", bootstrap_servers]
+        wait_until(
+            lambda: re.search(rf"{ibm} .*loaded", subprocess.run(listed, env=shell, capture_output=True, text=True, check=False).stdout),
+            f"{ibm} to be added by the README's command",
+        )
+
+
+def test_the_replay_of_the_readme_runs(shell: dict[str, str]) -> None:
+    done = run(block("Replay a day", "sh"), shell)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_page_that_the_readme_links_to_is_there() -> None:
+    for link in re.findall(r"\]\(([^)#]+)", README):
+        assert link.startswith("http") or (ROOT / link).exists(), f"the README links to {link}, which is not there"

@@ -1,0 +1,273 @@
+"""Commands, replies, analysis and state by the client, with a worker's part played by the test: on a real broker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from confluent_kafka import Producer
+
+from streams.cli.main import run
+from streams.client.analysis import BEGINNING, AnalysisConsumer, SequenceGap
+from streams.client.control import SessionControl
+from streams.client.reader import TopicReader
+from streams.client.state import StateReader, read_state
+from streams.engine.rows import SessionRow, SymbolRow, symbol_key
+from streams.errors import CommandRefusedError, NobodyThereError, SequenceGapError
+from streams.records import ControlCommand, ReplyStatus
+from streams.settings import Settings
+from streams.times import SECOND_US, ManualClock, SystemClock
+from streams.wire.codec import Codec
+from streams.wire.messages import AnalysisBar, AnalysisEvent, CommandReply
+from tests.support import create_topics
+from tests.support.rows import blank
+
+CODEC = Codec()
+NOW_US = 1_381_152_600_000_000
+
+
+@pytest.fixture
+def settings(bootstrap_servers: str, session_name: str) -> Settings:
+    return Settings.load(bootstrap_servers=bootstrap_servers, session=session_name)
+
+
+@contextmanager
+def transaction(settings: Settings, *, commit: bool = True) -> Iterator[Producer]:
+    """A producer within a transaction, as the worker writes."""
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "transactional.id": f"test-{settings.session}"})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    yield producer
+    if commit:
+        producer.commit_transaction(20)
+    else:
+        producer.flush(20)
+        producer.abort_transaction(20)
+
+
+def answers(command: ControlCommand) -> list[tuple[ReplyStatus, str | None]]:
+    """What the worker that the tests play says: it refuses DUP, never finishes SLOW, and ignores MUTE."""
+    accepted: tuple[ReplyStatus, str | None] = (ReplyStatus.ACCEPTED, None)
+    match command.symbol:
+        case "DUP":
+            return [(ReplyStatus.FAILED, "DUP is in the session already")]
+        case "SLOW":
+            return [accepted]
+        case "MUTE":
+            return []
+        case _:
+            return [accepted, (ReplyStatus.COMPLETED, "topic created")]
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Iterator[list[ControlCommand]]:
+    """Answers commands until the test ends; gives the commands that came."""
+    create_topics(settings.bootstrap_servers, f"{settings.session}.control", f"{settings.session}.replies")
+    stopped = threading.Event()
+    commands: list[ControlCommand] = []
+    reader = TopicReader(settings, f"{settings.session}.control", start=BEGINNING, missing="")
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
+
+    def work() -> None:
+        while not stopped.is_set():
+            for record in reader.read(0.1):
+                command = CODEC.command_from(record.value, "none", 0)
+                commands.append(command)
+                for status, reason in [(ReplyStatus.COMPLETED, "another's"), *answers(command)]:
+                    command_id = "another's command" if reason == "another's" else command.id
+                    reply = CommandReply(command_id, command.kind, command.symbol, status, reason, NOW_US, 1, settings.session or "")
+                    producer.produce(f"{settings.session}.replies", CODEC.reply_to(reply), command_id)
+                producer.flush(10)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield commands
+    stopped.set()
+    thread.join(10)
+    reader.close()
+
+
+def test_a_command_is_answered_with_its_final_reply_and_each_reply_is_told(settings: Settings, worker: list[ControlCommand]) -> None:
+    told: list[str] = []
+    with SessionControl(settings, sender="a test") as control:
+        reply = control.add_symbol(
+            "IBM", streams=["1m", "5m"], must_exist=True, command_id="mine", on_reply=lambda each: told.append(each.status)
+        )
+    assert reply is not None
+    assert (reply.command_id, reply.symbol, reply.status, reply.reason) == ("mine", "IBM", "completed", "topic created")
+    assert told == ["accepted", "completed"]
+    (command,) = worker
+    assert (command.kind, command.streams, command.must_exist, command.sender) == ("add_symbol", ("1m", "5m"), True, "a test")
+
+
+def test_a_refused_command_raises_the_worker_s_reason(settings: Settings, worker: list[ControlCommand]) -> None:
+    with SessionControl(settings) as control, pytest.raises(CommandRefusedError, match="DUP is in the session already"):
+        control.add_symbol("DUP")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "message"),
+    [
+        ("MUTE", r"answered within 1 s: the command .* stays on .*\.control and runs when a worker starts"),
+        ("SLOW", "did not complete it within 1 s"),
+    ],
+)
+def test_an_answer_that_does_not_come_says_what_becomes_of_the_command(
+    settings: Settings, worker: list[ControlCommand], symbol: str, message: str
+) -> None:
+    with SessionControl(settings) as control, pytest.raises(NobodyThereError, match=message):
+        control.remove_symbol(symbol, immediate=True, timeout_seconds=1.0)
+
+
+def test_a_session_that_never_ran_says_so(settings: Settings) -> None:
+    for use in (SessionControl, AnalysisConsumer, read_state):
+        with pytest.raises(NobodyThereError, match=f"no worker has ever run session '{settings.session}' here"):
+            use(settings)
+
+
+def test_the_command_line_adds_and_removes_with_exit_codes(
+    settings: Settings, worker: list[ControlCommand], capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--session", str(settings.session), "--bootstrap", settings.bootstrap_servers]
+    assert run(["add-symbol", "IBM", *where]) == 0
+    assert capsys.readouterr().out == "IBM: accepted\nIBM: completed (topic created)\n"
+    assert run(["add-symbol", "DUP", *where, "--json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["status"] == "failed"
+    assert "DUP is in the session already" in told.err
+    assert run(["remove-symbol", "MUTE", *where, "--timeout", "1"]) == 3
+    assert "runs when a worker starts" in capsys.readouterr().err
+    assert run(["remove-symbol", "IBM", *where, "--no-wait"]) == 0
+    assert "IBM: sent as command" in capsys.readouterr().out
+
+
+def event(sequence: int, kind: str = "bar", *, valid_until_us: int = NOW_US) -> AnalysisEvent:
+    bar = blank(AnalysisBar, start_us=NOW_US - 60 * SECOND_US, end_us=NOW_US, valid_until_us=valid_until_us, close=167.45)
+    is_bar = kind == "bar"
+    return AnalysisEvent(
+        sequence=sequence, epoch=1, session="s", emitted_us=NOW_US, kind=kind, symbol="SPY", interval="1m", bar=bar if is_bar else None
+    )
+
+
+def publish(settings: Settings, *events: AnalysisEvent, commit: bool = True) -> None:
+    with transaction(settings, commit=commit) as producer:
+        for each in events:
+            producer.produce(f"{settings.session}.analysis", CODEC.analysis_to(each), "SPY")
+
+
+def test_the_analysis_topic_is_read_committed_and_without_unknown_kinds_or_stale_bars(settings: Settings) -> None:
+    create_topics(settings.bootstrap_servers, f"{settings.session}.analysis")
+    publish(settings, event(1, "activated"), event(2), event(3, "of_a_later_version"))
+    publish(settings, event(4), commit=False)
+    publish(settings, event(4, valid_until_us=NOW_US + SECOND_US))
+    clock = SystemClock()
+    with AnalysisConsumer(settings, start=BEGINNING) as consumer:
+        assert [each.sequence for each in read_all(consumer, clock)] == [1, 2, 4]
+        assert consumer.unknown == 1
+        position = consumer.position
+    with AnalysisConsumer(settings, start=BEGINNING, fresh_only=True, clock=ManualClock(NOW_US + 1)) as fresh:
+        assert [each.sequence for each in read_all(fresh, clock)] == [1, 4]
+        assert fresh.stale == 1
+    publish(settings, event(5))
+    with AnalysisConsumer(settings, start=position) as later:
+        assert [each.sequence for each in read_all(later, clock)] == [5]
+
+
+def test_a_hole_in_the_sequence_is_raised_or_told(settings: Settings) -> None:
+    create_topics(settings.bootstrap_servers, f"{settings.session}.analysis")
+    publish(settings, event(1), event(3))
+    gaps: list[SequenceGap] = []
+    with AnalysisConsumer(settings, start=BEGINNING, on_gap=gaps.append) as consumer:
+        assert [each.sequence for each in read_all(consumer, SystemClock())] == [1, 3]
+    assert [(gap.last_sequence, gap.found_sequence) for gap in gaps] == [(1, 3)]
+    with (
+        AnalysisConsumer(settings, start=BEGINNING) as strict,
+        pytest.raises(SequenceGapError, match="sequence 1 comes epoch 1, sequence 3"),
+    ):
+        read_all(strict, SystemClock())
+
+
+def read_all(consumer: AnalysisConsumer, clock: SystemClock) -> list[AnalysisEvent]:
+    deadline = clock.monotonic() + 20
+    found: list[AnalysisEvent] = []
+    while not consumer.at_end:
+        found.extend(consumer.read())
+        assert clock.monotonic() < deadline, f"waited 20 s for the end of the analysis topic, found {len(found)}"
+    return found
+
+
+def test_watch_prints_json_lines_until_it_has_enough_or_nothing_comes(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    create_topics(settings.bootstrap_servers, f"{settings.session}.analysis")
+    publish(settings, event(1, "activated"), event(2), event(3))
+    where = ["--session", str(settings.session), "--bootstrap", settings.bootstrap_servers]
+    assert run(["watch", *where, "--from-beginning", "--json", "--count", "2"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["sequence"], line["kind"]) for line in lines] == [(1, "activated"), (2, "bar")]
+    assert lines[1]["bar"]["close"] == 167.45
+    assert run(["watch", *where, "--from-beginning", "--idle", "1"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_an_interrupt_ends_watch_cleanly(settings: Settings) -> None:
+    create_topics(settings.bootstrap_servers, f"{settings.session}.analysis")
+    publish(settings, event(1, "activated"))
+    words = ["watch", "--session", str(settings.session), "--bootstrap", settings.bootstrap_servers, "--from-beginning", "--json"]
+    with subprocess.Popen([sys.executable, "-m", "streams.cli.main", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["sequence"] == 1
+        watching.send_signal(signal.SIGINT)
+        rest, said = watching.communicate(timeout=20)
+    assert (watching.returncode, rest, said) == (0, b"", b"")
+
+
+def test_the_state_is_the_newest_committed_row_of_each_key(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    topic = f"{settings.session}-state-changelog"
+    create_topics(settings.bootstrap_servers, topic, settings={"cleanup.policy": "compact"})
+    where = ["--session", str(settings.session), "--bootstrap", settings.bootstrap_servers]
+    assert run(["status", *where, "--once"]) == 3
+    assert "holds no session yet" in capsys.readouterr().err
+
+    def row(number: int, *, now_us: int = NOW_US) -> bytes:
+        session = blank(
+            SessionRow, session=settings.session, epoch=1, transaction=number, now_us=now_us, gate_reason="caught up", active=True
+        )
+        return CODEC.row_to(session)
+
+    spy = blank(SymbolRow, symbol="SPY", incarnation=1, status="loaded", base_interval="1m", dynamic=True)
+    with transaction(settings) as producer:
+        producer.produce(topic, row(1), "session")
+        producer.produce(topic, CODEC.row_to(spy), symbol_key("SPY"))
+        producer.produce(topic, CODEC.row_to(blank(SymbolRow, symbol="OLD", incarnation=2, status="loaded")), symbol_key("OLD"))
+        producer.produce(topic, b"not a row", "barrier|1")
+    with transaction(settings) as producer:
+        producer.produce(topic, row(2), "session")
+        producer.produce(topic, None, symbol_key("OLD"))
+    with transaction(settings, commit=False) as producer:
+        producer.produce(topic, row(3), "session")
+    with StateReader(settings) as reader:
+        view = reader.catch_up()
+        assert view.session is not None
+        assert view.session.transaction == 2
+        assert view.symbols == {"SPY": spy}
+        for words in (["status", *where, "--once"], ["symbol-list", *where], ["list-dynamic", *where]):
+            assert run(words) == 3, "the rows are of 2013: their worker is gone"
+            shown = capsys.readouterr()
+            assert "no worker is active since" in shown.out + shown.err
+        assert reader.catch_up(5) is view  # nothing came since, and there is nothing to wait for
+        with transaction(settings) as producer:
+            # A minute ahead: a slow machine must not make the worker look gone.
+            producer.produce(topic, row(4, now_us=SystemClock().now_us() + 60 * SECOND_US), "session")
+        deadline = SystemClock().monotonic() + 20
+        while view.session.transaction != 4:
+            reader.follow()
+            assert SystemClock().monotonic() < deadline, f"waited 20 s for transaction 4, the view stands at {view.session.transaction}"
+    assert run(["status", *where, "--once"]) == 0
+    assert "gate open  caught up" in capsys.readouterr().out
+    assert run(["list-dynamic", *where, "--json"]) == 0
+    assert [symbol["symbol"] for symbol in json.loads(capsys.readouterr().out)] == ["SPY"]

@@ -1,0 +1,309 @@
+"""What the worker leans on within faust-streaming, mode, aiokafka and confluent-kafka: one test for each, no broker needed.
+
+A test that fails here says what a new version has moved, and which override or setting of ours leans on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import aiokafka
+import confluent_kafka
+import faust
+import mode
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from faust.tables import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.config import SessionConfig
+from streams.settings import Settings
+from streams.worker import overrides, process
+from streams.worker.app import SessionWorker
+from streams.worker.instance import Instance
+
+LEANS_ON = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
+
+
+def parameters(function: Callable[..., object]) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+def source(thing: Callable[..., object] | type) -> str:
+    # A task of a service is kept within an object.
+    return inspect.getsource(getattr(thing, "fun", thing))
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SessionWorker:
+    """A worker that is put together and never started: it needs no broker for that."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    settings = Settings.load(bootstrap_servers="127.0.0.1:1", instance_id="contract", http_port=0)
+    config = SessionConfig.from_dict({"session_name": "contract", "session_data_config": {"symbols": []}})
+    return SessionWorker(config, settings, Instance.claim(settings, "contract"))
+
+
+def test_the_versions_are_the_ones_whose_internals_were_read() -> None:
+    found = {name: version(name) for name in LEANS_ON}
+    assert found == LEANS_ON, (
+        f"{found} is installed, the overrides were written against {LEANS_ON}: read streams/worker/overrides.py beside the new sources, "
+        "make the other tests here pass, run the chaos tests, then change pyproject.toml and this table together"
+    )
+
+
+# ------------------------------------------------------------------------------------------- the consumer and its thread
+
+
+def test_the_apps_transport_can_be_set(worker: SessionWorker) -> None:
+    assert type(worker.app.transport) is overrides.CommittedTransport, "App.transport no longer takes what it is set to"
+    assert type(worker.app.consumer) is overrides.CommittedConsumer, "the app no longer makes its consumer by app.transport"
+
+
+def test_the_consumer_makes_its_thread_by_a_method_of_its_own(worker: SessionWorker) -> None:
+    assert isinstance(worker.app.consumer._thread, overrides.CommittedConsumerThread), (
+        "the consumer no longer makes its thread by _new_consumer_thread: it would read uncommitted records"
+    )
+
+
+def test_the_thread_makes_aiokafkas_consumer_by_a_method_of_its_own() -> None:
+    assert parameters(driver.AIOKafkaConsumerThread._create_worker_consumer) == ["self", "transport"], (
+        "AIOKafkaConsumerThread._create_worker_consumer takes other arguments: isolation level and fetch wait are set in it"
+    )
+    assert "self._create_worker_consumer(transport)" in source(driver.AIOKafkaConsumerThread._create_consumer)
+
+
+def test_aiokafka_takes_isolation_and_fetch_wait_when_it_starts() -> None:
+    begins = source(aiokafka.AIOKafkaConsumer.start) + source(aiokafka.AIOKafkaConsumer)
+    for attribute in ("_isolation_level", "_fetch_max_wait_ms"):
+        assert f"self.{attribute} = " in source(aiokafka.AIOKafkaConsumer.__init__), f"AIOKafkaConsumer no longer keeps {attribute}"
+        assert f"=self.{attribute}," in begins, f"AIOKafkaConsumer no longer makes its fetcher from {attribute}: it is set too late"
+
+
+def test_the_thread_fetches_and_seeks_by_methods_of_its_own() -> None:
+    thread = driver.AIOKafkaConsumerThread
+    assert parameters(thread._fetch_records) == ["self", "consumer", "active_partitions", "timeout", "max_records"], (
+        "_fetch_records takes other arguments: no fetch may go on across a seek"
+    )
+    assert parameters(thread._seek_wait) == ["self", "consumer", "partitions"], "_seek_wait takes other arguments"
+    assert "self.call_thread(" in source(thread.getmany)
+    assert "self._fetch_records," in source(thread.getmany), "getmany no longer fetches by _fetch_records: a seek may lose records"
+    assert "self.call_thread(self._seek_wait" in source(thread.seek_wait), "seek_wait no longer seeks by _seek_wait"
+
+
+def test_a_seek_waits_for_the_fetch_that_is_under_way_and_the_next_fetch_for_the_seek(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    brought = asyncio.Event()
+
+    async def fetch(self: object, consumer: object, partitions: object, timeout: float, max_records: object) -> dict[str, str]:
+        steps.append("fetch begins")
+        await brought.wait()
+        steps.append("fetch ends")
+        return {}
+
+    async def seek(self: object, consumer: object, partitions: object) -> None:
+        steps.append("seek begins")
+        await asyncio.sleep(0)
+        steps.append("seek ends")
+
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_seek_wait", seek)
+
+    async def run() -> None:
+        thread = overrides.CommittedConsumerThread.__new__(overrides.CommittedConsumerThread)
+        thread._reading = asyncio.Lock()
+        fetching = asyncio.ensure_future(thread._fetch_records(None, set()))
+        await asyncio.sleep(0)
+        seeking = asyncio.ensure_future(thread._seek_wait(None, {}))
+        await asyncio.sleep(0)
+        again = asyncio.ensure_future(thread._fetch_records(None, set()))
+        brought.set()
+        await asyncio.gather(fetching, seeking, again)
+
+    asyncio.run(run())
+    assert steps == ["fetch begins", "fetch ends", "seek begins", "seek ends", "fetch begins", "fetch ends"]
+
+
+# ------------------------------------------------------------------------------------------------------------ recovery
+
+
+def test_the_app_takes_its_table_manager_and_its_table_from_settings(worker: SessionWorker) -> None:
+    assert type(worker.app.tables) is overrides.BarrierTableManager, "the App setting TableManager has no effect any more"
+    assert type(worker.app.tables.recovery) is overrides.BarrierRecovery, "the table manager no longer gives its own recovery"
+    table = worker.app.tables["state"]
+    assert isinstance(table, overrides.TransactionalTable), "the App setting Table has no effect any more"
+
+
+def test_recovery_asks_for_its_goal_by_build_highwaters() -> None:
+    assert parameters(Recovery._build_highwaters) == ["self", "consumer", "tps", "destination", "title"], (
+        "Recovery._build_highwaters takes other arguments: the take-over (fence and barrier) is done in it"
+    )
+    recovers = source(Recovery._restart_recovery)
+    assert 'consumer, assigned_active_tps, active_highwaters, "active"' in recovers, "recovery no longer calls the actives' title 'active'"
+    assert recovers.index("_build_highwaters") < recovers.index("_build_offsets"), "recovery reads before it has fenced former owners"
+
+
+def test_recovery_says_that_it_is_complete_by_on_recovery_completed_which_resumes_the_flow() -> None:
+    assert parameters(Recovery.on_recovery_completed) == ["self", "generation_id"]
+    assert "flow_control.resume()" in source(Recovery.on_recovery_completed), (
+        "Recovery.on_recovery_completed no longer resumes the flow: the feed may start before channels are cleared"
+    )
+    assert "self.on_recovery_completed)(generation_id)" in source(Recovery._restart_recovery)
+
+
+def test_recovery_has_ended_by_a_signal_that_it_would_clear_too_early() -> None:
+    assert isinstance(inspect.getattr_static(Recovery, "signal_recovery_end"), property), "signal_recovery_end is no property any more"
+    slurp = source(Recovery._slurp_changelogs)
+    assert "self.signal_recovery_end.clear()" in slurp
+    assert "self.signal_recovery_end.set()" in slurp, "recovery no longer tells its end by signal_recovery_end"
+    assert "self.signal_recovery_end.wait()" in source(Recovery._restart_recovery)
+    assert source(Recovery._restart_recovery).count("self._set_recovery_started()") == 2, (
+        "recovery begins in other places: the signal of its end is cleared in _set_recovery_started"
+    )
+
+
+def test_the_signal_that_recovery_has_ended_stays_until_the_next_one_begins(worker: SessionWorker) -> None:
+    recovery = worker.app.tables.recovery
+    recovery.signal_recovery_end.set()
+    recovery.signal_recovery_end.clear()
+    assert recovery.signal_recovery_end.is_set()
+    recovery._set_recovery_started()
+    assert not recovery.signal_recovery_end.is_set()
+
+
+def test_a_changelog_record_that_is_there_already_is_passed_over_by_its_offset() -> None:
+    assert "seen_offset is None or offset > seen_offset" in source(Recovery._slurp_changelogs), (
+        "recovery no longer passes over records by their offset: the changelog queue is not cleared and may hold some twice"
+    )
+
+
+def test_the_queue_of_changelog_records_keeps_what_it_holds_when_the_flow_is_resumed(worker: SessionWorker) -> None:
+    assert isinstance(inspect.getattr_static(TableManager, "changelog_queue"), property)
+
+    async def run() -> int:
+        queue = worker.app.tables.changelog_queue
+        worker.app.flow_control.resume()
+        queue.put_nowait("a record")
+        worker.app.flow_control.suspend()
+        worker.app.flow_control.resume()
+        return int(queue.qsize())
+
+    assert asyncio.run(run()) == 1, "a standby would have a hole in its table"
+
+
+def test_the_app_knows_whether_it_is_rebalancing_and_what_is_assigned(worker: SessionWorker) -> None:
+    assert worker.app.rebalancing is False
+    assert worker.app.assignor.assigned_actives() == set(), "the assignor no longer says which partitions are active"
+
+
+# --------------------------------------------------------------------------------------------------------------- the table
+
+
+def test_a_table_writes_each_change_by_send_changelog(worker: SessionWorker) -> None:
+    changes: list[tuple[bytes, bytes | None]] = []
+    table = worker.app.tables["state"]
+    table.on_change = lambda key, value: changes.append((key, value))
+    table[b"key"] = b"value"
+    del table[b"key"]
+    assert changes == [(b"key", b"value"), (b"key", None)], "Table no longer hands its changes to send_changelog, once each and as they are"
+
+
+def test_a_table_that_is_written_outside_of_a_transaction_says_so(worker: SessionWorker) -> None:
+    table = worker.app.tables["state"]
+    table.on_change = None
+    with pytest.raises(RuntimeError, match="outside of a transaction"):
+        table[b"key"] = b"value"
+
+
+class _Message:
+    def __init__(self, offset: int, key: bytes, value: bytes | None) -> None:
+        self.offset, self.key, self.value = offset, key, value
+        self.tp = self.topic_partition = TP("changelog", 0)
+        self.topic, self.partition = self.tp
+
+
+class _Event:
+    def __init__(self, offset: int, key: bytes, value: bytes | None) -> None:
+        self.key, self.value = key, value
+        self.message = _Message(offset, key, value)
+
+
+def test_a_table_applies_changelog_records_and_remembers_how_far(worker: SessionWorker) -> None:
+    table = worker.app.tables["state"]
+    partition = TP(table.changelog_topic_name, 0)
+    assert table.persisted_offset(partition) is None
+    table.apply_changelog_batch([_Event(4, b"kept", b"1"), _Event(5, b"gone", b"2"), _Event(9, b"gone", None)])
+    assert dict(table.items()) == {b"kept": b"1"}, "the memory store no longer takes a None for a deletion"
+    assert table.persisted_offset(partition) == 9
+
+
+def test_a_standbys_rows_stay_when_its_recovery_is_completed(worker: SessionWorker) -> None:
+    table = worker.app.tables["state"]
+    table.apply_changelog_batch([_Event(1, b"kept", b"1")])
+    asyncio.run(table.on_recovery_completed(set(), {TP(table.changelog_topic_name, 0)}))
+    assert dict(table.items()) == {b"kept": b"1"}, "a standby would begin from an empty table"
+
+
+def test_a_table_asks_for_its_persisted_offset_when_it_is_assigned() -> None:
+    assert "table.persisted_offset(tp)" in source(Recovery._add), "a standby would read its whole changelog again when it takes over"
+
+
+def test_the_changelog_is_named_as_the_client_reads_it(worker: SessionWorker) -> None:
+    assert worker.app.tables["state"].changelog_topic_name == "contract-state-changelog", "`streams status` reads another topic"
+
+
+# ------------------------------------------------------------------------------------------------------------ settings
+
+
+def test_the_settings_that_exactly_once_leans_on_are_in_force(worker: SessionWorker) -> None:
+    conf = worker.app.conf
+    assert conf.topic_allow_declare is False, "Faust would create topics with settings of its own"
+    assert conf.topic_disable_leader is True, "Faust would declare a leader topic"
+    assert conf.table_standby_replicas == 1, "there would be no standby"
+    assert conf.stream_wait_empty is False, "a rebalance would wait for agents"
+    assert conf.consumer_auto_offset_reset == "earliest"
+    assert conf.consumer_group_instance_id == "contract", "a killed worker would have to wait for its own session to time out"
+    assert conf.topic_partitions == 1
+    assert str(conf.store).startswith("memory:"), "a local store may be ahead of the commit"
+    assert conf.broker_session_timeout > conf.broker_heartbeat_interval * 3
+
+
+def test_faust_would_not_write_the_changelog_itself(worker: SessionWorker) -> None:
+    assert not worker.app.in_transaction, "Faust's own exactly-once recovers an empty table"
+
+
+def test_a_worker_ends_by_its_signal_handlers() -> None:
+    assert hasattr(faust.Worker, "_schedule_shutdown"), "signals no longer go through _schedule_shutdown: the stop has no time limit"
+    assert len(parameters(mode.Worker._schedule_shutdown)) == 2, "_schedule_shutdown takes other arguments than the signal"
+    assert "self._schedule_shutdown" in source(mode.Worker), "signals no longer go through _schedule_shutdown"
+    assert issubclass(process._Worker, faust.Worker)
+
+
+# ------------------------------------------------------------------------------------------------------ confluent-kafka
+
+
+def test_what_is_used_of_librdkafka_is_there() -> None:
+    assert confluent_kafka.libversion()[1] >= 0x020C0000, "describe_topics gives no topic ids before librdkafka 2.12"
+    assert hasattr(confluent_kafka.TopicPartition, "offset")
+    for method in ("incremental_assign", "incremental_unassign", "list_topics", "get_watermark_offsets"):
+        assert hasattr(Consumer, method), f"Consumer.{method} is gone: the feed adds topics by it"
+    for method in ("init_transactions", "begin_transaction", "commit_transaction"):
+        assert hasattr(Producer, method), f"Producer.{method} is gone: the ledger commits by it"
+    for method in ("describe_topics", "list_offsets"):
+        assert hasattr(AdminClient, method), f"AdminClient.{method} is gone: sources ask by it"
+    assert "isolation_level" in str(inspect.getsource(AdminClient.list_offsets)), "list_offsets no longer tells the committed end"
+
+
+def test_producing_takes_its_arguments_by_position() -> None:
+    producer = Producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+    # topic, value, key, partition, on_delivery, on_delivery, timestamp, headers: the ledger saves the keywords.
+    producer.produce("topic", b"value", b"key", 0, None, None, 1_000, [("name", b"value")])
+    assert len(producer) >= 1
+    producer.purge()

@@ -1,0 +1,188 @@
+"""How a worker starts, ends and starts again: topics, configs, lost topics and state, fences, doubles, its supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+
+from confluent_kafka import Producer, TopicPartition
+
+from streams.config import SessionConfig
+from streams.engine.rows import SessionRow
+from streams.errors import ConfigConflictError, ControlLostError, DuplicateWorkerError, FencedError, TopicSetupError
+from tests.support import create_topics, unique_symbol, wait_until
+from tests.support.desk import Desk
+from tests.support.feeders import around_the_clock, made_up_bars, now_us
+from tests.support.oracle import judge
+from tests.support.workers import Workers
+
+STOPS_WITHIN_SECONDS = 5.0
+
+
+def session_config(name: str, symbols: Sequence[str], **keys: object) -> SessionConfig:
+    session_data = {
+        "symbols": list(symbols),
+        "streams": ["1s"],
+        "derived_intervals": ["5s"],
+        "streaming": {"catchup_threshold_seconds": 300},
+    }
+    return SessionConfig.from_dict({"session_name": name, **around_the_clock(), "session_data_config": session_data, **keys})
+
+
+def session_row(desk: Desk) -> SessionRow:
+    row = desk.topics.rows()["session"]
+    assert isinstance(row, SessionRow)
+    return row
+
+
+def test_a_topic_with_settings_that_would_lose_commands_is_refused_with_what_to_change(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    create_topics(bootstrap_servers, f"{session_name}.control", settings={"retention.ms": "60000"})
+    create_topics(bootstrap_servers, f"{session_name}.analysis", partitions=3)
+    worker = workers.start(session_config(session_name, []))
+    assert worker.wait_ended() == TopicSetupError.exit_code
+    assert f"{session_name}.control has retention.ms=60000 and must have -1: kafka-configs.sh --alter" in worker.tail()
+    assert f"{session_name}.analysis has 3 partitions and must have 1" in worker.tail()
+
+
+def test_a_worker_that_may_not_create_topics_says_which_it_needs(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
+    worker = workers.start(session_config(session_name, []), settings={"STREAMS_CREATE_TOPICS": "false"})
+    assert worker.wait_ended() == TopicSetupError.exit_code
+    for topic in (f"{session_name}.control", f"{session_name}.journal", f"{session_name}-state-changelog"):
+        assert f"{topic}: 1 partition, cleanup.policy=" in worker.tail()
+
+
+def test_a_start_after_changes_takes_each_as_it_is_and_goes_on_with_the_rest(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    kept, truncated, deleted, recreated, dropped, added = (unique_symbol(name) for name in ("KEP", "TRU", "DEL", "REC", "DRO", "ADD"))
+    desk = Desk(bootstrap_servers, session_config(session_name, [kept, truncated, deleted, recreated, dropped]))
+    bars = {symbol: made_up_bars(symbol, 20, end_us=now_us()) for symbol in (kept, truncated, deleted, recreated, dropped, added)}
+    worker = workers.start(desk.config)
+    worker.wait_until("active")
+    for symbol in desk.config.symbols:
+        desk.bars(bars[symbol][:5])
+    for symbol in desk.config.symbols:
+        desk.await_progress(symbol, lambda row: row.offset == 5, "five bars read")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait_ended(STOPS_WITHIN_SECONDS) == 0
+
+    desk.bars([*bars[kept][5:], *bars[truncated][5:]])
+    desk.admin.delete_records([TopicPartition(desk.names.bars(truncated), 0, 10)])[TopicPartition(desk.names.bars(truncated), 0)].result(20)
+    desk.delete_topic(desk.names.bars(deleted))
+    desk.delete_topic(desk.names.bars(recreated))
+    create_topics(bootstrap_servers, desk.names.bars(recreated))
+    desk.bars(bars[recreated][5:])
+    workers.write(session_config(session_name, [kept, truncated, deleted, recreated, added]))
+    worker.start()
+    worker.wait_until("active")
+
+    desk.await_progress(kept, lambda row: row.offset == 20, "all read")
+    desk.await_progress(truncated, lambda row: row.offset == 20 and row.accepted < 30, "what is left read")
+    assert "was truncated: offsets 5 to 9 are gone" in (desk.await_event("source_lost", truncated).reason or "")
+    assert "was deleted" in (desk.await_event("symbol_failed", deleted).reason or "")
+    desk.await_progress(recreated, lambda row: row.bar_count == 20, "the new topic read from its beginning")
+    assert "was re-created" in (desk.await_event("source_lost", recreated).reason or "")
+    assert desk.await_event("symbol_removed", dropped).reason == "no longer in the config"
+    desk.bars(bars[added])
+    desk.await_progress(added, lambda row: row.offset == 20, "the new symbol read")
+    worker.stop()
+    evidence = desk.topics.evidence(desk.config, [kept, added])
+    findings = [finding for finding in judge(evidence) if kept in finding or added in finding or finding.startswith("sequence")]
+    assert not findings
+
+
+def test_another_exchange_is_refused_and_deleted_state_begins_another_epoch(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    initial, by_command = unique_symbol(), unique_symbol()
+    desk = Desk(bootstrap_servers, session_config(session_name, [initial]))
+    worker = workers.start(desk.config)
+    worker.wait_until("active")
+    desk.add(by_command)
+    desk.bars(made_up_bars(initial, 5, end_us=now_us()))
+    desk.await_bars(initial, 5)
+    assert worker.stop() == 0
+
+    workers.write(session_config(session_name, [initial], exchange="XNYS", hours="regular"))
+    worker.start()
+    assert worker.wait_ended() == ConfigConflictError.exit_code
+    assert "exchange was '24/7' when this session began and is 'XNYS' in the config" in worker.tail()
+
+    workers.write(desk.config)
+    desk.delete_topic(desk.topics.changelog)
+    worker.start()
+    worker.wait_until("active")
+    desk.await_progress(initial, lambda row: row.offset == 5, "the topic read again")
+    assert session_row(desk).epoch == 2
+    assert desk.symbol(by_command) is None, "commands of the former epoch are not run again"
+    analysis = desk.topics.analysis()
+    assert [event.sequence for event in analysis if event.epoch == 2] == list(range(1, sum(event.epoch == 2 for event in analysis) + 1))
+    assert [event.epoch for event in analysis] == sorted(event.epoch for event in analysis)
+
+
+def test_a_control_topic_that_lost_commands_ends_the_worker_with_advice(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    worker = workers.start(desk.config)
+    worker.wait_until("active")
+    worker.kill()
+    desk.raw(desk.names.control, b"{}", b"{}", b"{}")
+    partition = TopicPartition(desk.names.control, 0, 3)
+    desk.admin.delete_records([partition])[partition].result(20)
+    worker.start()
+    assert worker.wait_ended() == ControlLostError.exit_code
+    assert "begins at offset 3" in worker.tail()
+    assert "to begin anew delete" in worker.tail()
+
+
+def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    worker = workers.start(desk.config, instance="the-one")
+    worker.wait_until("active")
+    double = workers.start(desk.config, instance="the-one")
+    assert double.wait_ended() == DuplicateWorkerError.exit_code
+    assert "another process on this machine runs as the-one" in double.tail()
+    assert worker.status() == "active"
+    Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": session_name}).init_transactions(20)
+    assert worker.wait_ended() == FencedError.exit_code
+    assert "another worker has taken this session over" in worker.tail()
+
+
+def test_a_supervisor_starts_a_killed_worker_again_and_ends_with_sigterm(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    symbol = unique_symbol()
+    desk = Desk(bootstrap_servers, session_config(session_name, [symbol]))
+    bars = made_up_bars(symbol, 20, end_us=now_us())
+    supervisor = workers.start(desk.config, options=("--supervise",))
+    supervisor.wait_until("active")
+    desk.bars(bars[:10])
+    desk.await_bars(symbol, 10)
+    (child,) = supervisor.children()
+    os.kill(child, signal.SIGKILL)
+    desk.bars(bars[10:])
+    desk.await_bars(symbol, 20)
+    assert supervisor.children() != [child]
+    assert supervisor.stop() == 0
+    assert not judge(desk.topics.evidence(desk.config, [symbol]))
+
+
+def test_health_and_the_log_show_how_a_worker_becomes_active(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
+    worker = workers.start(session_config(session_name, []))
+    seen: list[str] = []
+
+    def is_active() -> bool:
+        status = worker.status()
+        if status is not None and (not seen or seen[-1] != status):
+            seen.append(status)
+        return status == "active"
+
+    wait_until(is_active, "the worker to be active", 60.0)
+    assert seen[0] in ("starting", "recovering")
+    assert seen == sorted(seen, key=["starting", "recovering", "active"].index)

@@ -1,0 +1,136 @@
+"""A user's desk in front of one session: sends bars and commands, and waits for what comes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from streams.client.control import SessionControl
+from streams.config import SessionConfig
+from streams.engine.rows import ProgressRow, SymbolRow, progress_key, symbol_key
+from streams.records import Bar
+from streams.settings import Settings
+from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
+from tests.support.evidence import SessionTopics
+from tests.support.feeders import produce
+from tests.support.reading import Read, read_topic
+from tests.support.waiting import wait_until
+
+Found = TypeVar("Found")
+
+
+class Desk:
+    """Talks to the session of `config` as its users do."""
+
+    def __init__(self, bootstrap_servers: str, config: SessionConfig) -> None:
+        self.config = config
+        self.servers = bootstrap_servers
+        self.settings = Settings.load(bootstrap_servers=bootstrap_servers, session=config.session_name)
+        self.topics = SessionTopics(bootstrap_servers, config.session_name)
+        self.names = self.topics.names
+        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0})
+
+    def raw(self, topic: str, *values: bytes | None, key: bytes | None = None) -> None:
+        """Produce values as any console producer would."""
+        for value in values:
+            self._producer.produce(topic, value, key, 0)
+        if self._producer.flush(20):
+            raise TimeoutError(f"not all of {len(values)} records went to {topic}")
+
+    def bars(self, bars: Sequence[Bar]) -> None:
+        """Produce bars at once."""
+        produce(self.settings, bars)
+
+    def type_command(self, **fields: object) -> None:
+        """Produce a command as JSON typed by hand."""
+        self.raw(self.names.control, json.dumps(fields).encode())
+
+    def add(self, symbol: str, **options: object) -> CommandReply | None:
+        """Add a symbol and wait until it is loaded."""
+        with SessionControl(self.settings) as control:
+            return control.add_symbol(symbol, **options)  # type: ignore[arg-type]
+
+    def remove(self, symbol: str, **options: object) -> CommandReply | None:
+        """Remove a symbol and wait until it is gone."""
+        with SessionControl(self.settings) as control:
+            return control.remove_symbol(symbol, **options)  # type: ignore[arg-type]
+
+    def await_replies(self, command_id: str, count: int) -> list[CommandReply]:
+        """The replies to a command, once there are `count`."""
+
+        def replies() -> list[CommandReply]:
+            found = [reply for reply in self.topics.replies() if reply.command_id == command_id]
+            return found if len(found) >= count else []
+
+        return wait_until(replies, f"{count} replies to {command_id}")
+
+    def of(self, symbol: str) -> list[AnalysisEvent]:
+        """What analysis says about a symbol."""
+        return [event for event in self.topics.analysis() if event.symbol == symbol]
+
+    def await_bars(self, symbol: str, count: int, interval: str = "1s") -> list[AnalysisEvent]:
+        """The published bars of a symbol, once there are `count`."""
+
+        def published() -> list[AnalysisEvent]:
+            found = [event for event in self.of(symbol) if event.bar is not None and event.interval == interval]
+            return found if len(found) >= count else []
+
+        return wait_until(published, f"{count} bars of {symbol} on analysis")
+
+    def await_analysis(self, condition: Callable[[list[AnalysisEvent]], Found], what: str) -> Found:
+        """What `condition` finds on analysis."""
+        return wait_until(lambda: condition(self.topics.analysis()), what)
+
+    def await_event(self, kind: str, symbol: str) -> SessionEvent:
+        """The first event of a kind about a symbol."""
+
+        def event() -> SessionEvent | None:
+            return next((event for event in self.topics.events() if event.kind == kind and event.symbol == symbol), None)
+
+        found = wait_until(event, f"the event {kind} of {symbol}")
+        assert found is not None
+        return found
+
+    def dead_letters(self, topic: str) -> list[Read]:
+        """The dead letters that came from a topic."""
+        return [record for record in read_topic(self.servers, self.names.dlq) if record.headers["__streams.errors.topic"] == topic]
+
+    def await_dead_letters(self, topic: str, count: int) -> list[Read]:
+        """The dead letters that came from a topic, once there are `count`."""
+
+        def letters() -> list[Read]:
+            found = self.dead_letters(topic)
+            return found if len(found) >= count else []
+
+        return wait_until(letters, f"{count} dead letters of {topic}")
+
+    def symbol(self, symbol: str) -> SymbolRow | None:
+        """A symbol's row in the state."""
+        row = self.topics.rows().get(symbol_key(symbol))
+        return row if isinstance(row, SymbolRow) else None
+
+    def progress(self, symbol: str) -> ProgressRow | None:
+        """A symbol's progress in the state."""
+        row = self.topics.rows().get(progress_key(symbol))
+        return row if isinstance(row, ProgressRow) else None
+
+    def await_progress(self, symbol: str, condition: Callable[[ProgressRow], bool], what: str) -> ProgressRow:
+        """A symbol's progress, once it is as it should be."""
+
+        def found() -> ProgressRow | None:
+            row = self.progress(symbol)
+            return row if row is not None and condition(row) else None
+
+        row = wait_until(found, f"{symbol}: {what}")
+        assert row is not None
+        return row
+
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic and wait until the broker no longer has it."""
+        self.admin.delete_topics([topic], operation_timeout=20)[topic].result(20)
+        wait_until(lambda: topic not in self.admin.list_topics(timeout=10).topics, f"topic {topic} to be gone")

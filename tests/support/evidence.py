@@ -1,0 +1,54 @@
+"""Gathers what a session has left on the broker, for the oracle and for tests that look at rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from streams.config import SessionConfig
+from streams.engine.rows import Row
+from streams.wire.codec import Codec
+from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
+from streams.wire.topics import TopicNames
+from tests.support.oracle import Evidence
+from tests.support.reading import read_topic
+
+CODEC = Codec()
+
+
+class SessionTopics:
+    """A session's topics, decoded."""
+
+    def __init__(self, bootstrap_servers: str, session: str) -> None:
+        self._servers = bootstrap_servers
+        self.names = TopicNames(session)
+        self.changelog = f"{session}-state-changelog"
+
+    def analysis(self) -> list[AnalysisEvent]:
+        """The analysis topic."""
+        return [CODEC.analysis_from(record.value) for record in read_topic(self._servers, self.names.analysis)]
+
+    def replies(self) -> list[CommandReply]:
+        """The replies topic."""
+        return [CODEC.reply_from(record.value) for record in read_topic(self._servers, self.names.replies)]
+
+    def events(self) -> list[SessionEvent]:
+        """The events topic."""
+        return [CODEC.event_from(record.value) for record in read_topic(self._servers, self.names.events)]
+
+    def rows(self) -> dict[str, Row]:
+        """The state: the newest row of each key."""
+        newest = {record.key: record.value for record in read_topic(self._servers, self.changelog)}
+        return {key.decode(): CODEC.row_from(value) for key, value in newest.items() if key is not None and value is not None}
+
+    def evidence(self, config: SessionConfig, symbols: list[str], threshold_us: Callable[[str], int] | None = None) -> Evidence:
+        """All that the oracle judges; `symbols` are those that were ever in the session."""
+        return Evidence(
+            analysis=self.analysis(),
+            journal=[CODEC.journal_from(record.value) for record in read_topic(self._servers, self.names.journal)],
+            rows=self.rows(),
+            topics={
+                symbol: {record.offset: CODEC.bar_from(record.value) for record in read_topic(self._servers, self.names.bars(symbol))}
+                for symbol in symbols
+            },
+            threshold_us=threshold_us or config.threshold_us,
+        )

@@ -1,0 +1,130 @@
+"""Bars made up for tests, and a thread that produces them at a steady rate.
+
+Timelines end about now, so that their last bars are fresh when they arrive; the trading day is put so that its end is half
+a day away, at whatever hour the tests run.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from confluent_kafka import Producer
+
+from streams.client.produce import BarProducer
+from streams.records import Bar
+from streams.settings import Settings
+from streams.times import SECOND_US, SystemClock, interval_us
+from streams.wire.codec import Codec
+from streams.wire.topics import TopicNames
+
+_CODEC = Codec()
+
+
+def around_the_clock() -> dict[str, object]:
+    """Keys of a session config: trading never stops, and one day follows on another about twelve hours from now."""
+    turn = f"{(datetime.now(UTC) + timedelta(hours=12)).hour:02d}:00"
+    return {"exchange": "24/7", "hours": {"open": turn, "close": turn}}
+
+
+def now_us(interval: str = "1s") -> int:
+    """The newest instant at which a bar of this interval has ended."""
+    now = SystemClock().now_us()
+    return now - now % interval_us(interval)
+
+
+def made_up_bars(symbol: str, count: int, *, end_us: int, interval: str = "1s", seed: int = 0) -> list[Bar]:
+    """`count` bars in a row, the last of which ends at `end_us`; prices in quarters, so that sums are exact."""
+    chance = random.Random(f"{symbol}-{seed}")
+    width_us = interval_us(interval)
+    first_us = end_us - count * width_us
+    bars = []
+    price = 400
+    for number in range(count):
+        opened = price
+        price = max(40, price + chance.randint(-4, 4))
+        high, low = max(opened, price) + chance.randint(0, 3), min(opened, price) - chance.randint(0, 3)
+        start_us = first_us + number * width_us
+        volume = float(chance.randint(1, 500))
+        bars.append(Bar(symbol, interval, start_us, start_us + width_us, opened / 4, high / 4, low / 4, price / 4, volume))
+    return bars
+
+
+def interleaved(series: Sequence[Sequence[Bar]]) -> Iterator[Bar]:
+    """Bars of several symbols in order of their end."""
+    for together in zip(*series, strict=True):
+        yield from together
+
+
+def produce(settings: Settings, bars: Iterable[Bar]) -> None:
+    """Produce bars at once."""
+    with BarProducer(settings) as producer:
+        for bar in bars:
+            producer.send(bar)
+
+
+def produce_in_transaction(bootstrap_servers: str, bars: Sequence[Bar]) -> None:
+    """Produce bars of one symbol in one transaction, so that its topic ends with a marker."""
+    symbol = bars[0].symbol
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": f"feed-{symbol}"})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    for bar in bars:
+        producer.produce(TopicNames("none").bars(symbol), _CODEC.bar_to_avro(bar), symbol.encode(), 0, timestamp=bar.end_us // 1000)
+    producer.commit_transaction(20)
+
+
+class SteadyFeed:
+    """Produces bars at a steady rate in a thread of its own; a context manager that stops it.
+
+    Args:
+        settings: where the broker is.
+        bars: what to produce, in this order.
+        per_second: the rate; lateness is made up for.
+    """
+
+    def __init__(self, settings: Settings, bars: Sequence[Bar], per_second: float) -> None:
+        self.sent = 0
+        self._settings = settings
+        self._bars = bars
+        self._per_second = per_second
+        self._stopping = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="steady feed", daemon=True)
+
+    def __enter__(self) -> SteadyFeed:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all bars are in their topics; raises what the thread met."""
+        if self._error is not None:
+            raise self._error
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            with BarProducer(self._settings) as producer:
+                began = time.monotonic()
+                for number, bar in enumerate(self._bars):
+                    ahead = number / self._per_second - (time.monotonic() - began)
+                    if ahead > 0 and self._stopping.wait(ahead):
+                        return
+                    producer.send(bar)
+                    self.sent += 1
+        except BaseException as error:
+            self._error = error
+
+
+def live_timeline(symbols: Sequence[str], each: int, per_second: float, *, seed: int = 0) -> list[Bar]:
+    """`each` one-second bars of each symbol for a feed of this rate: the first are old, the last end as they are sent."""
+    end_us = now_us() + round(len(symbols) * each / per_second) * SECOND_US
+    return list(interleaved([made_up_bars(symbol, each, end_us=end_us, seed=seed) for symbol in symbols]))

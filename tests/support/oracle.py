@@ -1,0 +1,269 @@
+"""What must hold of a session's output, whatever happened to its workers: pure code over decoded records.
+
+    findings = judge(evidence)          # sentences, empty when all is well
+
+It knows nothing of the engine. It takes what the journal says was read from each symbol's topic, and accounts for each bar
+there: published once, or within exactly one held-back record or open run of the state. It presumes a feed that keeps the
+promises of its tests: per symbol in order of start, no repetition, no correction.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streams.engine.journal import InputKind, JournalRecord
+from streams.engine.rows import ProgressRow, Row, SessionRow
+from streams.records import AnalysisKind, Bar, Extent
+from streams.times import iso
+from streams.wire.messages import AnalysisBar, AnalysisEvent
+
+Life = tuple[str, int]
+"""A symbol and its incarnation."""
+Series = tuple[str, int, str]
+"""A life and an interval."""
+
+_MOST_OF_A_KIND = 5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a stopped session has left behind, decoded.
+
+    `topics` has the bars of each symbol's topic by offset; `threshold_us` tells each symbol's threshold, for sessions whose
+    bars are referred to by their close.
+    """
+
+    analysis: Sequence[AnalysisEvent]
+    journal: Sequence[JournalRecord]
+    rows: Mapping[str, Row]
+    topics: Mapping[str, Mapping[int, Bar]]
+    threshold_us: Callable[[str], int]
+
+
+@dataclass
+class _Findings:
+    """Sentences by kind; of each kind the first few and a count."""
+
+    kinds: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, kind: str, sentence: str) -> None:
+        self.kinds[kind].append(sentence)
+
+    def sentences(self) -> list[str]:
+        told = []
+        for kind, sentences in self.kinds.items():
+            told += [f"{kind}: {sentence}" for sentence in sentences[:_MOST_OF_A_KIND]]
+            if len(sentences) > _MOST_OF_A_KIND:
+                told.append(f"{kind}: and {len(sentences) - _MOST_OF_A_KIND} more")
+        return told
+
+
+def judge(evidence: Evidence) -> list[str]:
+    """Everything that is not as it must be, a sentence each."""
+    findings = _Findings()
+    _check_sequence(evidence, findings)
+    _check_journal(evidence, findings)
+    _check_gate(evidence, findings)
+    _check_repetition_and_order(evidence, findings)
+    read = _bars_read(evidence, findings)
+    _check_values(evidence, read, findings)
+    _check_base_bars_are_accounted_for(evidence, read, findings)
+    _check_state_counts(evidence, findings)
+    return findings.sentences()
+
+
+def _check_sequence(evidence: Evidence, findings: _Findings) -> None:
+    last = (0, 0)
+    for event in evidence.analysis:
+        here = (event.epoch, event.sequence)
+        follows = here == (last[0], last[1] + 1) or (here[0] == last[0] + 1 and here[1] == 1)
+        if not follows:
+            findings.add("sequence", f"after {last} comes {here} ({event.kind} {event.symbol})")
+        last = here
+    session = evidence.rows.get("session")
+    if isinstance(session, SessionRow) and (session.epoch, session.sequence) != last:
+        findings.add("sequence", f"analysis ends at {last}, the state says {(session.epoch, session.sequence)}")
+
+
+def _check_journal(evidence: Evidence, findings: _Findings) -> None:
+    transaction, sequence, now_us, epoch = 0, 0, 0, 0
+    for record in evidence.journal:
+        if record.epoch == epoch + 1:
+            epoch, transaction, sequence = record.epoch, 0, 0
+        if (record.epoch, record.transaction, record.before_sequence) != (epoch, transaction + 1, sequence):
+            findings.add(
+                "journal",
+                f"transaction {record.transaction} of epoch {record.epoch} (from sequence {record.before_sequence}) "
+                f"follows {transaction} of {epoch} (to {sequence})",
+            )
+        if record.now_us < now_us:
+            findings.add("journal", f"time goes back in transaction {record.transaction}")
+        epoch, transaction, sequence, now_us = record.epoch, record.transaction, record.last_sequence, record.now_us
+
+
+def _check_gate(evidence: Evidence, findings: _Findings) -> None:
+    active, epoch = False, 0
+    for event in evidence.analysis:
+        if event.epoch != epoch:
+            active, epoch = False, event.epoch
+        what = f"{event.sequence}: {event.symbol} {event.interval}"
+        if event.kind in (AnalysisKind.ACTIVATED, AnalysisKind.DEACTIVATED):
+            opens = event.kind == AnalysisKind.ACTIVATED
+            if opens == active:
+                findings.add("gate", f"{event.sequence}: {event.kind} while the gate was that already")
+            active = opens
+        if event.bar is None:
+            continue
+        if not active:
+            findings.add("gate", f"{what} was published while the gate was shut")
+        if event.emitted_us > event.bar.valid_until_us:
+            findings.add("stale", f"{what} was emitted at {iso(event.emitted_us)}, valid until {iso(event.bar.valid_until_us)}")
+        if event.bar.valid_until_us != event.bar.end_us + evidence.threshold_us(event.symbol or ""):
+            findings.add("stale", f"{what} ends at {iso(event.bar.end_us)} and says it is valid until {iso(event.bar.valid_until_us)}")
+    session = evidence.rows.get("session")
+    if isinstance(session, SessionRow) and session.active != active:
+        findings.add("gate", f"it is {'open' if active else 'shut'} on analysis and not in the state")
+
+
+def _bars_of(analysis: Iterable[AnalysisEvent]) -> list[tuple[Series, AnalysisBar]]:
+    return [((event.symbol or "", event.incarnation or 0, event.interval or ""), event.bar) for event in analysis if event.bar is not None]
+
+
+def _check_repetition_and_order(evidence: Evidence, findings: _Findings) -> None:
+    newest: dict[Series, tuple[int, int]] = {}
+    seen: set[tuple[Series, int, int]] = set()
+    for series, bar in _bars_of(evidence.analysis):
+        if (series, bar.start_us, bar.revision) in seen:
+            findings.add("repeated", f"{series} {iso(bar.start_us)} revision {bar.revision}")
+            continue
+        seen.add((series, bar.start_us, bar.revision))
+        before = newest.get(series, (0, 0))
+        if bar.revision == 0 and bar.start_us < before[0]:
+            findings.add("order", f"{series} {iso(bar.start_us)} comes after {iso(before[0])}")
+        newest[series] = max(before, (bar.start_us, bar.revision))
+
+
+def _bars_read(evidence: Evidence, findings: _Findings) -> dict[Life, list[Bar]]:
+    """The bars that each life was given, in order, by the offset ranges of the journal."""
+    positions: dict[Life, int] = {}
+    read: dict[Life, list[Bar]] = {}
+    by_offset = {symbol: sorted(bars.items()) for symbol, bars in evidence.topics.items()}
+    cursor: dict[Life, int] = {}
+    for record in evidence.journal:
+        for given in record.inputs:
+            life = (given.symbol or "", given.incarnation or 0)
+            if given.kind is InputKind.LOADED:
+                positions[life], read[life], cursor[life] = given.first_offset or 0, [], 0
+            elif given.kind is InputKind.RANGE:
+                first, following = given.first_offset or 0, given.next_offset or 0
+                if positions.get(life) != first:
+                    findings.add("position", f"{life} was read from {first} while it stood at {positions.get(life)}")
+                positions[life] = following
+                bars, place = by_offset.get(life[0], []), cursor.get(life, 0)
+                while place < len(bars) and bars[place][0] < following:
+                    if bars[place][0] >= first:
+                        read.setdefault(life, []).append(bars[place][1])
+                    place += 1
+                cursor[life] = place
+    for row in evidence.rows.values():
+        if isinstance(row, ProgressRow) and positions.get((row.symbol, row.incarnation), row.offset) != row.offset:
+            findings.add("position", f"{row.symbol} stands at {row.offset} in the state, the journal read to another offset")
+    return read
+
+
+def _check_values(evidence: Evidence, read: Mapping[Life, Sequence[Bar]], findings: _Findings) -> None:
+    by_start = {life: {bar.start_us: bar for bar in bars} for life, bars in read.items()}
+    base = _base_intervals(read)
+    starts = {life: sorted(bars) for life, bars in by_start.items()}
+    for (symbol, incarnation, interval), bar in _bars_of(evidence.analysis):
+        life = (symbol, incarnation)
+        what = f"{symbol} {interval} {iso(bar.start_us)} revision {bar.revision}"
+        if interval == base.get(life):
+            source = by_start[life].get(bar.start_us)
+            parts = [] if source is None else [source]
+        else:
+            known, bars = starts.get(life, []), by_start.get(life, {})
+            parts = [bars[start] for start in _between(known, bar.start_us, bar.end_us)][: bar.base_count]
+        if not parts or len(parts) != bar.base_count:
+            findings.add("value", f"{what} is made of {bar.base_count} bars, {len(parts)} were read")
+        elif (bar.open, bar.high, bar.low, bar.close) != _prices(parts) or abs(bar.volume - sum(part.volume for part in parts)) > 1e-6:
+            findings.add("value", f"{what} is {(bar.open, bar.high, bar.low, bar.close, bar.volume)}, what was read makes {_prices(parts)}")
+
+
+def _between(starts: Sequence[int], first_us: int, end_us: int) -> Sequence[int]:
+    return starts[bisect_left(starts, first_us) : bisect_left(starts, end_us)]
+
+
+def _prices(parts: Sequence[Bar]) -> tuple[float, float, float, float]:
+    return parts[0].open, max(part.high for part in parts), min(part.low for part in parts), parts[-1].close
+
+
+def _base_intervals(read: Mapping[Life, Sequence[Bar]]) -> dict[Life, str]:
+    return {life: bars[0].interval for life, bars in read.items() if bars}
+
+
+def _extents(evidence: Evidence) -> dict[Series, list[Extent]]:
+    """Held-back stretches: the records', and the runs that are still open in the state."""
+    found: dict[Series, list[Extent]] = defaultdict(list)
+    for event in evidence.analysis:
+        if event.kind == AnalysisKind.HELD_BACK and event.extent is not None:
+            found[event.symbol or "", event.incarnation or 0, event.interval or ""].append(event.extent)
+    for row in evidence.rows.values():
+        if isinstance(row, ProgressRow):
+            for run in row.runs:
+                extent = Extent(run.cause, run.first_start_us, run.last_end_us, run.count)
+                found[row.symbol, row.incarnation, run.interval].append(extent)
+    return found
+
+
+def _check_base_bars_are_accounted_for(evidence: Evidence, read: Mapping[Life, Sequence[Bar]], findings: _Findings) -> None:
+    published: dict[Series, set[int]] = defaultdict(set)
+    for series, bar in _bars_of(evidence.analysis):
+        published[series].add(bar.start_us)
+    extents = _extents(evidence)
+    for life, interval in _base_intervals(read).items():
+        series = (*life, interval)
+        held: Counter[int] = Counter()
+        accounted = len(published[series]) + sum(extent.count for extent in extents[series])
+        if accounted != len(read[life]):
+            findings.add(
+                "account",
+                f"{series}: {len(read[life])} bars were read, {len(published[series])} are published and "
+                f"{accounted - len(published[series])} held back",
+            )
+        for extent in extents[series]:
+            inside = [
+                bar.start_us
+                for bar in read[life]
+                if extent.first_start_us <= bar.start_us and bar.end_us <= extent.last_end_us and bar.start_us not in published[series]
+            ]
+            held.update(inside)
+            if len(inside) != extent.count:
+                stretch = f"{series}: the stretch from {iso(extent.first_start_us)}"
+                findings.add("account", f"{stretch} counts {extent.count} bars, {len(inside)} lie in it")
+        for bar in read[life]:
+            places = held[bar.start_us] + (bar.start_us in published[series])
+            if places != 1:
+                findings.add("account", f"{series} {iso(bar.start_us)} is accounted for {places} times")
+
+
+def _check_state_counts(evidence: Evidence, findings: _Findings) -> None:
+    published: Counter[Life] = Counter()
+    held: Counter[Life] = Counter()
+    for series, _ in _bars_of(evidence.analysis):
+        published[series[:2]] += 1
+    for series, extents in _extents(evidence).items():
+        held[series[:2]] += sum(extent.count for extent in extents)
+    for row in evidence.rows.values():
+        if not isinstance(row, ProgressRow):
+            continue
+        life = (row.symbol, row.incarnation)
+        if (row.published, row.held_back) != (published[life], held[life]) or row.accepted != row.published + row.held_back:
+            findings.add(
+                "counts",
+                f"{life}: the state says {row.accepted} = {row.published} published + {row.held_back} held back, "
+                f"analysis and runs say {published[life]} and {held[life]}",
+            )

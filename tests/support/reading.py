@@ -1,0 +1,61 @@
+"""Topics read by plain confluent-kafka, committed records only, from the beginning to the end: what any consumer would see."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+_READ_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Read:
+    """A record as it was read."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, str]
+
+
+def read_topic(bootstrap_servers: str, topic: str, *, isolation: str = "read_committed") -> list[Read]:
+    """Every record of partition 0 of a topic."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "test-reader",
+            "enable.auto.commit": False,
+            "isolation.level": isolation,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 10,
+        }
+    )
+    try:
+        first, _ = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_READ_SECONDS)
+        consumer.assign([TopicPartition(topic, 0, first)])
+        return _to_end(consumer, topic)
+    finally:
+        consumer.close()
+
+
+def _to_end(consumer: Consumer, topic: str) -> list[Read]:
+    records: list[Read] = []
+    deadline = time.monotonic() + _READ_SECONDS
+    while time.monotonic() < deadline:
+        one = consumer.poll(0.5)
+        # To ask for many at once would wait until there are so many.
+        for message in [] if one is None else [one, *consumer.consume(1000, 0)]:
+            error = message.error()
+            if error is None:
+                headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or []}
+                records.append(Read(message.offset(), message.timestamp()[1], message.key(), message.value(), headers))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return records
+            else:
+                pytest.fail(f"reading {topic}: {error}")
+    pytest.fail(f"{topic} was not read to its end within {_READ_SECONDS:g} s, {len(records)} records came")

@@ -1,0 +1,78 @@
+"""A series against a plain dictionary: whatever the order of bars, the seals and the restarts."""
+
+from __future__ import annotations
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from streams.calendar import TradingCalendar
+from streams.engine.series import BarSeries
+from streams.engine.windows import Grid
+from streams.records import SessionBar
+from streams.times import MINUTE_US
+from tests.support.engine import at
+
+DAY = TradingCalendar("XNYS").current_day(at("09:30"))
+GRIDS = {True: Grid(DAY, "1m", "1m", "session"), False: Grid(DAY, "5m", "1m", "session")}
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(0, 60), st.integers(0, 3)),
+        st.tuples(st.just("append"), st.integers(1, 12), st.just(0)),
+        st.tuples(st.sampled_from(["seal", "restart"]), st.just(0), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+def made(grid: Grid, slot: int, revision: int, *, is_base: bool) -> SessionBar:
+    start_us = DAY.open_us + slot * grid.width_us
+    expected = grid.expected(start_us)
+    count = 1 if is_base else 1 + revision % expected
+    return SessionBar(
+        start_us, grid.end_of(start_us), 1.0, 2.0, 0.5, 1.5, float(slot), None if slot % 2 else 1.25, None if slot % 3 else slot,
+        count, expected, revision, count == expected, "feed" if is_base else "derived",
+    )  # fmt: skip
+
+
+def restarted(series: BarSeries, grid: Grid, *, is_base: bool) -> BarSeries:
+    """The series from its blocks, and for a base series its tail, as the tables hold them."""
+    again = BarSeries(grid, is_base=is_base)
+    again.restore_blocks([series.block(number) for number in range(series.full_blocks if is_base else series.block_count())])
+    if is_base:
+        again.restore_tail(series.tail_columns())
+    return again
+
+
+@settings(deadline=None, max_examples=60)
+@given(is_base=st.booleans(), played=steps)
+@example(is_base=True, played=[("put", 20, 0), ("append", 9, 0), ("seal", 0, 0), ("put", 3, 0)])  # before the first block
+@example(is_base=False, played=[("append", 9, 0), ("seal", 0, 0), ("put", 20, 0), ("put", 12, 0)])  # between block and tail
+def test_a_series_is_a_dictionary_in_order_of_start(is_base: bool, played: list[tuple[str, int, int]]) -> None:
+    grid = GRIDS[is_base]
+    series, model = BarSeries(grid, is_base=is_base), dict[int, SessionBar]()
+    for kind, number, revision in played:
+        newest = (max(model) - DAY.open_us) // grid.width_us if model else -1
+        slots = [number] if kind == "put" else range(newest + 1, newest + 1 + number) if kind == "append" else []
+        for one in (made(grid, slot, revision, is_base=is_base) for slot in slots if slot < 78):
+            series.put(one)
+            model[one.start_us] = one
+        if kind == "seal":
+            series.seal()
+        if kind == "restart":
+            series.seal()
+            series = restarted(series, grid, is_base=is_base)
+
+    bars = [model[start_us] for start_us in sorted(model)]
+    assert list(series) == bars
+    assert list(reversed(series)) == bars[::-1]
+    assert list(series.starts()) == [one.start_us for one in bars]
+    assert len(series) == len(bars)
+    assert series.last() == (bars[-1] if bars else None)
+    for slot in range(-1, 78):
+        start_us = DAY.open_us + slot * grid.width_us
+        assert series.find(start_us) == model.get(start_us)
+        assert series.find(start_us + MINUTE_US // 2) is None
+    for first, last in ((0, 0), (0, 78), (7, 9), (8, 40), (33, 77)):
+        bounds = DAY.open_us + first * grid.width_us, DAY.open_us + last * grid.width_us
+        assert list(series.between(*bounds)) == [one for one in bars if bounds[0] <= one.start_us < bounds[1]]

@@ -1,0 +1,82 @@
+"""`streams replay` without a broker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from streams.cli.main import run
+from tests.support.replay import LEAN
+
+CONFIG, COMMANDS = "examples/backtest.json", "examples/commands.jsonl"
+
+
+def test_records_go_to_standard_output_and_the_summary_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", CONFIG, "--commands", COMMANDS, "--source", "lean", str(LEAN)]) == 0
+    shown = capsys.readouterr()
+    records = [json.loads(line) for line in shown.out.splitlines()]
+    assert [record["sequence"] for record in records] == list(range(1, len(records) + 1))
+    assert {record["session"] for record in records} == {"backtest"}
+    assert "replayed 3 trading days, 2013-10-07 to 2013-10-09: 2,948 bars" in shown.err
+    assert f"sha256 {hashlib.sha256(shown.out.encode()).hexdigest()}" in shown.err
+
+
+def test_without_records_the_summary_is_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--to", "none", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    summary = report["summary"]
+    assert (summary["base_accepted"], summary["trading_days"], summary["dead_letters"], report["end"]) == (390, 1, {}, "2013-10-07")
+    assert summary["bars_in"] == summary["base_accepted"] + summary["dropped"]["out_of_hours"]
+    assert run(["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.err)["sha256"] == report["sha256"] == hashlib.sha256(shown.out.encode()).hexdigest()
+
+
+def test_what_goes_wrong_on_the_way_is_said_and_the_rest_is_done(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    commands = tmp_path / "commands.jsonl"
+    commands.write_text(
+        '{"at": "2013-10-07T16:00:00Z", "command": "add_symbol", "symbol": "NONE"}\n'
+        '{"at": "2014-10-07T16:00:00Z", "command": "add_symbol", "symbol": "IBM"}\n'
+    )
+    assert run(["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--to", "none", "--commands", str(commands)]) == 0
+    shown = capsys.readouterr().err
+    assert "warning: NONE failed: there is no LEAN file of NONE" in shown
+    assert "warning: command line-1 (add_symbol NONE) failed" in shown
+    assert "note: 1 command left out, outside the days from 2013-10-07 to 2013-10-07" in shown
+
+
+def test_the_config_of_a_live_session_is_replayed_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--start", "2013-10-07", "--end", "2013-10-07", "--to", "none"]
+    assert run(["replay", "examples/session.json", str(LEAN), *arguments]) == 0
+    assert "note: this is the config of a live session" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["no-such.json", str(LEAN)], 1, "no-such.json"),
+        ([CONFIG, "no/such/folder"], 1, "no/such/folder: there is no such file or folder"),
+        ([CONFIG, "--source", "lean"], 2, "--source lean needs a PATH"),
+        ([CONFIG, "--source", "kafka", str(LEAN)], 2, "a PATH is for --source lean"),
+        ([CONFIG, str(LEAN), "--overwrite"], 2, "--topic and --overwrite are for --to topic"),
+        ([CONFIG, str(LEAN), "--start", "7.10.2013"], 2, "7.10.2013"),
+        ([CONFIG, str(LEAN), "--start", "2013-10-05", "--end", "2013-10-06"], 1, "XNYS does not trade"),
+        ([CONFIG, str(LEAN), "--start", "2013-10-10", "--end", "2013-10-10"], 1, "there was no bar to replay from 2013-10-10"),
+        ([CONFIG, str(LEAN), "--commands", "no-such.jsonl"], 1, "no-such.jsonl: the commands can't be read"),
+        ([CONFIG, str(LEAN), "--speed", "-1"], 2, "--speed"),
+        (["examples/session.json", str(LEAN)], 1, "the start is missing: give --start"),
+        ([CONFIG, "--bootstrap", "127.0.0.1:1"], 3, "no broker answers at 127.0.0.1:1"),
+        ([CONFIG, str(LEAN), "--to", "topic", "--bootstrap", "127.0.0.1:1"], 3, "no broker answers at 127.0.0.1:1"),
+    ],
+)
+def test_what_is_wrong_is_said_with_an_exit_code(
+    words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["replay", *words]) == code
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "Traceback" not in shown

@@ -1,0 +1,75 @@
+"""What holds for any bars: late, repeated, bad, stray or none at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streams.engine.journal import JournalInput
+from streams.engine.session import Session
+from streams.engine.transaction import RangeRead, Undecodable, redrive
+from streams.records import Bar
+from tests.support.engine import at, bar
+from tests.support.replay import check_sums, clock, run_replay, session_of
+
+SYMBOLS = ("IBM", "SPY", "X")
+MINUTE_US = 60_000_000
+Records = dict[str, list[Bar | Undecodable]]
+
+
+@st.composite
+def topics(draw: st.DrawFn) -> Records:
+    """Three topics of half an hour, mostly in order: some bars missing, swapped, repeated, bad, or from the future."""
+    found: Records = {}
+    for symbol in SYMBOLS:
+        minutes = sorted(draw(st.sets(st.integers(0, 30), min_size=0, max_size=30)))
+        records: list[Bar | Undecodable] = [bar(symbol, at("09:30") + minute * MINUTE_US) for minute in minutes]
+        for place in draw(st.lists(st.integers(0, max(0, len(records) - 2)), max_size=3)):
+            if len(records) > 1:
+                records[place], records[place + 1] = records[place + 1], records[place]
+        for place in draw(st.lists(st.integers(0, len(records)), max_size=3)):
+            odd: Any = draw(
+                st.sampled_from([Undecodable("?"), bar(symbol, at("12:00", "2099-01-05")), bar(symbol, at("09:35"), price=7.0)])
+            )
+            records.insert(place, odd)
+        found[symbol] = records
+    return found
+
+
+COMMANDS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "at": st.sampled_from([clock("09:30"), clock("09:40"), clock("09:45:30"), clock("10:10")]),
+            "command": st.sampled_from(["add_symbol", "remove_symbol"]),
+            "symbol": st.sampled_from(SYMBOLS),
+            "immediate": st.booleans(),
+        }
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(topics(), COMMANDS)
+def test_time_goes_on_sums_add_up_and_the_journal_gives_it_all_again(records: Records, commands: list[dict[str, Any]]) -> None:
+    session = session_of("IBM", "SPY", derived_intervals=["5m"], silence_threshold_seconds=120)
+    result = run_replay(session, records, commands=commands)
+    assert result.text == run_replay(session, records, commands=commands).text
+    times = [step.now_us for step in result.steps]
+    assert times == sorted(times)
+    assert all(line["bar"]["end"] <= line["emitted_at"] <= line["bar"]["valid_until"] for line in result.lines if line["kind"] == "bar")
+    check_sums(result)
+
+    def read(given: JournalInput) -> RangeRead:
+        offsets = range(given.first_offset or 0, given.next_offset or 0)
+        of_symbol = records[given.symbol or ""]
+        return RangeRead(
+            given.symbol or "", given.incarnation or 0, offsets.start, offsets.stop, offsets, [of_symbol[place] for place in offsets]
+        )
+
+    again: Session | None = None
+    for step in result.steps:
+        again, redriven = redrive(again, step.journal, read)
+        assert (redriven.outcomes, redriven.dead_letters) == (step.outcomes, step.dead_letters)

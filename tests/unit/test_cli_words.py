@@ -1,0 +1,145 @@
+"""What `status`, `watch` and the lists say, from rows and records made by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from rich.console import Console
+
+from streams.cli.status import outside_hours, status_facts, status_page
+from streams.cli.watch import event_line
+from streams.cli.words import clock_text, plural, seconds_text
+from streams.client.jsonlines import analysis_json
+from streams.client.state import StateView
+from streams.engine.rows import ConfigRow, ProgressRow, SessionRow, SymbolRow, progress_key, symbol_key
+from streams.records import Extent, GateChange, LaggingSymbol
+from streams.times import SECOND_US, parse_instant
+from streams.wire.messages import AnalysisBar, AnalysisEvent
+from tests.support.rows import blank
+
+# A Saturday, noon in London.
+NOW_US = parse_instant("2013-10-05T11:00:00Z")
+CONFIG = json.dumps({"session_name": "main", "exchange": "XNYS", "session_data_config": {"symbols": ["SPY"]}})
+
+
+def view_of_a_session(*, now_us: int = NOW_US) -> StateView:
+    view = StateView()
+    session = blank(SessionRow, session="main", epoch=2, sequence=1234, now_us=now_us, gate_reason="IBM lags", trading_days=15_985)
+    view.apply("session", session)
+    view.apply("config", ConfigRow(CONFIG))
+    view.apply(
+        symbol_key("SPY"), blank(SymbolRow, symbol="SPY", incarnation=1, status="loaded", base_interval="1m", derived_intervals=("5m",))
+    )
+    view.apply(
+        progress_key("SPY"),
+        blank(
+            ProgressRow, symbol="SPY", incarnation=1, frontier_us=parse_instant("2013-10-04T20:00:00Z"), checks=9, lag_us=400_000,
+            bar_count=390, published=468, out_of_hours=412, duplicates=1, rejected=2,
+        ),
+    )  # fmt: skip
+    view.apply(symbol_key("IBM"), blank(SymbolRow, symbol="IBM", incarnation=2, status="loaded", dynamic=True, base_interval="1m"))
+    view.apply(
+        progress_key("IBM"),
+        blank(ProgressRow, symbol="IBM", incarnation=2, frontier_us=-1, checks=1, lag_us=9_000 * SECOND_US, lagging=True),
+    )
+    return view
+
+
+def shown(view: StateView, *, now_us: int = NOW_US) -> str:
+    console = Console(width=200, no_color=True)
+    with console.capture() as capture:
+        console.print(status_page(status_facts(view, dlq="main.dlq", now_us=now_us)))
+    return capture.get()
+
+
+def test_status_says_why_the_gate_is_closed_and_who_lags() -> None:
+    text = shown(view_of_a_session())
+    assert "gate closed  IBM lags  lagging: IBM by 2 h 30 min" in text
+    assert "epoch 2  sequence 1,234  trading day 2013-10-07" in text
+    assert "2013-10-04 20:00:00" in text
+
+
+def test_status_says_what_was_dropped_in_words() -> None:
+    text = shown(view_of_a_session())
+    assert "SPY: 412 bars dropped: outside XNYS hours, next open Mon 09:30 New York" in text
+    assert "SPY: 1 bar dropped: equal to one that is there" in text
+    assert "SPY: 2 dead letters: the reasons stand in the headers on main.dlq" in text
+
+
+@pytest.mark.parametrize(("seconds", "worker"), [(5, "active"), (6, "none")])
+def test_no_worker_is_active_when_nothing_was_committed_for_more_than_five_seconds(seconds: int, worker: str) -> None:
+    view = view_of_a_session()
+    now_us = NOW_US + seconds * SECOND_US
+    assert status_facts(view, dlq="main.dlq", now_us=now_us)["worker"] == worker
+    assert ("no worker is active since 2013-10-05T11:00:00Z (6.0 s ago)" in shown(view, now_us=now_us)) is (worker == "none")
+
+
+def test_status_as_json_has_every_symbol_with_its_counts() -> None:
+    facts = json.loads(json.dumps(status_facts(view_of_a_session(), dlq="main.dlq", now_us=NOW_US)))
+    assert facts["lagging"] == ["IBM"]
+    assert facts["trading_date"] == "2013-10-07"
+    ibm, spy = facts["symbols"]
+    assert (ibm["symbol"], ibm["frontier"], ibm["lag_seconds"], ibm["dynamic"]) == ("IBM", None, 9000.0, True)
+    assert (spy["bars"], spy["published"], spy["out_of_hours"], spy["dead_letters"]) == (390, 468, 412, 2)
+
+
+def test_hours_without_the_calendar_package_are_still_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "streams.calendar", None)
+    assert outside_hours(CONFIG.replace("XNYS", "XLON"), NOW_US) == "outside XLON hours"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.42, "0.4 s"), (9.96, "10.0 s"), (95, "95 s"), (720, "12 min"), (9000, "2 h 30 min"), (409_536_000, "4740 d"), (-1.5, "-1.5 s")],
+)
+def test_durations_are_said_as_a_person_says_them(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
+
+
+def test_small_words() -> None:
+    assert (plural(1, "bar"), plural(4120, "bar")) == ("1 bar", "4,120 bars")
+    assert clock_text(parse_instant("2013-10-07T13:30:00Z")) == "13:30:00"
+    assert clock_text(parse_instant("2013-10-07T13:30:00.250Z")) == "13:30:00.250"
+
+
+START_US = parse_instant("2013-10-07T13:30:00Z")
+BAR = AnalysisBar(
+    start_us=START_US, end_us=START_US + 300 * SECOND_US, open=167.4, high=167.5, low=167.3, close=167.45, volume=1200.0,
+    vwap=None, trades=None, base_count=4, expected_count=5, revision=1, complete=False,
+    provenance="derived", valid_until_us=START_US + 360 * SECOND_US,
+)  # fmt: skip
+
+
+def test_a_bar_is_one_line_that_says_when_it_is_incomplete_revised_and_stale() -> None:
+    event = AnalysisEvent(
+        sequence=7, epoch=1, session="main", emitted_us=START_US + 301 * SECOND_US, kind="bar", symbol="SPY", interval="5m", bar=BAR
+    )
+    fresh = event_line(event, START_US + 302 * SECOND_US).plain
+    assert fresh == ("13:35:01  SPY     5m   13:30:00 to 13:35:00  o 167.4  h 167.5  l 167.3  c 167.45  v 1200  4 of 5 bars  revision 1")
+    assert event_line(event, START_US + 480 * SECOND_US).plain == f"{fresh}  stale for 2 min"
+
+
+def test_a_marker_is_one_line_that_says_what_happened() -> None:
+    gate = GateChange(False, "IBM lags", (LaggingSymbol("IBM", 9000.0),))
+    closed = AnalysisEvent(sequence=8, epoch=1, session="main", emitted_us=START_US, kind="deactivated", gate=gate)
+    assert event_line(closed, START_US).plain.split() == ["13:30:00", "deactivated", *"IBM lags IBM lags 2 h 30 min".split()]
+    extent = Extent("gate_closed", START_US, START_US + 300 * SECOND_US, 5)
+    held = AnalysisEvent(
+        sequence=9, epoch=1, session="main", emitted_us=START_US, kind="held_back", symbol="IBM", interval="1m", extent=extent
+    )
+    assert "5 bars from 2013-10-07T13:30:00Z to 2013-10-07T13:35:00Z (gate_closed)" in event_line(held, START_US).plain
+
+
+def test_a_json_line_has_the_schema_s_names_and_leaves_out_what_is_not_set() -> None:
+    event = AnalysisEvent(
+        sequence=7, epoch=1, session="main", emitted_us=START_US, kind="bar", symbol="SPY", interval="5m", trading_days=15_985, bar=BAR
+    )
+    fields = json.loads(json.dumps(analysis_json(event)))
+    assert fields["emitted_at"] == "2013-10-07T13:30:00Z"
+    assert fields["trading_date"] == "2013-10-07"
+    assert fields["bar"]["end"] == "2013-10-07T13:35:00Z"
+    assert fields["bar"]["valid_until"] == "2013-10-07T13:36:00Z"
+    assert "gate" not in fields
+    assert "reason" not in fields

@@ -1,0 +1,235 @@
+"""The oracle of the chaos tests finds what it is there to find: each kind of damage to a session that adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from streams.engine.journal import InputKind, JournalInput, JournalRecord
+from streams.engine.rows import ProgressRow, Row, RunRow, SessionRow
+from streams.records import AnalysisKind, Bar, Extent, GateChange
+from streams.times import SECOND_US
+from streams.wire.messages import AnalysisBar, AnalysisEvent
+from tests.support.oracle import Evidence, judge
+from tests.support.rows import blank
+
+T0 = 1_381_152_600 * SECOND_US
+THRESHOLD_US = 60 * SECOND_US
+NOW_US = T0 + 30 * SECOND_US
+AAA, BBB = ("AAA", 1), ("BBB", 2)
+
+
+def second_bar(symbol: str, number: int) -> Bar:
+    start_us = T0 + number * SECOND_US
+    price = 100.0 + number
+    return Bar(symbol, "1s", start_us, start_us + SECOND_US, price, price + 2, price - 1, price + 1, 10.0)
+
+
+def published(
+    life: tuple[str, int], bar: Bar, *, interval: str = "1s", count: int = 1, expected: int = 1, revision: int = 0
+) -> AnalysisEvent:
+    return AnalysisEvent(
+        sequence=0,
+        epoch=1,
+        session="s",
+        emitted_us=NOW_US,
+        kind=AnalysisKind.BAR,
+        symbol=life[0],
+        incarnation=life[1],
+        interval=interval,
+        bar=AnalysisBar(
+            bar.start_us, bar.end_us, bar.open, bar.high, bar.low, bar.close, bar.volume, None, None,
+            count, expected, revision, count == expected, "feed", bar.end_us + THRESHOLD_US,
+        ),
+    )  # fmt: skip
+
+
+def marker(kind: AnalysisKind, life: tuple[str, int] = ("", 0), extent: Extent | None = None) -> AnalysisEvent:
+    gate = GateChange(kind == AnalysisKind.ACTIVATED, "because") if kind in (AnalysisKind.ACTIVATED, AnalysisKind.DEACTIVATED) else None
+    return AnalysisEvent(
+        sequence=0, epoch=1, session="s", emitted_us=NOW_US, kind=kind, symbol=life[0] or None, incarnation=life[1] or None,
+        interval="1s" if extent else None, gate=gate, extent=extent,
+    )  # fmt: skip
+
+
+def numbered(analysis: list[AnalysisEvent]) -> list[AnalysisEvent]:
+    return [msgspec.structs.replace(event, sequence=number) for number, event in enumerate(analysis, start=1)]
+
+
+def journal() -> list[JournalRecord]:
+    """Bars 0 to 4 of both symbols were read, AAA's in two goes; BBB was removed and came again, and read 3 bars more."""
+
+    def record(number: int, before: int, last: int, *inputs: JournalInput) -> JournalRecord:
+        return JournalRecord("s", 1, number, NOW_US, "w", before, last, inputs)
+
+    def loaded(symbol: str, incarnation: int, first: int) -> JournalInput:
+        return JournalInput(InputKind.LOADED, symbol, incarnation, first_offset=first, end_offset=first)
+
+    def read(symbol: str, incarnation: int, first: int, following: int) -> JournalInput:
+        return JournalInput(InputKind.RANGE, symbol, incarnation, first_offset=first, next_offset=following)
+
+    return [
+        record(1, 0, 0, loaded("AAA", 1, 0), loaded("BBB", 2, 0)),
+        record(2, 0, 6, read("AAA", 1, 0, 3), read("BBB", 2, 0, 5)),
+        record(3, 6, 14, read("AAA", 1, 3, 5)),
+        record(4, 14, 14, loaded("BBB", 3, 5), read("BBB", 3, 5, 8)),
+    ]
+
+
+def sound() -> Evidence:
+    """A session that adds up.
+
+    AAA: two bars held back, then three published, and the first window of two seconds that is whole in the open. BBB: five
+    bars held back in its first life, three in an open run of its second.
+    """
+    aaa = [second_bar("AAA", number) for number in range(5)]
+    bbb = [second_bar("BBB", number) for number in range(8)]
+    window = Bar("AAA", "2s", T0 + 2 * SECOND_US, T0 + 4 * SECOND_US, 102.0, 105.0, 101.0, 104.0, 20.0)
+    analysis = numbered(
+        [
+            marker(AnalysisKind.SYMBOL_ADDED, AAA),
+            marker(AnalysisKind.SYMBOL_ADDED, BBB),
+            marker(AnalysisKind.HELD_BACK, AAA, Extent("inactive", aaa[0].start_us, aaa[1].end_us, 2)),
+            marker(AnalysisKind.HELD_BACK, BBB, Extent("inactive", bbb[0].start_us, bbb[4].end_us, 5)),
+            marker(AnalysisKind.ACTIVATED),
+            published(AAA, aaa[2]),
+            published(AAA, aaa[3]),
+            published(AAA, window, interval="2s", count=2, expected=2),
+            published(AAA, aaa[4]),
+            marker(AnalysisKind.SYMBOL_REMOVED, BBB),
+            marker(AnalysisKind.DEACTIVATED),
+            marker(AnalysisKind.ACTIVATED),
+            marker(AnalysisKind.DEACTIVATED),
+            marker(AnalysisKind.SYMBOL_ADDED, ("BBB", 3)),
+        ]
+    )
+    run = RunRow("1s", "inactive", bbb[5].start_us, bbb[7].end_us, 3)
+    rows: dict[str, Row] = {
+        "session": blank(SessionRow, session="s", epoch=1, sequence=len(analysis), transaction=4, active=False),
+        "progress|AAA": blank(ProgressRow, symbol="AAA", incarnation=1, offset=5, accepted=6, published=4, held_back=2, runs=()),
+        "progress|BBB": blank(ProgressRow, symbol="BBB", incarnation=3, offset=8, accepted=3, published=0, held_back=3, runs=(run,)),
+    }
+    topics = {"AAA": dict(enumerate(aaa)), "BBB": dict(enumerate(bbb))}
+    return Evidence(analysis, journal(), rows, topics, lambda symbol: THRESHOLD_US)
+
+
+def with_analysis(change: Callable[[list[AnalysisEvent]], list[AnalysisEvent]]) -> Evidence:
+    evidence = sound()
+    return replace(evidence, analysis=change(list(evidence.analysis)))
+
+
+def with_bar(place: int, **fields: object) -> Evidence:
+    def change(analysis: list[AnalysisEvent]) -> list[AnalysisEvent]:
+        bar = analysis[place].bar
+        assert bar is not None
+        analysis[place] = msgspec.structs.replace(analysis[place], bar=msgspec.structs.replace(bar, **fields))
+        return analysis
+
+    return with_analysis(change)
+
+
+def with_row(key: str, **fields: object) -> Evidence:
+    evidence = sound()
+    return replace(evidence, rows={**evidence.rows, key: msgspec.structs.replace(evidence.rows[key], **fields)})
+
+
+def test_a_session_that_adds_up_gives_no_findings() -> None:
+    assert judge(sound()) == []
+
+
+def a_dropped_record() -> Evidence:
+    return with_analysis(lambda analysis: numbered(analysis[:5] + analysis[6:]))
+
+
+def a_dropped_record_and_its_number() -> Evidence:
+    return with_analysis(lambda analysis: analysis[:5] + analysis[6:])
+
+
+def a_repeated_record() -> Evidence:
+    return with_analysis(lambda analysis: numbered([*analysis[:7], analysis[5], *analysis[7:]]))
+
+
+def two_records_in_the_wrong_order() -> Evidence:
+    return with_analysis(lambda analysis: numbered([*analysis[:5], analysis[6], analysis[5], *analysis[7:]]))
+
+
+def a_bar_while_the_gate_is_shut() -> Evidence:
+    return with_analysis(lambda analysis: numbered([*analysis[:4], analysis[5], analysis[4], *analysis[6:]]))
+
+
+def a_wrong_held_back_count() -> Evidence:
+    def change(analysis: list[AnalysisEvent]) -> list[AnalysisEvent]:
+        extent = analysis[2].extent
+        assert extent is not None
+        analysis[2] = msgspec.structs.replace(analysis[2], extent=msgspec.structs.replace(extent, count=3))
+        return analysis
+
+    return with_analysis(change)
+
+
+def an_extent_that_misses_its_bars() -> Evidence:
+    def change(analysis: list[AnalysisEvent]) -> list[AnalysisEvent]:
+        extent = analysis[3].extent
+        assert extent is not None
+        later = msgspec.structs.replace(extent, first_start_us=extent.first_start_us + SECOND_US)
+        analysis[3] = msgspec.structs.replace(analysis[3], extent=later)
+        return analysis
+
+    return with_analysis(change)
+
+
+def a_range_that_was_read_twice() -> Evidence:
+    evidence = sound()
+    again = JournalInput(InputKind.RANGE, "AAA", 1, first_offset=3, next_offset=5)
+    last = evidence.journal[-1]
+    return replace(evidence, journal=[*evidence.journal[:-1], msgspec.structs.replace(last, inputs=(*last.inputs, again))])
+
+
+def a_transaction_that_is_missing() -> Evidence:
+    evidence = sound()
+    return replace(evidence, journal=[evidence.journal[0], *evidence.journal[2:]])
+
+
+def a_bar_that_was_never_handled() -> Evidence:
+    evidence = sound()
+    topics = {**evidence.topics, "AAA": {**evidence.topics["AAA"], 5: second_bar("AAA", 5)}}
+    last = evidence.journal[-1]
+    more = JournalInput(InputKind.RANGE, "AAA", 1, first_offset=5, next_offset=6)
+    rows = {**evidence.rows, "progress|AAA": msgspec.structs.replace(evidence.rows["progress|AAA"], offset=6)}
+    return replace(
+        evidence, topics=topics, rows=rows, journal=[*evidence.journal[:-1], msgspec.structs.replace(last, inputs=(*last.inputs, more))]
+    )
+
+
+@pytest.mark.parametrize(
+    ("damaged", "kind"),
+    [
+        (a_dropped_record, "account"),
+        (a_dropped_record_and_its_number, "sequence"),
+        (a_repeated_record, "repeated"),
+        (two_records_in_the_wrong_order, "order"),
+        (a_bar_while_the_gate_is_shut, "gate"),
+        (a_wrong_held_back_count, "account"),
+        (an_extent_that_misses_its_bars, "account"),
+        (a_range_that_was_read_twice, "position"),
+        (a_transaction_that_is_missing, "journal"),
+        (a_bar_that_was_never_handled, "account"),
+        (lambda: with_bar(5, close=100.25), "value"),
+        (lambda: with_bar(7, high=105.25), "value"),
+        (lambda: with_bar(7, volume=19.0), "value"),
+        (lambda: with_bar(7, base_count=1), "value"),
+        (lambda: with_bar(5, valid_until_us=NOW_US - 1), "stale"),
+        (lambda: with_bar(5, valid_until_us=NOW_US + 1), "stale"),
+        (lambda: with_row("progress|AAA", published=5), "counts"),
+        (lambda: with_row("progress|AAA", accepted=7), "counts"),
+        (lambda: with_row("progress|BBB", runs=()), "counts"),
+        (lambda: with_row("progress|AAA", offset=6), "position"),
+        (lambda: with_row("session", sequence=15), "sequence"),
+        (lambda: with_row("session", active=True), "gate"),
+    ],
+)
+def test_each_kind_of_damage_is_found(damaged: Callable[[], Evidence], kind: str) -> None:
+    assert any(finding.startswith(f"{kind}:") for finding in judge(damaged())), judge(damaged())

@@ -1,0 +1,204 @@
+"""The runner between feed and ledger: what was read of a topic before it was found lost must not stand for what is to be read anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from streams.engine.journal import InputKind, JournalInput
+from streams.engine.rows import ProgressRow, SymbolRow
+from streams.errors import ControlLostError
+from streams.records import Bar
+from streams.settings import Settings
+from streams.times import ManualClock
+from streams.wire.codec import Codec
+from streams.wire.outputs import Record
+from streams.wire.topics import TopicNames
+from streams.worker.feed import Feed, FeedBatch, TopicRead
+from streams.worker.inbox import Notice
+from streams.worker.runner import SessionRunner
+from tests.support.engine import Desk, at, config, minutes
+
+CODEC = Codec()
+TEN = at("10:00")
+
+
+class Message:
+    """A fetched record, as far as the worker looks at one."""
+
+    def __init__(self, topic: str, offset: int, value: bytes) -> None:
+        self._topic, self._offset, self._value = topic, offset, value
+
+    def topic(self) -> str:
+        return self._topic
+
+    def offset(self) -> int:
+        return self._offset
+
+    def value(self) -> bytes:
+        return self._value
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, TEN // 1000
+
+    def key(self) -> None:
+        return None
+
+    def headers(self) -> None:
+        return None
+
+
+class Table(dict[bytes, bytes]):
+    """The state's rows, without a changelog."""
+
+    changelog_topic_name = "changelog"
+    on_change: Callable[[bytes, bytes | None], None] | None = None
+
+    def hold_up_to(self, offset: int | None) -> None:
+        """A table in memory holds everything."""
+
+
+class Ledger:
+    """Commits at once, to nowhere."""
+
+    changelog_offset = None
+
+    def write(self, records: Sequence[Record]) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+
+class Sources:
+    """Topics that are as the test says; without a word all are as the state knows them."""
+
+    def __init__(self, ids: dict[str, str | None]) -> None:
+        self.ids = ids
+
+    async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
+        return {topic: self.ids[topic] for topic in topics}
+
+    async def beginnings(self, topics: Iterable[str]) -> dict[str, int]:
+        asked = list(topics)
+        assert None not in [self.ids[topic] for topic in asked], "Kafka refuses to answer about a topic that is gone"
+        return dict.fromkeys(asked, 0)
+
+    async def split(self, topics: Iterable[str]) -> dict[str, int]:
+        return {}
+
+    async def ends(self, topics: Iterable[str]) -> dict[str, int]:
+        return dict.fromkeys(topics, 1000)
+
+
+class Bench:
+    """A runner of a session with SPY, loaded, of which `read` records were read before."""
+
+    def __init__(self, read: int) -> None:
+        desk = Desk(config("SPY"), TEN)
+        desk.load("SPY")
+        desk.produce(*minutes("SPY", TEN, read))
+        desk.read(now_us=at("10:40"))
+        self.names = TopicNames(desk.config.session_name)
+        self.topic = self.names.bars("SPY")
+        self.table = Table({key.encode(): CODEC.row_to(row) for key, row in desk.table.items()})
+        self.sources = Sources({self.topic: "SPY-1", self.names.control: "control-1"})
+        self.sent: list[Any] = []
+        self.clock = ManualClock(at("10:40"))
+        settings = Settings.load()
+        self.feed = Feed(settings, deliver=lambda item: None, die=self._die)
+        parts: dict[str, Any] = {"table": self.table, "ledger": Ledger(), "sources": self.sources, "feed": self.feed}
+        self.runner = SessionRunner(
+            config=desk.config, settings=settings, clock=self.clock, codec=CODEC, names=self.names,
+            send=self.sent.append, owner="tester", adopt_config=False, die=self._die, **parts,
+        )  # fmt: skip
+        self.ends: list[BaseException] = []
+
+    def _die(self, error: BaseException) -> None:
+        self.ends.append(error)
+
+    def batch(self, number: int, bars: Sequence[Bar], first: int) -> FeedBatch:
+        """What the feed would hand over if it fetched these bars now."""
+        messages: list[Any] = [Message(self.topic, first + place, CODEC.bar_to_avro(bar)) for place, bar in enumerate(bars)]
+        read = TopicRead(self.topic, self.feed.assigned[self.topic], first + len(bars), messages, at_end=True)
+        return FeedBatch(self.feed.generation, number, [read])
+
+    def lost(self) -> JournalInput:
+        """What is found out when the topic was created again."""
+        return JournalInput(InputKind.SOURCE_LOST, "SPY", 1, topic_id="SPY-2", first_offset=0, reason="re-created")
+
+    def progress(self) -> ProgressRow:
+        row = CODEC.row_from(self.table[b"progress|SPY"])
+        assert isinstance(row, ProgressRow)
+        return row
+
+    def identity(self) -> SymbolRow:
+        row = CODEC.row_from(self.table[b"symbol|SPY"])
+        assert isinstance(row, SymbolRow)
+        return row
+
+
+def run(work: Awaitable[None]) -> None:
+    async def main() -> None:
+        await work
+
+    asyncio.run(main())
+
+
+def test_what_was_fetched_before_a_topic_was_found_re_created_does_not_skip_what_is_to_be_read_anew() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        anew = minutes("SPY", at("10:05"), 10)
+        overtaken = bench.batch(1, anew[5:], first=5)  # read on where the old topic stood
+        await bench.runner.process(Notice(bench.feed.generation, bench.lost()))
+        await bench.runner.process(overtaken)
+        assert (bench.progress().offset, bench.progress().backlog) == (0, True)
+        await bench.runner.process(bench.batch(2, anew, first=0))
+        assert (bench.progress().offset, bench.progress().bar_count) == (10, 15)
+        assert not bench.ends
+
+    run(scenario())
+
+
+def test_a_loss_that_is_found_twice_sends_reading_back_once() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        first, second = (Notice(bench.feed.generation, bench.lost(), bench.feed.assigned[bench.topic]) for _ in range(2))
+        await bench.runner.process(first)
+        assert bench.identity().topic_id == "SPY-2"
+        await bench.runner.process(bench.batch(1, minutes("SPY", at("10:05"), 3), first=0))
+        await bench.runner.process(second)
+        assert bench.progress().offset == 3
+        assert not bench.ends
+
+    run(scenario())
+
+
+def test_a_removal_may_drain_for_its_time_also_where_the_clock_is_behind_the_session() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        bench.clock.set_us(at("09:40"))  # the session went on until 10:40 under a worker whose clock was an hour ahead
+        await bench.runner.activate()
+        control = bench.names.control
+        value = b'{"command": "remove_symbol", "symbol": "SPY"}'
+        messages: list[Any] = [Message(control, 0, value)]
+        read = TopicRead(control, bench.feed.assigned[control], 1, messages, at_end=True)
+        await bench.runner.process(FeedBatch(bench.feed.generation, 1, [read]))
+        assert bench.identity().status == "removing"
+        assert (bench.identity().removal_deadline_us or 0) > at("10:40")
+
+    run(scenario())
+
+
+def test_a_control_topic_that_is_deleted_ends_the_worker_with_advice() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=0)
+        bench.sources.ids[bench.names.control] = None
+        with pytest.raises(ControlLostError, match=r"was deleted.*commands may be lost"):
+            await bench.runner.activate()
+
+    run(scenario())
