@@ -7,10 +7,11 @@ nobody answered (`NobodyThereError`), or the broker answered with a refusal (`Br
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Event
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -22,6 +23,23 @@ from streams.wire.ids import IdFile
 from streams.wire.topics import TopicNames
 
 BROKER_TIMEOUT_SECONDS: Final = 5.0
+
+# A partition gets its leader a moment after its topic is created, and another one after a broker's restart. Until then the
+# broker that is asked says one of these, and librdkafka hands them on as they are.
+_NO_LEADER_YET: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+_LEADER_PAUSE_SECONDS: Final = 0.05
+
+T = TypeVar("T")
 
 _NOT_THERE: Final = frozenset(
     {
@@ -136,6 +154,28 @@ def explain(error: KafkaError, settings: Settings, note: ErrorNote, what: str) -
     if error.code() in _NOT_THERE:
         return no_broker(settings, note)
     return BrokerRefusedError(f"{what}: the broker at {settings.bootstrap_servers} answered {error.name()}: {error.str()}")
+
+
+def leaderless(error: KafkaError) -> bool:
+    """Whether an error about a partition that exists says only that it has no leader yet."""
+    return error.code() in _NO_LEADER_YET
+
+
+def once_led(ask: Callable[[], T], *, attempts: int = 100) -> T:
+    """What `ask` gives about partitions that are known to exist, asked again while one of them has no leader yet.
+
+    Raises:
+        KafkaException: what `ask` raised last: the leader did not come within `attempts`, 50 ms apart, or it is another error.
+    """
+    pause = Event()
+    for _ in range(attempts - 1):
+        try:
+            return ask()
+        except KafkaException as error:
+            if not leaderless(error.args[0]):
+                raise
+        pause.wait(_LEADER_PAUSE_SECONDS)
+    return ask()
 
 
 def existing_topics(settings: Settings, timeout_seconds: float = BROKER_TIMEOUT_SECONDS) -> frozenset[str]:

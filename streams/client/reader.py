@@ -14,7 +14,7 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 from msgspec import Struct
 
-from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ConfigValue, ErrorNote, explain, make_consumer, no_broker
+from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ConfigValue, ErrorNote, explain, leaderless, make_consumer, no_broker, once_led
 from streams.errors import BrokerRefusedError, NobodyThereError, NoSessionError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
@@ -96,7 +96,8 @@ class TopicReader:
             BrokerRefusedError: it answered with an error.
         """
         try:
-            bounds = self._consumer.get_watermark_offsets(TopicPartition(self.topic, 0), timeout=BROKER_TIMEOUT_SECONDS)
+            partition = TopicPartition(self.topic, 0)
+            bounds = once_led(lambda: self._consumer.get_watermark_offsets(partition, timeout=BROKER_TIMEOUT_SECONDS))
         except KafkaException as error:
             raise explain(error.args[0], self._settings, self._note, f"asking where {self.topic} ends") from None
         if bounds is None:
@@ -163,7 +164,7 @@ class TopicReader:
             raise explain(error.args[0], self._settings, self._note, f"asking for topic {self.topic}") from None
         if found is None or (found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
             raise NoSessionError(f"{missing}: topic {self.topic} does not exist at {self._settings.bootstrap_servers}")
-        if found.error is not None:
+        if found.error is not None and not leaderless(found.error):
             raise explain(found.error, self._settings, self._note, f"asking for topic {self.topic}")
 
     def _place(self, start: int) -> int:

@@ -26,6 +26,7 @@ from streams.client.kafka import (
     explain,
     make_admin,
     make_consumer,
+    once_led,
     topics_on,
 )
 from streams.engine.transaction import Undecodable
@@ -238,9 +239,13 @@ class KafkaSource:
         if not specs:
             return {}
         asked = {TopicPartition(topic, 0): spec for topic, spec in specs.items()}
-        futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=BROKER_TIMEOUT_SECONDS)
-        try:
+
+        def ask() -> dict[str, int]:
+            futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=BROKER_TIMEOUT_SECONDS)
             return {partition.topic: future.result().offset for partition, future in futures.items()}
+
+        try:
+            return once_led(ask)
         except KafkaException as error:
             self._admin.poll(0)
             raise explain(error.args[0], self._settings, self._note, f"asking for offsets of {', '.join(specs)}") from None

@@ -21,6 +21,7 @@ from streams.client.kafka import (
     make_admin,
     make_producer,
     no_broker,
+    once_led,
     topics_on,
 )
 from streams.errors import ReplayError, StreamsError
@@ -113,10 +114,14 @@ class TopicSink:
 
     def _offset(self, which: OffsetSpec) -> int:
         partition = TopicPartition(self._topic, 0)
-        asked = self._admin.list_offsets(
-            {partition: which}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=BROKER_TIMEOUT_SECONDS
-        )
-        return int(asked[partition].result().offset)
+
+        def ask() -> int:
+            asked = self._admin.list_offsets(
+                {partition: which}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=BROKER_TIMEOUT_SECONDS
+            )
+            return int(asked[partition].result().offset)
+
+        return once_led(ask)
 
     def _create(self) -> None:
         # Records have the time of the replayed days, so that any limit by age would delete them at once.

@@ -19,6 +19,7 @@ from streams.client.kafka import (
     explain,
     make_admin,
     make_consumer,
+    once_led,
     session_of,
     state_changelog,
 )
@@ -270,7 +271,8 @@ class SourceTopics:
 
     def _beginning(self, topic: str) -> int:
         try:
-            return int(self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=BROKER_TIMEOUT_SECONDS)[0])
+            partition = TopicPartition(topic, 0)
+            return int(once_led(lambda: self._consumer.get_watermark_offsets(partition, timeout=BROKER_TIMEOUT_SECONDS))[0])
         except KafkaException as error:
             raise explain(error.args[0], self._settings, self._note, f"asking where {topic} begins") from None
 

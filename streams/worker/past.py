@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.client.kafka import once_led
 from streams.errors import BrokerLostError, WireError
 from streams.settings import Settings
 from streams.wire.codec import Codec
@@ -29,7 +30,8 @@ def last_epoch(settings: Settings, journal_topic: str, codec: Codec) -> int:
         }
     )
     try:
-        first, end = consumer.get_watermark_offsets(TopicPartition(journal_topic, 0), timeout=READ_SECONDS)
+        partition = TopicPartition(journal_topic, 0)
+        first, end = once_led(lambda: consumer.get_watermark_offsets(partition, timeout=READ_SECONDS))
         epoch, back = 0, 16
         # The last offsets are markers of transactions, and perhaps aborted records: go back further until there is one.
         while epoch == 0 and end > first:

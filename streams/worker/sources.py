@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec, TopicDescription
 
+from streams.client.kafka import once_led
 from streams.errors import BrokerLostError, StreamsError
 from streams.records import SourcePosition
 from streams.settings import Settings
@@ -160,8 +161,12 @@ class Sources:
         if not specs:
             return {}
         asked = {TopicPartition(topic, 0): spec for topic, spec in specs.items()}
-        futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS)
-        return {partition.topic: future.result().offset for partition, future in futures.items()}
+
+        def ends() -> dict[str, int]:
+            futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS)
+            return {partition.topic: future.result().offset for partition, future in futures.items()}
+
+        return once_led(ends)
 
     async def _run(self, ask: Callable[[], T]) -> T:
         def attempt() -> T:
