@@ -1,30 +1,48 @@
-"""`python -m benchmarks [engine] [wire] [drain]`: all groups, or those that are named, in one table."""
+"""`python -m benchmarks [GROUP ...]`: measure all groups, or those that are named, and print one table."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import drain, engine, wire
-from benchmarks.measure import machine
+from benchmarks import report
+from benchmarks.groups import GROUPS, ON_DEMAND
+from benchmarks.measure import Plan, machine
+from streams.times import SystemClock, iso
 
-GROUPS = {"engine": engine.rows, "wire": wire.rows, "drain": drain.rows}
 
-
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Measure and print; exit code 2 for a group that is not there."""
-    unknown = [name for name in names if name not in GROUPS]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, in alternation, and print one table of medians.")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; by default all but {', '.join(ON_DEMAND)}")
+    parser.add_argument("--rounds", type=int, default=Plan.rounds, help="how often each subject counts (default %(default)s)")
+    parser.add_argument("--small", action="store_true", help="sizes at which figures mean nothing: to see that it runs")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="put the tables into their places in this document, docs/performance.md")
+    chosen = parser.parse_args(arguments)
+    unknown = [name for name in chosen.groups if name not in GROUPS]
     if unknown:
         print(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}", file=sys.stderr)
         return 2
-    table = Table("what", "subject", "median", "low to high", "ratio", title=machine())
-    for name in names or GROUPS:
-        for row in GROUPS[name]():
-            ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-            table.add_row(row.group, row.subject, f"{row.value:,.2f} {row.unit}", f"{row.low:,.2f} to {row.high:,.2f}", ratio)
-    Console().print(table)
+    plan = Plan(rounds=chosen.rounds, small=chosen.small)
+    now_us = SystemClock().now_us()
+    title = f"{iso(now_us - now_us % 1_000_000)}, {machine()}, median of {plan.rounds} rounds" + (
+        ", SMALL: no figures" if plan.small else ""
+    )
+    rows = {}
+    for name in chosen.groups or [name for name in GROUPS if name not in ON_DEMAND]:
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        rows[name] = GROUPS[name](plan)
+    every = [row for some in rows.values() for row in some]
+    if chosen.markdown:
+        print(report.markdown(title, every))
+    else:
+        Console(width=None if sys.stdout.isatty() else 160).print(report.table(title, every))
+    if chosen.save:
+        report.save(chosen.save, title, rows)
     return 0
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.measure import Row, in_turn
+from benchmarks.measure import Better, Plan, Row, in_turn
 from streams.broker import LocalBroker
 from streams.broker.ports import free_port
 from streams.client.produce import BarProducer
@@ -31,7 +31,7 @@ BARS = 2_000
 WAIT_SECONDS = 120.0
 
 
-def rows(rounds: int = 3) -> list[Row]:
+def rows(plan: Plan) -> list[Row]:
     """Bars a second through the whole worker."""
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as folder:
         broker = LocalBroker(Path(folder) / "broker")
@@ -48,7 +48,7 @@ def rows(rounds: int = 3) -> list[Row]:
                 return _drain(Path(folder), broker.bootstrap_servers, name, symbols, threshold_seconds)
 
             subjects = {"bar and 5s and 15s published": lambda: drain(100_000), "gated, all held back": lambda: drain(60)}
-            return in_turn(f"worker drains {SYMBOLS} topics", "bars/s", subjects, rounds)
+            return in_turn(f"worker drains {SYMBOLS} topics", "bars/s", subjects, plan.rounds, better=Better.HIGHER)
         finally:
             broker.down()
 

@@ -6,23 +6,24 @@ import io
 
 import fastavro
 
-from benchmarks.measure import Row, in_turn, seconds_of
+from benchmarks.measure import Better, Plan, Row, in_turn, seconds_of
 from streams.records import Bar, PublishedBar, SessionBar
 from streams.times import MINUTE_US, parse_instant
 from streams.wire.analysis import AnalysisEncoder, analysis_event
 from streams.wire.codec import Codec
 
-COUNT = 20_000
+COUNT, SMALL_COUNT = 20_000, 500
 SYMBOLS = 20
 START_US = parse_instant("2013-10-07T13:30:00Z")
 
 
-def rows() -> list[Row]:
+def rows(plan: Plan) -> list[Row]:
     """Decoding a bar, encoding an analysis record."""
     codec = Codec()
+    count = SMALL_COUNT if plan.small else COUNT
     bars = [
         Bar(f"S{number % SYMBOLS:02d}", "1m", start, start + MINUTE_US, 167.4, 167.5, 167.3, 167.45, 1200.0)
-        for number in range(COUNT)
+        for number in range(count)
         for start in [START_US + number // SYMBOLS * MINUTE_US]
     ]
     values = [codec.bar_to_avro(bar) for bar in bars]
@@ -41,7 +42,7 @@ def rows() -> list[Row]:
     now_us = START_US + 600 * MINUTE_US
 
     def per_record(run: object) -> float:
-        return seconds_of(run) / COUNT * 1e6  # type: ignore[arg-type]
+        return seconds_of(run) / count * 1e6  # type: ignore[arg-type]
 
     decoding = in_turn(
         "decode a bar",
@@ -50,6 +51,8 @@ def rows() -> list[Row]:
             "prepared": lambda: per_record(lambda: codec.decode_bars(values)),
             "fastavro": lambda: per_record(lambda: [fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None) for value in values]),
         },
+        plan.rounds,
+        better=Better.LOWER,
     )
     encoding = in_turn(
         "encode an analysis record",
@@ -60,5 +63,7 @@ def rows() -> list[Row]:
                 lambda: [codec.analysis_to(analysis_event(one, session="bench", epoch=1, emitted_us=now_us)) for one in published]
             ),
         },
+        plan.rounds,
+        better=Better.LOWER,
     )
     return decoding + encoding

@@ -1,0 +1,16 @@
+"""What can be measured: each group by its name. A group takes a plan and gives rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks import drain, engine, wire
+from benchmarks.measure import Plan, Row
+
+Group = Callable[[Plan], list[Row]]
+
+GROUPS: Final[dict[str, Group]] = {"engine": engine.rows, "wire": wire.rows, "drain": drain.rows}
+
+# Measured only when named, because they need more than `make bench` sets up.
+ON_DEMAND: Final[frozenset[str]] = frozenset()
