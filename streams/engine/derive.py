@@ -18,7 +18,7 @@ def close_by_frontier(state: SessionState, data: SymbolSessionData, bar: Session
     """A new bar moves the frontier: a window that it lies beyond now waits if it lacks bars; what has waited enough is closed."""
     due: list[tuple[int, int, Window, int]] = []
     for window in data.windows:
-        waiting = data.waiting[window.interval]
+        waiting = window.waiting
         beyond = bar.start_us >= window.end_us
         if beyond and window.count and not window.closed:
             waiting.append(window.start_us)
@@ -60,7 +60,7 @@ def _aggregated(data: SymbolSessionData, window: Window, start_us: int) -> Windo
 
 def rework(state: SessionState, data: SymbolSessionData, window: Window, base_start_us: int) -> None:
     """A base bar behind the frontier has changed: make the derived bar that it is part of again."""
-    interval, waiting = window.interval, data.waiting[window.interval]
+    interval, waiting = window.interval, window.waiting
     start_us = window.grid.start_of(base_start_us)
     if start_us == window.start_us:
         made = window
@@ -92,7 +92,7 @@ def remake(derived: BarSeries, bars: BarSeries, base_start_us: int) -> SessionBa
 
 
 def _wait(state: SessionState, data: SymbolSessionData, window: Window, start_us: int) -> None:
-    waiting = data.waiting[window.interval]
+    waiting = window.waiting
     waiting.append(start_us)
     waiting.sort()
     state.next_close_us = min(state.next_close_us, window.grid.end_of(start_us) + state.grace_us)
@@ -128,7 +128,7 @@ def close_by_clock(state: SessionState) -> None:
 
 def open_windows(data: SymbolSessionData, window: Window) -> list[int]:
     """Starts of the interval's windows that have base bars and no derived bar yet."""
-    starts = list(data.waiting[window.interval])
+    starts = list(window.waiting)
     if window.count and not window.closed:
         starts.append(window.start_us)
     return starts
@@ -136,7 +136,7 @@ def open_windows(data: SymbolSessionData, window: Window) -> list[int]:
 
 def close_window(state: SessionState, data: SymbolSessionData, window: Window, start_us: int) -> None:
     """Close a window with what is there."""
-    waiting = data.waiting[window.interval]
+    waiting = window.waiting
     if start_us in waiting:
         waiting.remove(start_us)
     else:

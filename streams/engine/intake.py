@@ -10,13 +10,13 @@ closes with some base bars missing, the bar itself, then the derived bars that i
 from __future__ import annotations
 
 from streams.engine import derive, gate, rollover
-from streams.engine.publish import offer_base, offer_rolled
+from streams.engine.publish import offer, offer_rolled
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData
 from streams.engine.validation import fault_of
 from streams.errors import EngineError
-from streams.records import PROVENANCE_GAP_FILL, Bar, EventKind, Rejected, SessionBar
+from streams.records import PROVENANCE_FEED, PROVENANCE_GAP_FILL, Bar, EventKind, Rejected, SessionBar
 from streams.times import SECOND_US, interval_us
 
 
@@ -71,30 +71,39 @@ def _kept(bar: Bar, revision: int) -> SessionBar:
 
 
 def _take_new(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
-    kept = _kept(bar, 0)
-    _measure(state, data, kept)
-    data.bars.tail.append(kept)
-    data.last_start_us = bar.start_us
-    data.frontier_us = bar.end_us
-    data.last_update_us = state.now_us
+    start_us, end_us, now_us = bar.start_us, bar.end_us, state.now_us
+    reference_us = start_us if state.by_open else end_us
+    lag_us = now_us - reference_us
+    if lag_us > data.threshold_us:
+        gate.check_stale(state, data, lag_us)
+    elif data.behind or data.lagging or data.silent:
+        gate.check_fresh(state, data, lag_us)
+    else:
+        data.lag_us = lag_us
+    data.checks += 1
+    kept = SessionBar(
+        start_us, end_us, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades,
+        1, 1, 0, True, bar.provenance,
+    )  # fmt: skip
+    bars = data.bars
+    bars.tail.append(kept)
+    if bar.vwap is not None or bar.trades is not None or bar.provenance != PROVENANCE_FEED:
+        bars.is_plain = False
+    data.last_start_us = start_us
+    data.frontier_us = end_us
+    data.last_update_us = now_us
     data.bars_updated = True
     data.session_volume += bar.volume
     if data.session_high is None or bar.high > data.session_high:
         data.session_high = bar.high
     if data.session_low is None or bar.low < data.session_low:
         data.session_low = bar.low
-    derive.close_by_frontier(state, data, kept)
-    offer_base(state, data, kept)
+    for window in data.windows:
+        if start_us >= window.end_us or window.waiting:
+            derive.close_by_frontier(state, data, kept)
+            break
+    offer(state, data, data.base_interval, kept, reference_us + data.threshold_us)
     derive.fill(state, data, kept)
-
-
-def _measure(state: SessionState, data: SymbolSessionData, bar: SessionBar) -> None:
-    lag_us = state.now_us - (bar.start_us if state.by_open else bar.end_us)
-    if lag_us > data.threshold_us:
-        gate.check_stale(state, data, lag_us)
-    else:
-        gate.check_fresh(state, data, lag_us)
-    data.checks += 1
 
 
 def _take_old(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
@@ -103,7 +112,8 @@ def _take_old(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
         return
     data.metrics_stale = data.bars_updated = True
     data.last_update_us = state.now_us
-    offer_base(state, data, kept, rewrites=True)
+    reference_us = bar.start_us if state.by_open else bar.end_us
+    offer(state, data, data.base_interval, kept, reference_us + data.threshold_us, rewrites=True)
     for window in data.windows:
         derive.rework(state, data, window, bar.start_us)
 

@@ -18,25 +18,23 @@ INCOMPLETE = "incomplete"
 RECONFIGURED = "reconfigured"
 
 
-def offer_base(state: SessionState, data: SymbolSessionData, bar: SessionBar, *, rewrites: bool = False) -> None:
-    """Publish or hold back a base bar; `rewrites` says that it came out of order or replaced one."""
-    reference_us = bar.start_us if state.by_open else bar.end_us
-    _offer(state, data, data.base_interval, bar, reference_us + data.threshold_us, rewrites)
-
-
 def offer_derived(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, *, rewrites: bool = False) -> None:
     """Publish or hold back a derived bar; its age counts from its end under either reference."""
     if bar.base_count < state.min_completeness * bar.expected_count:
         hold(state, data, interval, bar, INCOMPLETE)
     else:
-        _offer(state, data, interval, bar, bar.end_us + data.threshold_us, rewrites)
+        offer(state, data, interval, bar, bar.end_us + data.threshold_us, rewrites=rewrites)
 
 
-def _offer(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, valid_until_us: int, rewrites: bool) -> None:
+def offer(
+    state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, valid_until_us: int, *, rewrites: bool = False
+) -> None:
+    """Publish or hold back a bar of either kind, fresh until `valid_until_us`; `rewrites` says that it came out of order or replaced one."""
     if state.active and state.now_us <= valid_until_us:
         state.sequence += 1
-        data.counts.accepted += 1
-        data.counts.published += 1
+        counts = data.counts
+        counts.accepted += 1
+        counts.published += 1
         state.outcomes.append(PublishedBar(state.sequence, data.symbol, interval, data.incarnation, data.day.days, bar, valid_until_us))
         return
     hold(state, data, interval, bar, STALE if state.active else INACTIVE)

@@ -78,7 +78,6 @@ def _rederive(state: SessionState, data: SymbolSessionData, old: SessionConfig, 
     data.identity_changed = True
     data.derived = {interval: data.derived[interval] if interval in kept_windows else data.new_series(interval) for interval in wanted}
     data.windows = [kept_windows[interval] if interval in kept_windows else data.new_window(interval) for interval in wanted]
-    data.waiting = {interval: data.waiting.get(interval, []) for interval in wanted}
     if data.status in READING or data.status is SymbolStatus.FAILED:
         for window in data.windows:
             if window.interval not in kept_windows:

@@ -146,4 +146,4 @@ def _restore_windows(data: SymbolSessionData, progress: ProgressRow) -> None:
         if since_us == NEVER_US:
             continue
         starts = {window.grid.start_of(bar.start_us) for bar in data.bars.between(since_us, window.start_us)}
-        data.waiting[window.interval] = sorted(start for start in starts if derived.find(start) is None)
+        window.waiting = sorted(start for start in starts if derived.find(start) is None)

@@ -21,11 +21,23 @@ from streams.records import PROVENANCE_DERIVED, PROVENANCE_FEED, SessionBar
 
 SEAL_AT = 8
 
+# An optional column that has nothing to say, and all columns of no bars. Nobody writes into a column.
+_NO_NUMBERS = array("q")
+_NO_DOUBLES = array("d")
+_USUAL_COLUMNS: tuple[array[float], array[int], array[int], tuple[str, ...]] = (_NO_DOUBLES, _NO_NUMBERS, _NO_NUMBERS, ())
+_NO_BARS = Columns(
+    0, _NO_NUMBERS, _NO_DOUBLES, _NO_DOUBLES, _NO_DOUBLES, _NO_DOUBLES, _NO_DOUBLES, _NO_DOUBLES, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, ()
+)
+
 
 class BarSeries:
-    """The bars of one grid. `changed` holds the numbers of the blocks that were touched since it was last emptied."""
+    """The bars of one grid. `changed` holds the numbers of the blocks that were touched since it was last emptied.
 
-    __slots__ = ("_blocks", "_first_starts", "_in_blocks", "_is_base", "_usual_provenance", "changed", "grid", "tail")
+    `is_plain` says that no bar of the tail has a vwap, trades, a revision or a provenance of its own: then those columns
+    need not be looked at. Whoever appends to the tail keeps it true, or says that it is not.
+    """
+
+    __slots__ = ("_blocks", "_first_starts", "_in_blocks", "_is_base", "_usual_provenance", "changed", "grid", "is_plain", "tail")
 
     def __init__(self, grid: Grid, *, is_base: bool) -> None:
         self.grid = grid
@@ -35,6 +47,7 @@ class BarSeries:
         self._first_starts: list[int] = []
         self._in_blocks = 0
         self.tail: list[SessionBar] = []
+        self.is_plain = True
         self.changed: set[int] = set()
 
     def __len__(self) -> int:
@@ -52,7 +65,7 @@ class BarSeries:
 
     def block(self, number: int) -> Columns:
         """A block by its number; the tail comes after the full ones."""
-        return self._blocks[number] if number < len(self._blocks) else self._pack(self.tail)
+        return self._blocks[number] if number < len(self._blocks) else self.tail_columns()
 
     @property
     def full_blocks(self) -> int:
@@ -112,6 +125,8 @@ class BarSeries:
         """Insert a bar in order of start, or replace the one with the same start."""
         if not self._blocks or (self.tail and bar.start_us >= self.tail[0].start_us) or self._after_blocks(bar.start_us):
             _put(self.tail, bar)
+            if bar.vwap is not None or bar.trades is not None or bar.revision or bar.provenance != self._usual_provenance:
+                self.is_plain = False
             if not self._is_base:
                 self.changed.add(len(self._blocks))
             return
@@ -128,14 +143,15 @@ class BarSeries:
         """Turn the tail into a block when it holds `at_least` bars (and any)."""
         if self.tail and len(self.tail) >= at_least:
             self.changed.add(len(self._blocks))
-            self._blocks.append(self._pack(self.tail))
+            self._blocks.append(self.tail_columns())
             self._first_starts.append(self.tail[0].start_us)
             self._in_blocks += len(self.tail)
             self.tail = []
+            self.is_plain = True
 
     def tail_columns(self) -> Columns:
         """The tail as columns, for its row."""
-        return self._pack(self.tail)
+        return self._pack(self.tail, is_plain=self.is_plain)
 
     def restore_blocks(self, blocks: list[Columns], *, is_over: bool = False) -> None:
         """Take over the blocks from their rows, by rising number.
@@ -143,7 +159,7 @@ class BarSeries:
         A last one of a derived series that is not full is the tail, unless the day `is_over`: then all are blocks.
         """
         if blocks and not is_over and not self._is_base and len(blocks[-1].slots) < SEAL_AT:
-            self.tail = self._unpack(blocks[-1])
+            self.restore_tail(blocks[-1])
             blocks = blocks[:-1]
         self._blocks = list(blocks)
         self._first_starts = [block.first_start_us for block in blocks]
@@ -152,33 +168,48 @@ class BarSeries:
     def restore_tail(self, columns: Columns) -> None:
         """Take over the tail from its row."""
         self.tail = self._unpack(columns)
+        self.is_plain = not (columns.vwap or columns.trades or columns.revisions or columns.provenances)
 
     def _after_blocks(self, start_us: int) -> bool:
         block = self._blocks[-1]
         return start_us > block.first_start_us + block.slots[-1] * self.grid.width_us
 
-    def _pack(self, bars: list[SessionBar]) -> Columns:
-        first_us = bars[0].start_us if bars else 0
-        width_us = self.grid.width_us
-        usual = self._usual_provenance
-        vwap = any(bar.vwap is not None for bar in bars)
-        trades = any(bar.trades is not None for bar in bars)
-        counts = any(bar.base_count != 1 for bar in bars)
-        revisions = any(bar.revision for bar in bars)
-        provenances = any(bar.provenance != usual for bar in bars)
+    def _pack(self, bars: list[SessionBar], *, is_plain: bool = False) -> Columns:
+        if not bars:
+            return _NO_BARS
+        first_us, width_us = bars[0].start_us, self.grid.width_us
+        vwaps, trades, revisions, provenances = _USUAL_COLUMNS if is_plain else self._unusual_columns(bars)
+        counts = _NO_NUMBERS
+        if not self._is_base:
+            base_counts = [bar.base_count for bar in bars]
+            if base_counts.count(1) < len(bars):
+                counts = array("q", base_counts)
         return Columns(
-            first_start_us=first_us,
-            slots=array("q", [(bar.start_us - first_us) // width_us for bar in bars]),
-            open=array("d", [bar.open for bar in bars]),
-            high=array("d", [bar.high for bar in bars]),
-            low=array("d", [bar.low for bar in bars]),
-            close=array("d", [bar.close for bar in bars]),
-            volume=array("d", [bar.volume for bar in bars]),
-            vwap=array("d", [nan if bar.vwap is None else bar.vwap for bar in bars] if vwap else ()),
-            trades=array("q", [-1 if bar.trades is None else bar.trades for bar in bars] if trades else ()),
-            base_counts=array("q", [bar.base_count for bar in bars] if counts else ()),
-            revisions=array("q", [bar.revision for bar in bars] if revisions else ()),
-            provenances=tuple(bar.provenance for bar in bars) if provenances else (),
+            first_us,
+            array("q", [(bar.start_us - first_us) // width_us for bar in bars]),
+            array("d", [bar.open for bar in bars]),
+            array("d", [bar.high for bar in bars]),
+            array("d", [bar.low for bar in bars]),
+            array("d", [bar.close for bar in bars]),
+            array("d", [bar.volume for bar in bars]),
+            vwaps,
+            trades,
+            counts,
+            revisions,
+            provenances,
+        )
+
+    def _unusual_columns(self, bars: list[SessionBar]) -> tuple[array[float], array[int], array[int], tuple[str, ...]]:
+        """The columns that most bars leave empty: vwap, trades, revisions, provenances."""
+        vwaps = [nan if bar.vwap is None else bar.vwap for bar in bars]
+        trades = [-1 if bar.trades is None else bar.trades for bar in bars]
+        revisions = [bar.revision for bar in bars]
+        provenances = tuple([bar.provenance for bar in bars])
+        return (
+            array("d", vwaps) if any(bar.vwap is not None for bar in bars) else _NO_DOUBLES,
+            array("q", trades) if max(trades) >= 0 else _NO_NUMBERS,
+            array("q", revisions) if any(revisions) else _NO_NUMBERS,
+            provenances if provenances.count(self._usual_provenance) < len(bars) else (),
         )
 
     def _unpack(self, block: Columns) -> list[SessionBar]:

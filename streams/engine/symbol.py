@@ -7,13 +7,13 @@ the grids of the day) is not stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 from streams.calendar import TradingDay
 from streams.engine.heldback import Runs
 from streams.engine.rows import BlockRow, ProgressRow, Row, SymbolRow, WindowRow, block_key, progress_key, symbol_key
-from streams.engine.series import BarSeries
+from streams.engine.series import SEAL_AT, BarSeries
 from streams.engine.windows import Grid, Window
 from streams.records import SessionBar
 from streams.times import interval_us
@@ -60,7 +60,7 @@ class SymbolSessionData:
         "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "lag_us", "lagging", "last_stale_us",
         "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks", "quotes_updated",
         "reason", "removal_deadline_us", "removal_end_offset", "revised", "runs", "session_high", "session_low", "session_volume",
-        "silent", "start_us", "status", "symbol", "threshold_us", "ticks_updated", "topic_id", "waiting", "windows",
+        "silent", "start_us", "status", "symbol", "threshold_us", "ticks_updated", "topic_id", "windows",
     )  # fmt: skip
 
     def __init__(self, symbol: str, incarnation: int, base_interval: str, derived_intervals: tuple[str, ...], anchor: str) -> None:
@@ -109,7 +109,6 @@ class SymbolSessionData:
         self.bars = BarSeries(self._grid(self.base_interval), is_base=True)
         self.derived = {interval: self.new_series(interval) for interval in self.derived_intervals}
         self.windows = [self.new_window(interval) for interval in self.derived_intervals]
-        self.waiting: dict[str, list[int]] = {interval: [] for interval in self.derived_intervals}
 
     def new_series(self, interval: str) -> BarSeries:
         """An empty series of a derived interval, on the symbol's day."""
@@ -150,15 +149,20 @@ class SymbolSessionData:
 
     def changed_rows(self) -> dict[str, Row | None]:
         """The rows that differ from what was written last, by key; what they say is then taken as written."""
-        self.settle_metrics()
-        for _, series in self._all_series():
-            series.seal()
-        rows: dict[str, Row | None] = dict(self.pending_blocks)
-        self.pending_blocks = {}
+        if self.metrics_stale:
+            self.settle_metrics()
+        rows: dict[str, Row | None] = {}
+        if self.pending_blocks:
+            rows.update(self.pending_blocks)
+            self.pending_blocks = {}
         if self.identity_changed:
             rows[symbol_key(self.symbol)] = self.identity_row()
+        days = self.day.days
         for interval, series in self._all_series():
-            rows.update(self._block_rows(interval, self.day.days, series))
+            if len(series.tail) >= SEAL_AT:
+                series.seal()
+            if series.changed:
+                rows.update(self._block_rows(interval, days, series))
         rows[progress_key(self.symbol)] = self.progress_row()
         self.dirty = self.identity_changed = False
         return rows
@@ -206,22 +210,22 @@ class SymbolSessionData:
 
     def progress_row(self) -> ProgressRow:
         """What changes with every batch."""
-        counts = self.counts
+        counts, bars = self.counts, self.bars
+        # By position, which is faster: a batch makes one of these for each symbol that it touches.
         return ProgressRow(
-            symbol=self.symbol, incarnation=self.incarnation, offset=self.offset, trading_days=self.day.days,
-            frontier_us=self.frontier_us, checks=self.checks, lagging=self.lagging, behind=self.behind, lag_us=self.lag_us,
-            backlog=self.backlog, silent=self.silent, last_stale_us=self.last_stale_us, last_update_us=self.last_update_us,
-            bars_updated=self.bars_updated, bar_count=len(self.bars), session_volume=self.session_volume,
-            session_high=self.session_high, session_low=self.session_low, accepted=counts.accepted, published=counts.published,
-            held_back=counts.held_back, late=counts.late, corrected=counts.corrected, duplicates=counts.duplicates,
-            out_of_hours=counts.out_of_hours, other_interval=counts.other_interval, other_day=counts.other_day,
-            rejected=counts.rejected, engine_errors=counts.engine_errors, consecutive_errors=self.consecutive_errors,
-            runs=self.runs.rows(),
-            windows=tuple(self._window_rows()), tail_index=self.bars.full_blocks, tail=self.bars.tail_columns(),
+            self.symbol, self.incarnation, self.offset, self.day.days,
+            self.frontier_us, self.checks, self.lagging, self.behind, self.lag_us,
+            self.backlog, self.silent, self.last_stale_us, self.last_update_us,
+            self.bars_updated, len(bars), self.session_volume,
+            self.session_high, self.session_low, counts.accepted, counts.published,
+            counts.held_back, counts.late, counts.corrected, counts.duplicates,
+            counts.out_of_hours, counts.other_interval, counts.other_day,
+            counts.rejected, counts.engine_errors, self.consecutive_errors,
+            self.runs.rows() if self.runs else (),
+            tuple([self._window_row(window) for window in self.windows]), bars.full_blocks, bars.tail_columns(),
         )  # fmt: skip
 
-    def _window_rows(self) -> Iterator[WindowRow]:
-        for window in self.windows:
-            waiting = self.waiting[window.interval]
-            current_us = window.start_us if window.count and not window.closed else NEVER_US
-            yield WindowRow(window.interval, waiting[0] if waiting else current_us)
+    def _window_row(self, window: Window) -> WindowRow:
+        if window.waiting:
+            return WindowRow(window.interval, window.waiting[0])
+        return WindowRow(window.interval, window.start_us if window.count and not window.closed else NEVER_US)

@@ -27,7 +27,7 @@ from streams.engine.rows import Row
 from streams.engine.session import Session
 from streams.engine.symbol import READING
 from streams.errors import EngineError, FatalError
-from streams.records import Bar, ControlCommand, Outcome, Rejected, Rejection
+from streams.records import Bar, ControlCommand, Outcome, PublishedBar, Rejected, Rejection
 
 
 class Undecodable(Struct, frozen=True):
@@ -75,13 +75,16 @@ def merge_order(ranges: Sequence[RangeRead]) -> list[tuple[int, str, int, int]]:
     A record that is behind the ones before it in its topic counts as their contemporary, so that the topic's order holds.
     """
     order: list[tuple[int, str, int, int]] = []
+    append = order.append
     for number, read in enumerate(ranges):
         newest_us = 0
         symbol = read.symbol
         for place, record in enumerate(read.records):
-            if record.__class__ is Bar and record.end_us > newest_us:
-                newest_us = record.end_us
-            order.append((newest_us, symbol, number, place))
+            if record.__class__ is Bar:
+                end_us = record.end_us
+                if end_us > newest_us:
+                    newest_us = end_us
+            append((newest_us, symbol, number, place))
     if len(ranges) > 1:
         order.sort()
     return order
@@ -176,7 +179,7 @@ class Transaction:
             for read in current
         ]
         stopped: dict[str, int] = {}
-        receive, now_us = self._session.receive, self.now_us
+        receive, now_us, outcomes = self._session.receive, self.now_us, self._outcomes
         for _, symbol, number, place in merge_order(current):
             read = current[number]
             record = read.records[place]
@@ -191,7 +194,9 @@ class Transaction:
                     got = self._pass_over(read, place, f"{type(error).__name__}: {error}")
             else:
                 got = self._take_unusual(read, place, skip or {})
-            if got:
+            if len(got) == 1 and got[0].__class__ is PublishedBar:
+                outcomes.append(got[0])  # as of most bars: nothing that could end the reading of its symbol
+            elif got:
                 self._keep(got, symbol, read.offsets[place])
                 data = self._session.symbol(symbol)
                 if data is None or data.status not in READING:

@@ -82,17 +82,19 @@ class Grid:
 class Window:
     """A derived bar in the making: base bars go in by rising start, `bar()` gives what has come together.
 
-    `closed` says that its derived bar is in the series already, so that a further base bar makes a revision.
+    `closed` says that its derived bar is in the series already, so that a further base bar makes a revision. `waiting` holds
+    the starts of the windows before it that lack base bars and are not closed yet, rising.
     """
 
     __slots__ = (
         "_trades", "_trades_known", "_turnover", "_vwap_known", "close", "closed", "count", "end_us", "expected", "grid", "high",
-        "interval", "low", "open", "start_us", "volume",
+        "interval", "low", "open", "start_us", "volume", "waiting",
     )  # fmt: skip
 
     def __init__(self, grid: Grid, start_us: int) -> None:
         self.grid = grid
         self.interval = grid.interval
+        self.waiting: list[int] = []
         self.begin(start_us)
 
     def begin(self, start_us: int) -> None:

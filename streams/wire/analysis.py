@@ -1,8 +1,7 @@
 """The analysis topic's records from the engine's outcomes.
 
     encoder = AnalysisEncoder(codec, session="main", epoch=1)
-    value = encoder.encode(outcome, clock.now_us())
-    headers = encoder.headers(outcome)
+    value, headers = encoder.record(outcome, clock.now_us())
 
 Bars are nearly all of the topic, so they have a prepared way: what is the same for all bars of a symbol and interval, or
 of a batch, is coded once, the rest with one `struct` call. The bytes are those that fastavro writes; a property test
@@ -16,7 +15,7 @@ from typing import Final
 from msgspec.structs import asdict
 
 from streams.records import AnalysisKind, Marker, PublishedBar, SessionBar
-from streams.wire.bars import stretch
+from streams.wire.bars import figures
 from streams.wire.codec import Codec
 from streams.wire.framing import header
 from streams.wire.messages import AnalysisBar, AnalysisEvent
@@ -25,6 +24,34 @@ from streams.wire.numbers import NULL, PRESENT, Longs, Texts, long_bytes
 _FULL: Final = 1 << 14
 # gate, extent, interval_complete, reason: a bar has none of them.
 _NO_MORE: Final = NULL * 4
+
+Header = tuple[str, bytes]
+
+
+class _Stream:
+    """What all bars of a symbol's interval have in common, as long as its incarnation and trading day last."""
+
+    __slots__ = ("headers", "incarnation", "lead", "trading_days")
+
+    def __init__(self, incarnation: int, trading_days: int, lead: bytes, headers: tuple[Header, Header, Header]) -> None:
+        self.incarnation = incarnation
+        self.trading_days = trading_days
+        self.lead = lead
+        self.headers = headers
+
+
+class _Instants(dict[int, tuple[bytes, Header]]):
+    """Instants as Avro longs and as headers: those of a batch are few, since the bars of all symbols share them."""
+
+    def __init__(self, header_name: str) -> None:
+        super().__init__()
+        self._name = header_name
+
+    def __missing__(self, instant_us: int) -> tuple[bytes, Header]:
+        if len(self) >= _FULL:
+            self.clear()
+        found = self[instant_us] = long_bytes(instant_us), (self._name, b"%d" % instant_us)
+        return found
 
 
 class AnalysisEncoder:
@@ -46,63 +73,68 @@ class AnalysisEncoder:
         self._origin = self._longs[epoch] + self._texts[session]
         self._emitted_us = -1
         self._stamp = b""
-        self._leads: dict[tuple[str, str], tuple[int, int, bytes]] = {}
-        self._ends: dict[tuple[int, int, int, bool, str], bytes] = {}
-        self._fixed_headers: dict[tuple[str, str], list[tuple[str, bytes]]] = {}
+        self._streams: dict[tuple[str, str], _Stream] = {}
+        self._bar_ends = _Instants("end_us")
+        self._validities = _Instants("valid_until_us")
+        self._endings: dict[tuple[int, int, int, bool, str], bytes] = {}
         self._epoch_header = ("epoch", str(epoch).encode())
 
-    def encode(self, outcome: PublishedBar | Marker, emitted_us: int) -> bytes:
-        """The framed record of an outcome that the worker emits at `emitted_us`."""
-        if type(outcome) is not PublishedBar:
-            return self._codec.analysis_to(analysis_event(outcome, session=self._session, epoch=self._epoch, emitted_us=emitted_us))
+    def record(self, outcome: PublishedBar | Marker, emitted_us: int) -> tuple[bytes, list[Header]]:
+        """The framed value of an outcome that the worker emits at `emitted_us`, and its headers.
+
+        Headers are what a consumer can filter on without decoding, as UTF-8 text; only what the outcome has.
+        """
+        if not isinstance(outcome, PublishedBar):
+            event = analysis_event(outcome, session=self._session, epoch=self._epoch, emitted_us=emitted_us)
+            return self._codec.analysis_to(event), self._marker_headers(outcome)
         if emitted_us != self._emitted_us:
             self._stamp = self._origin + long_bytes(emitted_us)
             self._emitted_us = emitted_us
-        lead = self._leads.get((outcome.symbol, outcome.interval))
-        if lead is None or lead[0] != outcome.incarnation or lead[1] != outcome.trading_days:
-            lead = self._learn_lead(outcome)
-        bar = outcome.bar
-        end = self._ends.get((bar.base_count, bar.expected_count, bar.revision, bar.complete, bar.provenance))
-        if end is None:
-            end = self._learn_end(bar)
-        longs = self._longs
-        return b"".join(
+        stream = self._streams.get((outcome.symbol, outcome.interval))
+        if stream is None or stream.incarnation != outcome.incarnation or stream.trading_days != outcome.trading_days:
+            stream = self._learn_stream(outcome)
+        bar, sequence = outcome.bar, outcome.sequence
+        ending = self._endings.get((bar.base_count, bar.expected_count, bar.revision, bar.complete, bar.provenance))
+        if ending is None:
+            ending = self._learn_ending(bar)
+        end, end_header = self._bar_ends[bar.end_us]
+        valid_until, validity_header = self._validities[outcome.valid_until_us]
+        value = b"".join(
             (
                 self._header,
-                long_bytes(outcome.sequence),
+                long_bytes(sequence),
                 self._stamp,
-                lead[2],
-                stretch(bar, longs),
+                stream.lead,
+                self._longs[bar.start_us],
                 end,
-                longs[outcome.valid_until_us],
+                figures(bar),
+                ending,
+                valid_until,
                 _NO_MORE,
             )
         )
+        kind, symbol, interval = stream.headers
+        return value, [kind, symbol, interval, ("sequence", b"%d" % sequence), self._epoch_header, end_header, validity_header]
 
-    def headers(self, outcome: PublishedBar | Marker) -> list[tuple[str, bytes]]:
-        """What a consumer can filter on without decoding, as UTF-8 text; only what the outcome has."""
-        if type(outcome) is PublishedBar:
-            fixed = self._fixed_headers.get((outcome.symbol, outcome.interval))
-            if fixed is None:
-                fixed = self._learn_headers(outcome)
-            return [
-                *fixed,
-                ("sequence", b"%d" % outcome.sequence),
-                self._epoch_header,
-                ("end_us", b"%d" % outcome.bar.end_us),
-                ("valid_until_us", b"%d" % outcome.valid_until_us),
-            ]
-        kind = AnalysisKind.BAR if isinstance(outcome, PublishedBar) else outcome.kind
-        found = [("kind", kind.encode())]
-        if outcome.symbol is not None:
-            found.append(("symbol", outcome.symbol.encode()))
-        if outcome.interval is not None:
-            found.append(("interval", outcome.interval.encode()))
-        return [*found, ("sequence", b"%d" % outcome.sequence), self._epoch_header]
+    def encode(self, outcome: PublishedBar | Marker, emitted_us: int) -> bytes:
+        """The framed value alone."""
+        return self.record(outcome, emitted_us)[0]
 
-    def _learn_lead(self, outcome: PublishedBar) -> tuple[int, int, bytes]:
+    def headers(self, outcome: PublishedBar | Marker) -> list[Header]:
+        """The headers alone."""
+        return self.record(outcome, 0)[1]
+
+    def _marker_headers(self, marker: Marker) -> list[Header]:
+        found = [("kind", marker.kind.encode())]
+        if marker.symbol is not None:
+            found.append(("symbol", marker.symbol.encode()))
+        if marker.interval is not None:
+            found.append(("interval", marker.interval.encode()))
+        return [*found, ("sequence", b"%d" % marker.sequence), self._epoch_header]
+
+    def _learn_stream(self, outcome: PublishedBar) -> _Stream:
         texts, longs = self._texts, self._longs
-        coded = b"".join(
+        lead = b"".join(
             (
                 texts[AnalysisKind.BAR.value],
                 PRESENT + texts[outcome.symbol],
@@ -112,12 +144,13 @@ class AnalysisEncoder:
                 PRESENT,
             )
         )
-        if len(self._leads) >= _FULL:
-            self._leads.clear()
-        lead = self._leads[(outcome.symbol, outcome.interval)] = (outcome.incarnation, outcome.trading_days, coded)
-        return lead
+        headers = (("kind", b"bar"), ("symbol", outcome.symbol.encode()), ("interval", outcome.interval.encode()))
+        if len(self._streams) >= _FULL:
+            self._streams.clear()
+        stream = self._streams[outcome.symbol, outcome.interval] = _Stream(outcome.incarnation, outcome.trading_days, lead, headers)
+        return stream
 
-    def _learn_end(self, bar: SessionBar) -> bytes:
+    def _learn_ending(self, bar: SessionBar) -> bytes:
         longs = self._longs
         coded = b"".join(
             (
@@ -128,17 +161,10 @@ class AnalysisEncoder:
                 self._texts[bar.provenance],
             )
         )
-        if len(self._ends) >= _FULL:
-            self._ends.clear()
-        self._ends[(bar.base_count, bar.expected_count, bar.revision, bar.complete, bar.provenance)] = coded
+        if len(self._endings) >= _FULL:
+            self._endings.clear()
+        self._endings[bar.base_count, bar.expected_count, bar.revision, bar.complete, bar.provenance] = coded
         return coded
-
-    def _learn_headers(self, outcome: PublishedBar) -> list[tuple[str, bytes]]:
-        if len(self._fixed_headers) >= _FULL:
-            self._fixed_headers.clear()
-        fixed = [("kind", b"bar"), ("symbol", outcome.symbol.encode()), ("interval", outcome.interval.encode())]
-        self._fixed_headers[(outcome.symbol, outcome.interval)] = fixed
-        return fixed
 
 
 def analysis_event(outcome: PublishedBar | Marker, *, session: str, epoch: int, emitted_us: int) -> AnalysisEvent:

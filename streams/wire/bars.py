@@ -97,9 +97,13 @@ class BarBytes:
 
 def stretch(bar: Bar | SessionBar, longs: Longs) -> bytes:
     """The fields from start to trades."""
-    instants = longs[bar.start_us] + longs[bar.end_us]
+    return longs[bar.start_us] + longs[bar.end_us] + figures(bar)
+
+
+def figures(bar: Bar | SessionBar) -> bytes:
+    """The fields from open to trades."""
     if bar.vwap is None:
         prices = _PRICES.pack(bar.open, bar.high, bar.low, bar.close, bar.volume, 0, 0 if bar.trades is None else 2)
     else:
         prices = _PRICES_AND_VWAP.pack(bar.open, bar.high, bar.low, bar.close, bar.volume, 2, bar.vwap, 0 if bar.trades is None else 2)
-    return instants + prices if bar.trades is None else instants + prices + long_bytes(bar.trades)
+    return prices if bar.trades is None else prices + long_bytes(bar.trades)

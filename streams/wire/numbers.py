@@ -42,6 +42,8 @@ def long_bytes(value: int) -> bytes:
         return bytes((rest & 0x7F | 0x80, rest >> 7))
     if rest < 0x200000:
         return bytes((rest & 0x7F | 0x80, rest >> 7 & 0x7F | 0x80, rest >> 14))
+    if rest < 0x10000000:
+        return bytes((rest & 0x7F | 0x80, rest >> 7 & 0x7F | 0x80, rest >> 14 & 0x7F | 0x80, rest >> 21))
     if 1 << 49 <= rest < 1 << 56:
         # Instants: spread 56 bits over eight bytes by halves, quarters and eighths.
         rest = rest & 0x000000000FFFFFFF | (rest & 0x00FFFFFFF0000000) << 4

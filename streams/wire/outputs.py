@@ -67,15 +67,15 @@ class Encoder:
         now_us = result.now_us
         timestamp_ms = now_us // 1000
         analysis = self._names.analysis
-        encode, headers, keys = self._analysis.encode, self._analysis.headers, self._symbol_keys
+        encode, keys = self._analysis.record, self._symbol_keys
         records: list[Record] = []
         for outcome in result.outcomes:
-            if isinstance(outcome, PublishedBar):
-                key = keys.get(outcome.symbol) or self._learn_key(outcome.symbol)
-                records.append(Record(analysis, key, encode(outcome, now_us), headers(outcome), timestamp_ms))
+            if outcome.__class__ is PublishedBar:
+                value, headers = encode(outcome, now_us)
+                records.append(Record(analysis, keys.get(outcome.symbol) or self._learn_key(outcome.symbol), value, headers, timestamp_ms))
             elif isinstance(outcome, Marker):
-                key = self._key(outcome.symbol)
-                records.append(Record(analysis, key, encode(outcome, now_us), headers(outcome), timestamp_ms))
+                value, headers = encode(outcome, now_us)
+                records.append(Record(analysis, self._key(outcome.symbol), value, headers, timestamp_ms))
             elif isinstance(outcome, Event):
                 records.append(self._event(outcome, now_us))
             elif isinstance(outcome, Reply):
