@@ -29,7 +29,7 @@ def offer_derived(state: SessionState, data: SymbolSessionData, interval: str, b
 def offer(
     state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, valid_until_us: int, *, rewrites: bool = False
 ) -> None:
-    """Publish or hold back a bar of either kind, fresh until `valid_until_us`; `rewrites` says that it came out of order or replaced one."""
+    """Publish a bar, or hold it back when it is not fresh; `rewrites` says that it came out of order or replaced one."""
     if state.active and state.now_us <= valid_until_us:
         state.sequence += 1
         counts = data.counts
