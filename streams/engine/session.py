@@ -24,7 +24,7 @@ from streams.config import SessionConfig
 from streams.engine import derive, gate, intake, lifecycle, publish, reconfigure, rollover, source
 from streams.engine.restore import restore_state
 from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row
-from streams.engine.state import SessionState
+from streams.engine.state import SessionState, by_symbol
 from streams.engine.symbol import SymbolSessionData
 from streams.errors import RedriveError
 from streams.records import (
@@ -153,7 +153,8 @@ class Session:
             gate.end_silence(state)
             derive.close_by_clock(state)
             rollover.roll_by_clock(state)
-            for data in [data for data in state.ordered() if data.removal_deadline_us is not None]:
+            draining = [data for data in state.symbols.values() if data.removal_deadline_us is not None]
+            for data in sorted(draining, key=by_symbol):
                 lifecycle.remove_if_drained(state, data)
             lifecycle.forget_old_commands(state)
 
@@ -224,9 +225,9 @@ class Session:
         rows: dict[str, Row | None] = dict.fromkeys(sorted(state.removed_keys))
         state.removed_keys = set()
         rows.update(lifecycle.command_rows(state))
-        for data in state.ordered():
-            if data.dirty or data.pending_blocks:
-                rows.update(data.changed_rows())
+        touched = [data for data in state.symbols.values() if data.dirty or data.pending_blocks]
+        for data in sorted(touched, key=by_symbol):
+            rows.update(data.changed_rows())
         if state.config_changed:
             rows[CONFIG_KEY] = ConfigRow(state.config.to_json())
             state.config_changed = False

@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from streams.settings import Settings
 
-MAX_RECORDS: Final = 2000
+MAX_RECORDS: Final = 4000
 AHEAD: Final = 2
 POLL_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.05

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from loguru import logger
+from msgspec import Struct
 
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
@@ -38,6 +39,15 @@ from streams.worker.past import last_epoch
 from streams.worker.sources import Sources
 
 HEARTBEAT_SECONDS: Final = 1.0
+
+
+class _Prepared(Struct, frozen=True):
+    """A transaction that is encoded: its rows by key (None: to be deleted), its records, and those of commands that were none."""
+
+    result: TransactionResult
+    records: list[Record]
+    rows: list[tuple[bytes, bytes | None]]
+    more: list[Record]
 
 
 class SessionRunner:
@@ -120,7 +130,7 @@ class SessionRunner:
             self._encoder = Encoder(
                 self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch
             )  # fmt: skip
-            self._commit(transaction.finish(), _no_raw)
+            self._commit(self._prepare(transaction.finish(), _no_raw))
             await self._settled()
             self._next_number = 1
             self._ends.clear()
@@ -241,8 +251,9 @@ class SessionRunner:
         for symbol, incarnation in bars.at_end:
             transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol, incarnation))
         self.bars_read += sum(len(read.records) for read in bars.ranges)
+        prepared = self._prepare(transaction.finish(), bars.raw, commands.dead_letters)
         await self._settled()
-        self._commit(transaction.finish(), bars.raw, commands.dead_letters)
+        self._commit(prepared)
 
     def _note_ends(self, reads: list[TopicRead]) -> None:
         """Remember where the ends lie that were reached: behind the last record, when markers of transactions follow it."""
@@ -267,7 +278,7 @@ class SessionRunner:
         transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
         for given in inputs:
             transaction.apply(given)
-        self._commit(transaction.finish(), _no_raw)
+        self._commit(self._prepare(transaction.finish(), _no_raw))
 
     def _tick(self) -> None:
         session = self._require_session()
@@ -282,23 +293,28 @@ class SessionRunner:
 
     # ------------------------------------------------------------------------------------------------ writing
 
-    def _commit(self, result: TransactionResult, raw: Callable[[str, int], RawRecord], more: list[Record] | None = None) -> None:
-        encoder = self._encoder
-        if encoder is None:
+    def _prepare(self, result: TransactionResult, raw: Callable[[str, int], RawRecord], more: list[Record] | None = None) -> _Prepared:
+        """Encode a result: all that can be done while the transaction before it is still being committed."""
+        if self._encoder is None:
             raise StateError("a transaction was finished before the session was active")
-        records = encoder.records(result, raw)
-        for key, row in result.rows.items():
-            encoded = key.encode()
-            if row is not None:
-                self._table[encoded] = self._codec.row_to(row)
-            elif encoded in self._table:
-                del self._table[encoded]
+        encode = self._codec.row_to
+        rows = [(key.encode(), None if row is None else encode(row)) for key, row in result.rows.items()]
+        return _Prepared(result, self._encoder.records(result, raw), rows, more or [])
+
+    def _commit(self, prepared: _Prepared) -> None:
+        """Change the table, and hand everything to the ledger."""
+        result, records = prepared.result, prepared.records
+        for key, value in prepared.rows:
+            if value is not None:
+                self._table[key] = value
+            elif key in self._table:
+                del self._table[key]
         timestamp_ms = result.now_us // 1000
         changelog = self._table.changelog_topic_name
         records += [Record(changelog, key, value, [], timestamp_ms) for key, value in self._changelog]
         self._changelog.clear()
-        records += more or ()
-        self.dead_letters += len(result.dead_letters) + len(more or ())
+        records += prepared.more
+        self.dead_letters += len(result.dead_letters) + len(prepared.more)
         self._wrote_at = self._clock.monotonic()
         # The ledger has one thread, so transactions are written in the order in which they are handed over here.
         self._in_flight = self._ledger.write(records)
