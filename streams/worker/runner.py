@@ -22,7 +22,7 @@ from streams.engine.rows import SESSION_KEY, Row
 from streams.engine.session import Session
 from streams.engine.symbol import SymbolStatus
 from streams.engine.transaction import RangeRead, Transaction, TransactionResult
-from streams.errors import ConfigConflictError, StateError
+from streams.errors import ConfigConflictError, StateError, TopicSetupError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.codec import Codec
@@ -36,7 +36,7 @@ from streams.worker.ledger import Ledger
 from streams.worker.log import log_outcomes
 from streams.worker.overrides import TransactionalTable
 from streams.worker.past import last_epoch
-from streams.worker.sources import Sources
+from streams.worker.sources import SourceRefusedError, Sources
 
 HEARTBEAT_SECONDS: Final = 1.0
 
@@ -122,10 +122,10 @@ class SessionRunner:
         async with self._lock:
             rows = {key.decode(): self._codec.row_from(value) for key, value in self._table.items()}
             now_us = self._clock.now_us()
-            if rows:
-                transaction = await self._resume(rows, now_us)
-            else:
-                transaction = await self._open(now_us)
+            try:
+                transaction = await (self._resume(rows, now_us) if rows else self._open(now_us))
+            except SourceRefusedError as error:
+                raise TopicSetupError(f"the broker does not let this worker read what it needs: {error}") from error
             session = self._require_session()
             self._encoder = Encoder(
                 self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch
@@ -237,7 +237,10 @@ class SessionRunner:
         # What was fetched before a topic was found re-created would move the position past what is to be read anew.
         reads = [read for read in batch.reads if self._feed.is_current(read)]
         control = [read for read in reads if read.symbol is None]
-        commands = await self._commands.read(session, control)
+        *full, commands = await self._commands.read(session, control)
+        for part in full:
+            await self._settled()
+            self._write_inputs(part.inputs, part.dead_letters)
         bars = BarReads(self._codec, session, reads)
         # Before anything is skipped: a symbol that is to drain later may be at its end already, and is told so only once.
         self._note_ends(reads)
@@ -274,11 +277,11 @@ class SessionRunner:
                 ranges.append(RangeRead(data.symbol, data.incarnation, data.offset, end, [], []))
         return ranges
 
-    def _write_inputs(self, inputs: list[JournalInput]) -> None:
+    def _write_inputs(self, inputs: list[JournalInput], dead_letters: list[Record] | None = None) -> None:
         transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
         for given in inputs:
             transaction.apply(given)
-        self._commit(self._prepare(transaction.finish(), _no_raw))
+        self._commit(self._prepare(transaction.finish(), _no_raw, dead_letters))
 
     def _tick(self) -> None:
         session = self._require_session()
