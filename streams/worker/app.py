@@ -33,7 +33,6 @@ from streams.worker.inbox import Item, Tick
 from streams.worker.instance import Instance
 from streams.worker.ledger import Ledger
 from streams.worker.log import set_up
-from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
 from streams.worker.security import broker_credentials
@@ -115,14 +114,12 @@ class SessionWorker:
                 die(error)
             self._was_active = True
             self.health.enter(WorkerStatus.ACTIVE)
-            settle()
         elif self._was_active:
             die(DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby"))
         else:
             self.runner.has_been_standby = True
             self.health.enter(WorkerStatus.STANDBY)
             logger.info("standby: following the changelog")
-            settle()
 
     # --------------------------------------------------------------------------------------------------- parts
 

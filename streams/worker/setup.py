@@ -6,10 +6,11 @@ a reason, and the wrong retention loses commands or state without a word.
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 from loguru import logger
 from msgspec import Struct
 
@@ -19,6 +20,8 @@ from streams.settings import Settings
 from streams.wire.topics import TopicNames
 
 REQUEST_SECONDS: Final = 15.0
+NEW_TOPICS_SECONDS: Final = 60.0
+PAUSE_SECONDS: Final = 0.05
 _SEGMENT_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -65,6 +68,7 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str) -> Non
         missing = [spec for spec in specs if spec.name not in present]
         if missing:
             _create(admin, settings, missing)
+            await_leaders(admin, [spec.name for spec in missing])
         existing = [spec for spec in specs if spec.name in present]
         wrong = [
             f"{spec.name} has {len(present[spec.name].partitions)} partitions and must have 1: delete it or use another session name"
@@ -93,6 +97,23 @@ def _create(admin: AdminClient, settings: Settings, specs: list[TopicSpec]) -> N
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise TopicSetupError(f"topic {name} could not be created: {error.args[0].str()}") from error
+
+
+def await_leaders(admin: AdminClient, topics: list[str]) -> None:
+    """Wait until new topics can be read: a worker that joins the group before is given nothing to read, and stays so."""
+    pause = threading.Event()
+    for _ in range(round(NEW_TOPICS_SECONDS / PAUSE_SECONDS)):
+        found = admin.list_topics(timeout=REQUEST_SECONDS).topics
+        absent = [name for name in topics if name not in found or not _is_led(found[name])]
+        if not absent:
+            return
+        pause.wait(PAUSE_SECONDS)
+    raise BrokerLostError(f"created, and without a leader after {NEW_TOPICS_SECONDS:g} s: {', '.join(absent)}")
+
+
+def _is_led(topic: TopicMetadata) -> bool:
+    partitions = topic.partitions.values()
+    return topic.error is None and bool(partitions) and all(one.error is None and one.leader >= 0 for one in partitions)
 
 
 def _wrong_configs(admin: AdminClient, specs: list[TopicSpec]) -> list[str]:
