@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import drain, engine, wire
+from benchmarks import adding, drain, engine, footprint, latency, recovery, symbols, wire
 from benchmarks.measure import Plan, Row
 
 Group = Callable[[Plan], list[Row]]
 
-GROUPS: Final[dict[str, Group]] = {"engine": engine.rows, "wire": wire.rows, "drain": drain.rows}
+GROUPS: Final[dict[str, Group]] = {
+    "engine": engine.rows,
+    "wire": wire.rows,
+    "drain": drain.rows,
+    "latency": latency.rows,
+    "adding": adding.rows,
+    "recovery": recovery.rows,
+    "footprint": footprint.rows,
+    "symbols": symbols.rows,
+}
 
 # Measured only when named, because they need more than `make bench` sets up.
 ON_DEMAND: Final[frozenset[str]] = frozenset()
