@@ -198,6 +198,18 @@ def test_the_queue_of_changelog_records_keeps_what_it_holds_when_the_flow_is_res
     assert asyncio.run(run()) == 1, "a standby would have a hole in its table"
 
 
+def test_the_table_manager_starts_without_a_pause_and_does_all_else_that_fausts_own_does() -> None:
+    lines = [line.strip() for line in source(TableManager.on_start).splitlines()]
+    assert lines[-4:] == [
+        "await self.sleep(1.0)",
+        "if not self.should_stop:",
+        "await self._update_channels()",
+        "await self.recovery.start()",
+    ], "Faust's table manager starts in another way: bring BarrierTableManager.on_start in line, or drop it if the pause is gone"
+    ours = [line.strip() for line in source(overrides.BarrierTableManager.on_start).splitlines()]
+    assert ours[-3:] == lines[-3:]
+
+
 def test_the_app_knows_whether_it_is_rebalancing_and_what_is_assigned(worker: SessionWorker) -> None:
     assert worker.app.rebalancing is False
     assert worker.app.assignor.assigned_actives() == set(), "the assignor no longer says which partitions are active"
