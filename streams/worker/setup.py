@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicMetadata
 from loguru import logger
 from msgspec import Struct
 
-from streams.client.kafka import ErrorNote, make_admin
-from streams.errors import BrokerLostError, TopicSetupError
+from streams.client.kafka import ErrorNote, make_admin, once_led
+from streams.errors import BrokerLostError, ControlLostError, TopicSetupError
 from streams.settings import Settings
 from streams.wire.topics import TopicNames
 
@@ -57,6 +57,7 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str) -> Non
 
     Raises:
         TopicSetupError: a topic is missing and may not be created, or has settings that would lose data.
+        ControlLostError: the control topic is missing, and there is state of a session that read one.
         BrokerLostError: the broker does not answer.
     """
     logger.info("asking for the session's topics at {}", settings.bootstrap_servers)
@@ -66,6 +67,12 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str) -> Non
     try:
         present = admin.list_topics(timeout=REQUEST_SECONDS).topics
         missing = [spec for spec in specs if spec.name not in present]
+        if names.control in {spec.name for spec in missing} and changelog in present and _has_records(admin, changelog):
+            # To create it would hide the loss, and this worker's place in the group may be that of one without the topic: for ever.
+            raise ControlLostError(
+                f"topic {names.control} was deleted, and {changelog} holds the state of a session that read it: commands may be lost. "
+                f"Keep its retention unlimited; to begin anew delete {changelog} and start the worker again"
+            )
         if missing:
             _create(admin, settings, missing)
             await_leaders(admin, [spec.name for spec in missing])
@@ -81,6 +88,17 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str) -> Non
         raise BrokerLostError(f"no broker answers at {settings.bootstrap_servers}: {note.last or error.args[0].str()}") from error
     if wrong:
         raise TopicSetupError("topics have settings that would lose data:\n  " + "\n  ".join(wrong))
+
+
+def _has_records(admin: AdminClient, topic: str) -> bool:
+    partition = TopicPartition(topic, 0)
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+    def end() -> int:
+        found: int = admin.list_offsets({partition: latest}, request_timeout=REQUEST_SECONDS)[partition].result().offset
+        return found
+
+    return once_led(end) > 0
 
 
 def _create(admin: AdminClient, settings: Settings, specs: list[TopicSpec]) -> None:

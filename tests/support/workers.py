@@ -37,9 +37,10 @@ _HEALTH_ANSWERS_SECONDS = 2.0
 class Worker:
     """One worker process. `config` may be changed between a start and the next."""
 
-    def __init__(self, name: str, config: Path, environment: Mapping[str, str], log: Path, options: tuple[str, ...]) -> None:
+    def __init__(self, name: str, config: Path, environment: Mapping[str, str], log: Path, options: tuple[str, ...], module: str) -> None:
         self.name = name
         self.log = log
+        self._module = module
         self._config = config
         self._port = free_port()
         self._options = options
@@ -49,7 +50,7 @@ class Worker:
 
     def start(self) -> None:
         """Start the process, or start it again: in its own slot, with its log going on."""
-        command = [sys.executable, "-m", "streams.cli.main", "worker", str(self._config), *self._options]
+        command = [sys.executable, "-m", self._module, "worker", str(self._config), *self._options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -166,8 +167,12 @@ class Workers:
         instance: str | None = None,
         options: tuple[str, ...] = (),
         settings: Mapping[str, str] | None = None,
+        module: str = "streams.cli.main",
     ) -> Worker:
-        """Start a worker of `config` under an instance id of its own, or the given one; `settings` are further STREAMS_* variables."""
+        """Start a worker of `config` under an instance id of its own, or the given one; `settings` are further STREAMS_* variables.
+
+        `module` is what is run: the command line, or a module of the tests that puts a bug into it first.
+        """
         name = instance or f"{config.session_name}-w{len(self._workers)}"
         number = len(self._workers)
         path = self.write(config)
@@ -180,7 +185,7 @@ class Workers:
             "STREAMS_LOG_LEVEL": os.environ.get("STREAMS_LOG_LEVEL", "INFO"),
             **(settings or {}),
         }
-        worker = Worker(f"{name} ({number})", path, environment, self._folder / f"{config.session_name}-{number}.log", options)
+        worker = Worker(f"{name} ({number})", path, environment, self._folder / f"{config.session_name}-{number}.log", options, module)
         self._workers.append(worker)
         return worker
 

@@ -1,0 +1,202 @@
+"""What becomes of a session whose topics are deleted, created again, truncated or locked while it runs. One symbol fails or
+begins anew, alone; without its commands the session ends and says how to go on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from streams.errors import ControlLostError
+from streams.times import SECOND_US
+from tests.integration.test_worker_life import session_config
+from tests.support import create_topics, unique_name, unique_symbol, wait_until
+from tests.support.desk import Desk
+from tests.support.feeders import made_up_bars, now_us
+from tests.support.workers import Worker, Workers
+
+FIVE_MINUTES_US = 300 * SECOND_US
+
+
+@pytest.fixture(scope="module")
+def running(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Worker]]:
+    desk = Desk(bootstrap_servers, session_config(unique_name("topics"), [unique_symbol("ANCHOR")]))
+    with Workers(bootstrap_servers, tmp_path_factory.mktemp("topics")) as workers:
+        worker = workers.start(desk.config)
+        worker.wait_until("active")
+        yield desk, worker
+
+
+@pytest.fixture
+def desk(running: tuple[Desk, Worker]) -> Desk:
+    return running[0]
+
+
+@pytest.fixture
+def worker(running: tuple[Desk, Worker]) -> Worker:
+    return running[1]
+
+
+@pytest.fixture
+def symbol(desk: Desk) -> str:
+    """A symbol in the session."""
+    name = unique_symbol()
+    desk.add(name)
+    return name
+
+
+def delete_records(desk: Desk, topic: str, before: int) -> None:
+    partition = TopicPartition(topic, 0, before)
+    desk.admin.delete_records([partition])[partition].result(20)
+
+
+def the_anchor_goes_on(desk: Desk) -> None:
+    (anchor,) = desk.config.symbols
+    before = sum(event.bar is not None and event.interval == "1s" for event in desk.of(anchor))
+    desk.bars(made_up_bars(anchor, 1, end_us=now_us()))
+    desk.await_bars(anchor, before + 1)
+
+
+def test_a_topic_created_again_with_more_records_than_were_read_is_read_from_its_first_one(desk: Desk, symbol: str) -> None:
+    topic = desk.names.bars(symbol)
+    bars = made_up_bars(symbol, 60, end_us=now_us())
+    desk.bars(bars[:10])
+    desk.await_progress(symbol, lambda row: row.offset == 10, "ten bars read")
+    before = desk.symbol(symbol)
+    desk.delete_topic(topic)
+    create_topics(desk.servers, topic)
+    desk.bars(bars[10:])  # the position 10 lies within them
+    found = wait_until(
+        lambda: [event for event in desk.topics.events() if event.symbol == symbol and event.kind in ("source_lost", "symbol_failed")],
+        "the loss to be noticed",
+    )
+    if found[-1].kind == "symbol_failed":  # it was looked at between the two
+        assert "was deleted" in (found[-1].reason or "")
+        desk.add(symbol)
+    progress = desk.await_progress(symbol, lambda row: row.offset == 50, "fifty bars read")
+    assert (progress.late, progress.duplicates) == (0, 0), "bars were read from the middle, and again from the beginning"
+    published = [event.bar.start_us for event in desk.await_bars(symbol, 50) if event.bar is not None]
+    assert published == [bar.start_us for bar in bars]
+    after = desk.symbol(symbol)
+    assert before is not None
+    assert after is not None
+    assert before.topic_id != after.topic_id
+    the_anchor_goes_on(desk)
+
+
+def test_a_topic_truncated_behind_the_position_is_read_on_as_if_nothing_were(desk: Desk, symbol: str) -> None:
+    bars = made_up_bars(symbol, 20, end_us=now_us())
+    desk.bars(bars[:10])
+    desk.await_progress(symbol, lambda row: row.offset == 10, "ten bars read")
+    delete_records(desk, desk.names.bars(symbol), 10)
+    desk.bars(bars[10:])
+    assert len(desk.await_bars(symbol, 20)) == 20
+    assert not [event for event in desk.topics.events() if event.symbol == symbol and event.kind == "source_lost"]
+
+
+def test_a_topic_truncated_beyond_the_position_of_a_running_worker_is_read_on_with_an_event(
+    desk: Desk, symbol: str, worker: Worker
+) -> None:
+    topic = desk.names.bars(symbol)
+    bars = made_up_bars(symbol, 20, end_us=now_us())
+    desk.bars(bars[:5])
+    desk.await_progress(symbol, lambda row: row.offset == 5, "five bars read")
+    worker.signal(signal.SIGSTOP)
+    try:
+        desk.bars(bars[5:15])
+        delete_records(desk, topic, 12)
+    finally:
+        worker.signal(signal.SIGCONT)
+    lost = desk.await_event("source_lost", symbol)
+    assert lost.reason == f"topic {topic} was truncated: offsets 5 to 11 are gone"
+    assert (lost.attributes["lost_from"], lost.attributes["resumes_at"]) == ("5", "12")
+    desk.bars(bars[15:])
+    progress = desk.await_progress(symbol, lambda row: row.offset == 20, "what is left read")
+    assert progress.bar_count == 13
+    the_anchor_goes_on(desk)
+
+
+def test_an_empty_topic_in_place_of_one_with_records_is_found_and_read(desk: Desk, symbol: str) -> None:
+    topic = desk.names.bars(symbol)
+    bars = made_up_bars(symbol, 8, end_us=now_us())
+    desk.bars(bars[:5])
+    desk.await_progress(symbol, lambda row: row.offset == 5, "five bars read")
+    desk.delete_topic(topic)
+    create_topics(desk.servers, topic)
+    found = wait_until(
+        lambda: [event for event in desk.topics.events() if event.symbol == symbol and event.kind in ("source_lost", "symbol_failed")],
+        "the loss to be noticed",
+    )
+    if found[-1].kind == "symbol_failed":
+        desk.add(symbol)
+    desk.bars(bars[5:])
+    assert len(desk.await_bars(symbol, 8)) == 8
+
+
+def test_an_initial_symbol_without_a_topic_fails_alone_where_topics_may_not_be_created(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    present, missing = unique_symbol("PRE"), unique_symbol("MIS")
+    desk = Desk(bootstrap_servers, session_config(session_name, [present, missing]))
+    names = desk.names
+    create_topics(bootstrap_servers, names.bars(present))
+    create_topics(bootstrap_servers, names.control, settings={"retention.ms": "-1"})
+    create_topics(bootstrap_servers, *(name for name in names.all_session_topics() if name != names.control))
+    create_topics(bootstrap_servers, desk.topics.changelog, settings={"cleanup.policy": "compact"})
+    worker = workers.start(desk.config, settings={"STREAMS_CREATE_TOPICS": "false"})
+    worker.wait_until("active")
+    failed = desk.await_event("symbol_failed", missing)
+    assert f"there is no topic {names.bars(missing)}" in (failed.reason or "")
+    desk.bars(made_up_bars(present, 3, end_us=now_us()))
+    desk.await_bars(present, 3)
+
+
+def test_a_control_topic_that_is_deleted_under_a_worker_ends_it_with_advice_and_so_does_the_next_start(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    worker = workers.start(desk.config)
+    worker.wait_until("active")
+    desk.delete_topic(desk.names.control)
+    assert worker.wait_ended() == ControlLostError.exit_code
+    assert "was deleted" in worker.tail()
+    assert "to begin anew delete" in worker.tail()
+    for _ in range(2):  # to create what is missing would hide that it was lost, at the second start too
+        worker.start()
+        assert worker.wait_ended() == ControlLostError.exit_code
+    assert "holds the state of a session that read it" in worker.tail()
+    desk.delete_topic(desk.topics.changelog)
+    worker.start()
+    worker.wait_until("active")
+    desk.add(unique_symbol())
+
+
+def test_a_control_topic_truncated_beyond_the_position_of_a_running_worker_ends_it_with_advice(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    worker = workers.start(desk.config)
+    worker.wait_until("active")
+    worker.signal(signal.SIGSTOP)
+    try:
+        desk.raw(desk.names.control, *[b"{}"] * 5)
+        delete_records(desk, desk.names.control, 4)
+    finally:
+        worker.signal(signal.SIGCONT)
+    assert worker.wait_ended() == ControlLostError.exit_code
+    assert "begins at offset 4, and the state stands at offset 0" in worker.tail()
+
+
+def test_a_control_topic_truncated_behind_the_position_is_read_on(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
+    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    worker = workers.start(desk.config)
+    worker.wait_until("active")
+    desk.raw(desk.names.control, *[b"{}"] * 5)
+    desk.await_dead_letters(desk.names.control, 5)
+    delete_records(desk, desk.names.control, 5)
+    assert worker.stop() == 0
+    worker.start()
+    worker.wait_until("active")
+    desk.add(unique_symbol())
