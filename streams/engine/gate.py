@@ -143,11 +143,15 @@ def open_if_clear(state: SessionState, reason: str) -> None:
 
 def flush_held_back(state: SessionState, data: SymbolSessionData, intervals: frozenset[str] | None = None) -> None:
     """End the symbol's open runs with one `held_back` record each."""
+    if not data.runs:
+        return
+    was_dirty = data.dirty
+    # First of all: what a bar of another symbol touches is known by it, should something raise half-way.
+    data.dirty = True
     taken = data.runs.take(intervals)
     for interval, extent in taken:
         state.mark(AnalysisKind.HELD_BACK, data, interval=interval, extent=extent)
-    if taken:
-        data.dirty = True
+    data.dirty = was_dirty or bool(taken)
 
 
 def quiet_symbols(state: SessionState, now_us: int) -> list[str]:

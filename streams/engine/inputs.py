@@ -7,6 +7,7 @@ comes into the journal. The question is answered from the state alone, so a re-d
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolStatus
 from streams.records import ControlCommand, Outcome, RemovalPlan, SourcePosition
+
+LONGEST_REASON: Final = 200
 
 
 def is_current(session: Session, given: JournalInput, now_us: int) -> bool:
@@ -43,12 +46,18 @@ def instead_of(given: JournalInput, error: Exception) -> JournalInput | None:
 
     None for an input that is about the session as a whole: without it the session can't go on.
     """
-    reason = f"it could not be processed: {type(error).__name__}: {error}"
+    reason = f"it could not be processed: {in_words(error)}"
     if given.kind is InputKind.COMMAND:
         return msgspec.structs.replace(given, kind=InputKind.COMMAND_SKIPPED, end_offset=None, deadline_us=None, reason=reason)
     if given.symbol is not None and given.kind is not InputKind.LOAD_FAILED:
         return JournalInput(InputKind.LOAD_FAILED, given.symbol, given.incarnation, reason=f"{given.kind.value}: {reason}")
     return None
+
+
+def in_words(error: Exception) -> str:
+    """What was raised, no longer than the journal can hold of each record of a batch."""
+    text = f"{type(error).__name__}: {error}"
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}... ({len(text)} characters)"
 
 
 def apply_input(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:

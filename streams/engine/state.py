@@ -18,6 +18,11 @@ from streams.records import AnalysisKind, Event, EventKind, Extent, GateChange, 
 NEVER_DUE_US = 1 << 62
 
 
+def by_symbol(data: SymbolSessionData) -> str:
+    """Sort key: the order in which symbols are dealt with."""
+    return data.symbol
+
+
 class SessionState:
     """All of a session's state. `outcomes` are those of the verb that is running."""
 

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.config import SessionConfig
-from streams.engine.inputs import apply_input, instead_of, is_current
+from streams.engine.inputs import apply_input, in_words, instead_of, is_current
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.rows import Row
 from streams.engine.session import Session
@@ -191,7 +191,7 @@ class Transaction:
                 except EngineError:
                     raise
                 except Exception as error:  # a bug met by this record stops neither the session nor the symbol's next record
-                    got = self._pass_over(read, place, f"{type(error).__name__}: {error}")
+                    got = self._pass_over(read, place, in_words(error))
             else:
                 got = self._take_unusual(read, place, skip or {})
             if len(got) == 1 and got[0].__class__ is PublishedBar:

@@ -20,7 +20,7 @@ from faust.types import TP
 from loguru import logger
 
 from streams.config import SessionConfig
-from streams.errors import ControlLostError, DemotedError, FatalError, SessionConfigError, StreamsError
+from streams.errors import DemotedError, SessionConfigError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 from streams.wire.codec import Codec
@@ -33,6 +33,7 @@ from streams.worker.inbox import Item, Tick
 from streams.worker.instance import Instance
 from streams.worker.ledger import Ledger
 from streams.worker.log import set_up
+from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
 from streams.worker.security import broker_credentials
@@ -114,22 +115,14 @@ class SessionWorker:
                 die(error)
             self._was_active = True
             self.health.enter(WorkerStatus.ACTIVE)
+            settle()
         elif self._was_active:
-            die(await self._why_demoted())
+            die(DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby"))
         else:
             self.runner.has_been_standby = True
             self.health.enter(WorkerStatus.STANDBY)
             logger.info("standby: following the changelog")
-
-    async def _why_demoted(self) -> FatalError:
-        """Why the active role has gone: to another worker, or with the control topic, whose one partition it is."""
-        try:
-            await self.runner.check_control()
-        except ControlLostError as error:
-            return error
-        except StreamsError as error:
-            logger.warning("whether the control topic is still there could not be found out: {}", error)
-        return DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby")
+            settle()
 
     # --------------------------------------------------------------------------------------------------- parts
 

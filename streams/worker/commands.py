@@ -7,7 +7,9 @@ answered with the reason too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+import msgspec
 from confluent_kafka import Message
 from msgspec import Struct
 
@@ -26,12 +28,16 @@ from streams.worker.feed import TopicRead
 from streams.worker.inbox import raw_of
 from streams.worker.sources import Sources
 
+MOST_JOURNAL_BYTES: Final = 400_000
+"""What the texts of commands may take of one journal record: Kafka takes a million bytes, and each input has numbers and names too."""
 
-class CommandsRead(Struct, frozen=True):
-    """The inputs of a batch's control records, and the dead letters among them."""
 
-    inputs: list[JournalInput]
-    dead_letters: list[Record]
+class CommandsRead(Struct):
+    """The inputs of control records, the dead letters among them, and what the inputs take in the journal."""
+
+    inputs: list[JournalInput] = msgspec.field(default_factory=list)
+    dead_letters: list[Record] = msgspec.field(default_factory=list)
+    size: int = 0
 
 
 class CommandReader:
@@ -49,14 +55,16 @@ class CommandReader:
         self._clock = clock
         self._removal_us = round(removal_seconds * SECOND_US)
 
-    async def read(self, session: Session, reads: Sequence[TopicRead]) -> CommandsRead:
-        """Inputs for the control records from the position that the state stands at."""
-        found = CommandsRead([], [])
+    async def read(self, session: Session, reads: Sequence[TopicRead]) -> list[CommandsRead]:
+        """Inputs for the control records from the position that the state stands at, in parts that the journal can hold each."""
+        parts = [CommandsRead()]
         for read in reads:
             for message in read.messages:
                 if (message.offset() or 0) >= session.state.control_offset:
-                    await self._read_one(session, message, found)
-        return found
+                    if parts[-1].size > MOST_JOURNAL_BYTES:
+                        parts.append(CommandsRead())
+                    await self._read_one(session, message, parts[-1])
+        return parts
 
     async def _read_one(self, session: Session, message: Message, found: CommandsRead) -> None:
         raw = raw_of(message)
@@ -66,17 +74,19 @@ class CommandReader:
             command = self._codec.command_from(raw.value, default_id, sent_us)
         except WireError as error:
             answer_to = self._codec.command_id_in(raw.value)
+            reason = shortened(str(error))
             found.inputs.append(
-                JournalInput(
-                    InputKind.CONTROL_SKIPPED, first_offset=offset, next_offset=offset + 1, reason=shortened(str(error)), text=answer_to
-                )
-            )  # fmt: skip
+                JournalInput(InputKind.CONTROL_SKIPPED, first_offset=offset, next_offset=offset + 1, reason=reason, text=answer_to)
+            )
+            found.size += len(reason.encode()) + len((answer_to or "").encode())
             found.dead_letters.append(control_letter(self._names.dlq, raw, error, self._clock.now_us() // 1000))
             return
         plan = await self._plan(session, command)
+        text = command_text(command)
+        found.size += len(text.encode())
         found.inputs.append(
             JournalInput(
-                InputKind.COMMAND, first_offset=offset, next_offset=offset + 1, text=command_text(command),
+                InputKind.COMMAND, first_offset=offset, next_offset=offset + 1, text=text,
                 end_offset=plan.end_offset if plan else None, deadline_us=plan.deadline_us if plan else None,
             )
         )  # fmt: skip
@@ -86,8 +96,9 @@ class CommandReader:
         if command.kind != CommandKind.REMOVE_SYMBOL or command.immediate or data is None or data.status is not SymbolStatus.LOADED:
             return None
         topic = self._names.bars(command.symbol)
-        if (await self._sources.topic_ids([topic]))[topic] != data.topic_id:
-            return None  # what it was to drain is not there any more
+        look = (await self._sources.look([topic]))[topic]
+        if look.topic_id != data.topic_id:
+            return None  # what it was to drain is not there any more, or may not be read
         # The session's time may be that of a former worker whose clock was ahead: a deadline in its past would not let it drain.
         now_us = max(self._clock.now_us(), session.state.now_us)
-        return RemovalPlan((await self._sources.ends([topic]))[topic], now_us + self._removal_us)
+        return RemovalPlan(look.end, now_us + self._removal_us)

@@ -11,11 +11,17 @@ topic that is read anew from another place (`is_current`).
 
 Positions go by the consumer: where a partition's end was reached, the next offset is the end, which may lie behind the last
 record, since the markers of transactions have offsets too.
+
+A fetch does not say which topic it came from when one was deleted and created again under the same name. librdkafka learns
+of it with the metadata, half a second before it fetches from the new one, and says so on its log alone: a line of that log
+puts the topic in doubt, and nothing of a topic in doubt is handed over until it is assigned anew.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -26,7 +32,7 @@ from msgspec import Struct
 
 from streams.settings import Settings
 
-MAX_RECORDS: Final = 2000
+MAX_RECORDS: Final = 4000
 AHEAD: Final = 2
 POLL_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.05
@@ -71,13 +77,13 @@ class FeedBatch(Struct, frozen=True):
 
 
 class Trouble(Struct, frozen=True):
-    """A topic that can't be read on: its position is out of range, or it is gone."""
+    """A topic that can't be read on: its position is out of range, it is gone or another one, or (`refused`) it may not be read."""
 
     generation: int
     topic: str
-    symbol: str | None
-    incarnation: int
+    assignment: Assignment
     reason: str
+    refused: bool = False
 
 
 _LOST: Final = frozenset(
@@ -88,8 +94,28 @@ _LOST: Final = frozenset(
         KafkaError._UNKNOWN_TOPIC,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
     }
 )
+
+_CHANGED_ID: Final = re.compile(r"Topic (\S+) changed id from (\S+) to (\S+)")
+_NO_ID: Final = "AAAAAAAAAAAAAAAAAAAAAA"
+
+
+class _TopicIds(logging.Logger):
+    """librdkafka's log, of which only the lines are heard that tell a topic's id; called in the thread that polls."""
+
+    def __init__(self, learn: Callable[[str, str], None]) -> None:
+        super().__init__("feed")
+        self._learn = learn
+
+    def log(self, level: int, msg: object, *args: object, **options: object) -> None:
+        """Take a line."""
+        line = str(msg) % args if args else str(msg)
+        found = _CHANGED_ID.search(line)
+        if found is not None and found[3] != _NO_ID:
+            self._learn(found[1], found[3])
+        logger.trace("feed: {}", line)
 
 
 class Feed:
@@ -104,9 +130,12 @@ class Feed:
     def __init__(
         self, settings: Settings, *, deliver: Callable[[FeedBatch | Trouble], None], die: Callable[[BaseException], object]
     ) -> None:
+        properties = settings.kafka()
         self._config: dict[str, object] = {
-            "log_level": 0,
-            **settings.kafka(),
+            **properties,
+            "log_level": 7,
+            "debug": f"{properties['debug']},metadata" if properties.get("debug") else "metadata",
+            "logger": _TopicIds(self._learn_id),
             "group.id": "unused",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -129,6 +158,7 @@ class Feed:
         self._credits = threading.Semaphore(AHEAD)
         self._assigned: dict[str, Assignment] = {}
         self._at_end: set[str] = set()
+        self._in_doubt: set[str] = set()
         self._number = 0
         self._reading = False
         self._read_generation = 0
@@ -227,7 +257,7 @@ class Feed:
         reads = []
         for topic in {**by_topic, **ends}:
             assignment = self._assigned.get(topic)
-            if assignment is None:
+            if assignment is None or topic in self._in_doubt:
                 continue
             messages = by_topic.get(topic, [])
             next_offset = ends[topic] if topic in ends else (messages[-1].offset() or 0) + 1
@@ -245,11 +275,20 @@ class Feed:
     def _judge(self, topic: str, error: KafkaError) -> None:
         assignment = self._assigned.get(topic)
         if error.code() in _LOST and assignment is not None:
-            self._deliver(Trouble(self._read_generation, topic, assignment.symbol, assignment.incarnation, error.str()))
+            refused = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+            self._deliver(Trouble(self._read_generation, topic, assignment, f"{error.name()}: {error.str()}", refused))
         elif error.fatal():
             raise KafkaException(error)
         else:
             logger.bind(topic=topic).warning("feed: {}", error.str())
+
+    def _learn_id(self, topic: str, topic_id: str) -> None:
+        assignment = self._assigned.get(topic)
+        if assignment is not None and assignment.topic_id not in ("", topic_id):
+            self._in_doubt.add(topic)
+            self._at_end.discard(topic)
+            reason = f"its id is {topic_id}, not {assignment.topic_id}"
+            self._deliver(Trouble(self._read_generation, topic, assignment, reason))
 
     def _note(self, error: KafkaError) -> None:
         if error.fatal():
@@ -262,6 +301,7 @@ class Feed:
         self._read_generation, self._number = generation, 0
         self._assigned = wanted
         self._at_end.clear()
+        self._in_doubt.clear()
         if wanted:
             consumer.list_topics(timeout=METADATA_SECONDS)
         consumer.assign([TopicPartition(topic, 0, assignment.offset) for topic, assignment in wanted.items()])
@@ -274,9 +314,10 @@ class Feed:
             self._remove(consumer, topic)
         # librdkafka would begin to fetch a topic that it has no metadata of 0.8 s later.
         consumer.list_topics(topic, METADATA_SECONDS)
-        consumer.incremental_assign([TopicPartition(topic, 0, assignment.offset)])
+        self._in_doubt.discard(topic)
         self._assigned[topic] = assignment
         self._at_end.discard(topic)
+        consumer.incremental_assign([TopicPartition(topic, 0, assignment.offset)])
 
     def _remove(self, consumer: Consumer, topic: str) -> None:
         if self._assigned.pop(topic, None) is not None:

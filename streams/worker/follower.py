@@ -8,7 +8,8 @@ state knows) is asked by tasks, and comes back as a notice: an input like any ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from loguru import logger
@@ -21,7 +22,7 @@ from streams.times import Clock
 from streams.wire.topics import TopicNames
 from streams.worker.feed import Assignment, Feed, Trouble
 from streams.worker.inbox import Notice
-from streams.worker.sources import Sources
+from streams.worker.sources import SourceRefusedError, Sources, TopicLook
 
 CHECK_SOURCES_SECONDS: Final = 10.0
 
@@ -55,6 +56,7 @@ class Follower:
         self._loading: set[tuple[str, int]] = set()
         self._checked_at = clock.monotonic()
         self._is_checking = False
+        self._troubles: dict[str, Trouble] = {}
 
     def begin(self, session: Session) -> None:
         """Read everything anew from the state's positions, and look up again what is pending."""
@@ -137,7 +139,10 @@ class Follower:
 
     def look_into(self, session: Session, trouble: Trouble) -> None:
         """A topic could not be read: find out what became of the topics."""
-        if trouble.generation == self._feed.generation and not self._is_checking:
+        if trouble.generation != self._feed.generation:
+            return
+        self._troubles[trouble.topic] = trouble
+        if not self._is_checking:
             self._spawn(self._check(session))
 
     def look_around(self, session: Session) -> None:
@@ -148,17 +153,43 @@ class Follower:
 
     async def _check(self, session: Session) -> None:
         self._is_checking = True
-        generation, assigned = self._feed.generation, dict(self._feed.assigned)
         try:
-            await self.check_control(session)
-            for given in await self.lost_sources(session):
-                self._send(Notice(generation, given, assigned.get(self._names.bars(given.symbol or ""))))
+            await self._check_once(session)
+            while self._troubles:  # they came while Kafka was asked, perhaps after it had answered
+                await self._check_once(session)
         except FatalError as error:
             self._die(error)
         except StreamsError as error:
             logger.warning("the session's topics could not be checked: {}", error)
         finally:
             self._is_checking = False
+
+    async def _check_once(self, session: Session) -> None:
+        generation, assigned = self._feed.generation, dict(self._feed.assigned)
+        troubles, self._troubles = self._troubles, {}
+        try:
+            await self.check_control(session)
+            refused = {topic: trouble.reason for topic, trouble in troubles.items() if trouble.refused}
+            lost = await self.lost_sources(session, refused)
+        except StreamsError:
+            # Nothing of a topic in trouble is read until it was looked at: the next look is to see to them too.
+            self._troubles = {**troubles, **self._troubles}
+            raise
+        for given in lost:
+            topic = self._names.bars(given.symbol or "")
+            troubles.pop(topic, None)
+            self._send(Notice(generation, given, assigned.get(topic)))
+        for topic, trouble in troubles.items():
+            if trouble.generation == self._feed.generation and self._feed.assigned.get(topic) is trouble.assignment:
+                self._read_on(session, topic, trouble)
+
+    def _read_on(self, session: Session, topic: str, trouble: Trouble) -> None:
+        """Read a topic again that is in order after all, from the state's position: the feed may have stopped with it."""
+        logger.bind(topic=topic).warning("reading goes on after trouble that has passed: {}", trouble.reason)
+        if trouble.assignment.symbol is None:
+            self._feed.add(topic, Assignment(session.state.control_offset, topic_id=session.state.control_topic_id))
+        else:
+            self.read_anew(session, trouble.assignment.symbol)
 
     async def check_control(self, session: Session) -> None:
         """See that the control topic still holds the state's position.
@@ -178,39 +209,24 @@ class Follower:
                 f"Keep its retention unlimited; to begin anew delete {self._names.session}-state-changelog and start the worker again"
             )
 
-    async def lost_sources(self, session: Session) -> list[JournalInput]:
-        """Inputs for the symbols whose topic is not the one that the state knows, or no longer has its position."""
+    async def lost_sources(self, session: Session, refused: Mapping[str, str] = MappingProxyType({})) -> list[JournalInput]:
+        """Inputs for the symbols whose topic is not the one that the state knows, no longer has its position, or may not be read.
+
+        `refused` are topics that could not be fetched from, with the reason: to look at one takes lesser rights than to read it.
+
+        Raises:
+            SourceRefusedError: none of several topics may be read: that is about this worker's rights, not about a symbol.
+        """
         reading = {self._names.bars(data.symbol): data for data in session.state.symbols.values() if data.status in READING}
         # Reading goes on while Kafka is asked: the ends are compared with where it stood before.
         stood_at = {topic: data.offset for topic, data in reading.items()}
-        ids = await self._sources.topic_ids(reading)
-        there = [topic for topic in reading if ids[topic] is not None]
-        split = await self._sources.split(there)
-        firsts, ends = await self._sources.beginnings(there), await self._sources.ends(there)
-        inputs = []
-        for topic, data in reading.items():
-            topic_id = ids[topic]
-            if topic_id is None:
-                inputs.append(JournalInput(InputKind.LOAD_FAILED, data.symbol, data.incarnation, reason=f"topic {topic} was deleted"))
-                continue
-            if topic in split:
-                reason = f"topic {topic} was given {split[topic]} partitions: bars in all but the first are missed"
-                inputs.append(JournalInput(InputKind.LOAD_FAILED, data.symbol, data.incarnation, reason=reason))
-                continue
-            if topic_id != data.topic_id:
-                reason = f"topic {topic} was re-created"
-            elif data.offset < firsts[topic]:
-                reason = f"topic {topic} was truncated: offsets {data.offset} to {firsts[topic] - 1} are gone"
-            elif stood_at[topic] > ends[topic]:
-                reason = f"topic {topic} ends at offset {ends[topic]}, before the position {stood_at[topic]}"
-            else:
-                continue
-            inputs.append(
-                JournalInput(
-                    InputKind.SOURCE_LOST, data.symbol, data.incarnation, topic_id=topic_id, first_offset=firsts[topic], reason=reason
-                )
-            )
-        return inputs
+        looks = await self._sources.look(reading)
+        reasons = {topic: looks[topic].refused or refused.get(topic) for topic in reading}
+        if len(reading) > 1 and all(reasons.values()):
+            first = next(iter(reasons))
+            raise SourceRefusedError(f"none of the {len(reading)} bar topics may be read, {first} for one: {reasons[first]}")
+        inputs = [_lost(topic, data, stood_at[topic], looks[topic], reasons[topic]) for topic, data in reading.items()]
+        return [given for given in inputs if given is not None]
 
     def _notice(self, given: JournalInput) -> None:
         self._send(Notice(self._feed.generation, given))
@@ -228,3 +244,27 @@ class Follower:
 
 def _assignment(data: SymbolSessionData) -> Assignment:
     return Assignment(data.offset, data.symbol, data.incarnation, data.topic_id)
+
+
+def _lost(topic: str, data: SymbolSessionData, stood_at: int, look: TopicLook, refused: str | None) -> JournalInput | None:
+    """The input that says what became of a symbol's topic; None when it is as the state knows it."""
+    failed = None
+    if refused is not None:
+        failed = f"topic {topic} may not be read ({refused}): allow it, then add the symbol again"
+    elif look.topic_id is None:
+        failed = f"topic {topic} was deleted"
+    elif look.partitions > 1:
+        failed = f"topic {topic} was given {look.partitions} partitions: bars in all but the first are missed"
+    if failed is not None:
+        return JournalInput(InputKind.LOAD_FAILED, data.symbol, data.incarnation, reason=failed)
+    if look.topic_id != data.topic_id:
+        reason = f"topic {topic} was re-created"
+    elif data.offset < look.first:
+        reason = f"topic {topic} was truncated: offsets {data.offset} to {look.first - 1} are gone"
+    elif stood_at > look.end:
+        reason = f"topic {topic} ends at offset {look.end}, before the position {stood_at}"
+    else:
+        return None
+    return JournalInput(
+        InputKind.SOURCE_LOST, data.symbol, data.incarnation, topic_id=look.topic_id, first_offset=look.first, reason=reason
+    )

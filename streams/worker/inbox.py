@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from confluent_kafka import Message
@@ -75,7 +76,13 @@ class BarReads:
 
     def raw(self, symbol: str, offset: int) -> RawRecord:
         """The record of a dead letter."""
-        for message in self._messages[symbol]:
-            if message.offset() == offset:
-                return raw_of(message)
-        raise LookupError(f"no record of {symbol} at offset {offset} in this batch")
+        messages = self._messages.get(symbol, [])
+        # All of a batch may be dead letters: to search it from its beginning for each would take the square of its length.
+        place = bisect_left(messages, offset, key=_offset)
+        if place == len(messages) or _offset(messages[place]) != offset:
+            raise LookupError(f"no record of {symbol} at offset {offset} in this batch")
+        return raw_of(messages[place])
+
+
+def _offset(message: Message) -> int:
+    return message.offset() or 0

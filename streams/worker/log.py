@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
@@ -25,6 +26,7 @@ _LEVELS: Final = {
     EventKind.BAR_CORRECTED: "DEBUG",
 }
 _LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio", "aiohttp")
+MOST_LINES: Final = 5
 _LINE: Final = "<green>{time:YYYY-MM-DDTHH:mm:ss.SSS[Z]!UTC}</green> <level>{level: <8}</level> {message}"
 
 
@@ -54,12 +56,25 @@ def set_up(settings: Settings) -> None:
 
 
 def log_outcomes(result: TransactionResult) -> None:
-    """Log the events of a transaction, one a line, and its dead letters."""
+    """Log the events of a transaction, one a line, and its dead letters: of many alike the first few, and how many there were.
+
+    A topic full of garbage would otherwise cost more in lines than in records; all of them stand in their topics.
+    """
+    rejected = 0
     for outcome in result.outcomes:
         if isinstance(outcome, Event):
+            if outcome.kind is EventKind.COMMAND_REJECTED:
+                rejected += 1
+                if rejected > MOST_LINES:
+                    continue
             fields = {name: value for name, value in outcome.attributes.items() if value}
             bound = logger.bind(**({"symbol": outcome.symbol} if outcome.symbol else {}), **fields)
             reason = f": {outcome.reason}" if outcome.reason else ""
             bound.log(_LEVELS.get(outcome.kind, "INFO"), "{}{}", outcome.kind.value, reason)
-    for letter in result.dead_letters:
+    if rejected > MOST_LINES:
+        logger.warning("{}: and {} more in this transaction", EventKind.COMMAND_REJECTED.value, rejected - MOST_LINES)
+    for letter in result.dead_letters[:MOST_LINES]:
         logger.bind(symbol=letter.symbol, offset=letter.offset, code=letter.code.value).warning("dead letter: {}", letter.message)
+    if len(result.dead_letters) > MOST_LINES:
+        counts = Counter(f"{letter.symbol} {letter.code.value}" for letter in result.dead_letters[MOST_LINES:])
+        logger.bind(**counts).warning("dead letters: {} more in this transaction", counts.total())

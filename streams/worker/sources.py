@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec, TopicDescription
+from msgspec import Struct
 
 from streams.client.kafka import once_led
 from streams.errors import BrokerLostError, StreamsError
@@ -42,6 +43,22 @@ class TopicSplitError(StreamsError):
 class SourceRefusedError(StreamsError):
     """The broker answered, and refused what was asked about a topic."""
 
+
+class TopicLook(Struct, frozen=True):
+    """What a topic is like now: its id (None: there is none), how many partitions it has, and where its first one begins and ends.
+
+    `refused` says why the broker does not let us look; the rest is then not known.
+    """
+
+    topic_id: str | None = None
+    partitions: int = 1
+    first: int = 0
+    end: int = 0
+    refused: str | None = None
+
+
+# About this one topic, not about the broker or our rights to anything else.
+_REFUSED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION})
 
 _NOT_THERE: Final = frozenset(
     {
@@ -75,10 +92,9 @@ class Sources:
         """Kafka's id of each topic, None for one that does not exist."""
         return await self._run(lambda: self._topic_ids(list(topics)))
 
-    async def split(self, topics: Iterable[str]) -> dict[str, int]:
-        """How many partitions those of the topics have that have more than one."""
-        found = await self._run(lambda: self._described(list(topics)))
-        return {topic: len(one.partitions) for topic, one in found.items() if one is not None and len(one.partitions) > 1}
+    async def look(self, topics: Iterable[str]) -> dict[str, TopicLook]:
+        """What each topic is like now; one that the broker refuses to tell about spoils the answer about no other."""
+        return await self._run(lambda: self._look(list(topics)))
 
     async def ends(self, topics: Iterable[str]) -> dict[str, int]:
         """The read_committed end of each topic."""
@@ -141,10 +157,30 @@ class Sources:
             self._pause.wait(NEW_TOPIC_PAUSE_SECONDS)
         raise BrokerLostError(f"topic {topic} was created, and no broker knows of it")
 
+    def _look(self, topics: list[str]) -> dict[str, TopicLook]:
+        for left in reversed(range(ATTEMPTS)):
+            refused: dict[str, str] = {}
+            described = self._described(topics, refused)
+            there = [topic for topic, found in described.items() if found is not None]
+            try:
+                firsts = self._offsets(dict.fromkeys(there, EARLIEST), refused)
+                ends = self._offsets(dict.fromkeys(there, LATEST), refused)
+            except KafkaException as error:
+                if left and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue  # deleted between the questions
+                raise
+            looks = {topic: TopicLook(refused=refused.get(topic)) for topic in topics}
+            for topic, found in described.items():
+                if found is not None and topic not in refused:
+                    looks[topic] = TopicLook(str(found.topic_id), len(found.partitions), firsts[topic], ends[topic])
+            return looks
+        raise AssertionError
+
     def _topic_ids(self, topics: list[str]) -> dict[str, str | None]:
         return {topic: None if found is None else str(found.topic_id) for topic, found in self._described(topics).items()}
 
-    def _described(self, topics: list[str]) -> dict[str, TopicDescription | None]:
+    def _described(self, topics: list[str], refused: dict[str, str] | None = None) -> dict[str, TopicDescription | None]:
+        """Each topic as the broker describes it, None for one that does not exist; refusals go to `refused`, or are raised."""
         if not topics:
             return {}
         described: dict[str, TopicDescription | None] = {}
@@ -152,21 +188,28 @@ class Sources:
             try:
                 described[topic] = future.result()
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART and not _is_refused(topic, error, refused):
                     raise
                 described[topic] = None
         return described
 
-    def _offsets(self, specs: dict[str, OffsetSpec]) -> dict[str, int]:
+    def _offsets(self, specs: dict[str, OffsetSpec], refused: dict[str, str] | None = None) -> dict[str, int]:
         if not specs:
             return {}
         asked = {TopicPartition(topic, 0): spec for topic, spec in specs.items()}
 
-        def ends() -> dict[str, int]:
+        def ask() -> dict[str, int]:
             futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS)
-            return {partition.topic: future.result().offset for partition, future in futures.items()}
+            found = {}
+            for partition, future in futures.items():
+                try:
+                    found[partition.topic] = future.result().offset
+                except KafkaException as error:
+                    if not _is_refused(partition.topic, error, refused):
+                        raise
+            return found
 
-        return once_led(ends)
+        return once_led(ask)
 
     async def _run(self, ask: Callable[[], T]) -> T:
         def attempt() -> T:
@@ -182,3 +225,12 @@ class Sources:
             raise AssertionError
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, attempt)
+
+
+def _is_refused(topic: str, error: KafkaException, refused: dict[str, str] | None) -> bool:
+    """Whether the broker has refused this topic alone; it is then noted, where notes are taken."""
+    what = error.args[0]
+    if refused is None or what.code() not in _REFUSED:
+        return False
+    refused[topic] = f"{what.name()}: {what.str()}"
+    return True

@@ -157,13 +157,30 @@ def desk() -> Desk:
     return busy_desk()
 
 
+def earlier_errors(session: Session) -> None:
+    """Errors of the same transaction, at the beginning of a bar, within it and at its end, with sound verbs in between."""
+    for at_line in (1, 30, 60):
+        one = bar("SPY", at("09:44", TUESDAY), price=90.0 + at_line)
+        with pytest.raises(Broken), Breaker(at_line):
+            session.receive(one, NOW)
+        session.reject("AIG", Rejection.UNDECODABLE, "no magic byte", NOW)
+
+
+def sound_part_of_earlier_errors(session: Session) -> None:
+    for _ in range(3):
+        session.reject("AIG", Rejection.UNDECODABLE, "no magic byte", NOW)
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["the first error", "an error after others"])
 @pytest.mark.parametrize("name", VERBS)
-def test_an_error_at_any_line_of_the_rules_leaves_the_state_untouched(name: str, desk: Desk) -> None:
+def test_an_error_at_any_line_of_the_rules_leaves_the_state_untouched(name: str, is_first: bool, desk: Desk) -> None:
     verb = VERBS[name]
 
-    def prepared() -> Session:
+    def prepared(before: Callable[[Session], None] = sound_part_of_earlier_errors) -> Session:
         session = Session.restore(desk.table)
         prelude(session)
+        if not is_first:
+            before(session)
         return session
 
     counted = prepared()
@@ -174,7 +191,7 @@ def test_an_error_at_any_line_of_the_rules_leaves_the_state_untouched(name: str,
     # Places spread over all of the verb's lines, in turn with and without a second try.
     step = max(1, counter.lines // PLACES)
     for number, line in enumerate(range(0, counter.lines, step)):
-        session = prepared()
+        session = prepared(earlier_errors)
         with pytest.raises(Broken), Breaker(line):
             verb(session)
         retried = number % 2 == 0

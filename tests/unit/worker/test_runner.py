@@ -10,16 +10,17 @@ import pytest
 
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import ProgressRow, SymbolRow
-from streams.errors import ControlLostError
+from streams.errors import ControlLostError, TopicSetupError
 from streams.records import Bar
 from streams.settings import Settings
 from streams.times import ManualClock
 from streams.wire.codec import Codec
 from streams.wire.outputs import Record
 from streams.wire.topics import TopicNames
-from streams.worker.feed import Feed, FeedBatch, TopicRead
-from streams.worker.inbox import Notice
+from streams.worker.feed import Feed, FeedBatch, TopicRead, Trouble
+from streams.worker.inbox import Notice, Tick
 from streams.worker.runner import SessionRunner
+from streams.worker.sources import SourceRefusedError, TopicLook
 from tests.support.engine import Desk, at, config, minutes
 
 CODEC = Codec()
@@ -77,6 +78,7 @@ class Sources:
 
     def __init__(self, ids: dict[str, str | None]) -> None:
         self.ids = ids
+        self.refused: dict[str, str] = {}
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
         return {topic: self.ids[topic] for topic in topics}
@@ -86,8 +88,11 @@ class Sources:
         assert None not in [self.ids[topic] for topic in asked], "Kafka refuses to answer about a topic that is gone"
         return dict.fromkeys(asked, 0)
 
-    async def split(self, topics: Iterable[str]) -> dict[str, int]:
-        return {}
+    async def look(self, topics: Iterable[str]) -> dict[str, TopicLook]:
+        return {
+            topic: TopicLook(refused=self.refused[topic]) if topic in self.refused else TopicLook(self.ids[topic], 1, 0, 1000)
+            for topic in topics
+        }
 
     async def ends(self, topics: Iterable[str]) -> dict[str, int]:
         return dict.fromkeys(topics, 1000)
@@ -96,15 +101,15 @@ class Sources:
 class Bench:
     """A runner of a session with SPY, loaded, of which `read` records were read before."""
 
-    def __init__(self, read: int) -> None:
-        desk = Desk(config("SPY"), TEN)
-        desk.load("SPY")
+    def __init__(self, read: int, *others: str) -> None:
+        desk = Desk(config("SPY", *others), TEN)
+        desk.load("SPY", *others)
         desk.produce(*minutes("SPY", TEN, read))
         desk.read(now_us=at("10:40"))
         self.names = TopicNames(desk.config.session_name)
         self.topic = self.names.bars("SPY")
         self.table = Table({key.encode(): CODEC.row_to(row) for key, row in desk.table.items()})
-        self.sources = Sources({self.topic: "SPY-1", self.names.control: "control-1"})
+        self.sources = Sources({self.names.control: "control-1", **{self.names.bars(one): f"{one}-1" for one in ("SPY", *others)}})
         self.sent: list[Any] = []
         self.clock = ManualClock(at("10:40"))
         settings = Settings.load()
@@ -202,3 +207,101 @@ def test_a_control_topic_that_is_deleted_ends_the_worker_with_advice() -> None:
             await bench.runner.activate()
 
     run(scenario())
+
+
+def test_a_removal_of_a_symbol_whose_topic_may_not_be_read_is_not_met_again_at_each_start_but_carried_out_at_once() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        bench.sources.refused[bench.topic] = "TOPIC_AUTHORIZATION_FAILED"
+        control = bench.names.control
+        messages: list[Any] = [Message(control, 0, b'{"command": "remove_symbol", "symbol": "SPY"}')]
+        read = TopicRead(control, bench.feed.assigned[control], 1, messages, at_end=True)
+        await bench.runner.process(FeedBatch(bench.feed.generation, 1, [read]))
+        assert b"symbol|SPY" not in bench.table
+        assert not bench.ends
+
+    run(scenario())
+
+
+def test_a_topic_that_may_not_be_read_when_a_worker_starts_fails_its_symbol_alone() -> None:
+    async def scenario() -> None:
+        bench = Bench(5, "IBM", "AIG")
+        bench.sources.refused[bench.topic] = "TOPIC_AUTHORIZATION_FAILED: denied"
+        await bench.runner.activate()
+        assert bench.identity().status == "failed"
+        assert "may not be read (TOPIC_AUTHORIZATION_FAILED: denied): allow it" in (bench.identity().reason or "")
+        assert sorted(bench.feed.assigned) == sorted([bench.names.control, bench.names.bars("AIG"), bench.names.bars("IBM")])
+
+    run(scenario())
+
+
+def test_a_worker_that_may_read_no_topic_ends_and_fails_no_symbol() -> None:
+    async def scenario() -> None:
+        bench = Bench(5, "IBM")
+        bench.sources.refused = {bench.names.bars(symbol): "TOPIC_AUTHORIZATION_FAILED" for symbol in ("SPY", "IBM")}
+        with pytest.raises(TopicSetupError, match="none of the 2 bar topics may be read"):
+            await bench.runner.activate()
+        assert bench.identity().status == "loaded"
+
+    run(scenario())
+
+
+async def answered(bench: Bench) -> None:
+    """Let the follower's tasks come to their end."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_a_topic_that_can_be_looked_at_and_not_fetched_from_fails_its_symbol_alone() -> None:
+    async def scenario() -> None:
+        bench = Bench(5, "IBM")
+        await bench.runner.activate()
+        assignment = bench.feed.assigned[bench.topic]
+        await bench.runner.process(Trouble(bench.feed.generation, bench.topic, assignment, "denied", refused=True))
+        await answered(bench)
+        (notice,) = bench.sent
+        await bench.runner.process(notice)
+        assert bench.identity().status == "failed"
+        assert bench.topic not in bench.feed.assigned
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_control", [False, True])
+def test_a_topic_that_is_in_order_after_trouble_is_read_on_from_where_the_state_stands(is_control: bool) -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        topic = bench.names.control if is_control else bench.topic
+        before = bench.feed.assigned[topic]
+        await bench.runner.process(Trouble(bench.feed.generation, topic, before, "its id is another"))
+        await answered(bench)
+        after = bench.feed.assigned[topic]
+        assert after is not before
+        assert (after.offset, after.topic_id) == (0 if is_control else 5, before.topic_id)
+        assert not bench.sent
+
+    run(scenario())
+
+
+def test_trouble_that_could_not_be_looked_into_is_looked_into_again_with_the_next_round() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        before = bench.feed.assigned[bench.topic]
+        answers, bench.sources.look = bench.sources.look, refusing  # type: ignore[method-assign]
+        await bench.runner.process(Trouble(bench.feed.generation, bench.topic, before, "its id is another"))
+        await answered(bench)
+        assert bench.feed.assigned[bench.topic] is before
+        bench.sources.look = answers  # type: ignore[method-assign]
+        bench.clock.advance_seconds(11)
+        await bench.runner.process(Tick())
+        await answered(bench)
+        assert bench.feed.assigned[bench.topic] is not before
+
+    run(scenario())
+
+
+async def refusing(topics: Iterable[str]) -> dict[str, TopicLook]:
+    raise SourceRefusedError("not now")
