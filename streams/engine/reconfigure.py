@@ -8,7 +8,6 @@ from __future__ import annotations
 from streams.config import SessionConfig
 from streams.engine import gate, lifecycle
 from streams.engine.publish import RECONFIGURED, hold
-from streams.engine.rows import block_key
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
@@ -72,11 +71,11 @@ def _rederive(state: SessionState, data: SymbolSessionData, old: SessionConfig, 
     gone = [interval for interval in data.derived_intervals if interval not in wanted]
     gate.flush_held_back(state, data, frozenset(gone))
     for interval in gone:
-        _drop(data, interval)
+        _retire(data, interval)
     kept_windows = {window.interval: window for window in data.windows}
     data.derived_intervals = wanted
     data.identity_changed = True
-    data.derived = {interval: data.derived[interval] if interval in kept_windows else data.new_series(interval) for interval in wanted}
+    data.derived = {interval: data.derived[interval] if interval in data.derived else _revived(data, interval) for interval in wanted}
     data.windows = [kept_windows[interval] if interval in kept_windows else data.new_window(interval) for interval in wanted]
     if data.status in READING or data.status is SymbolStatus.FAILED:
         for window in data.windows:
@@ -84,29 +83,34 @@ def _rederive(state: SessionState, data: SymbolSessionData, old: SessionConfig, 
                 _make(state, data, window)
 
 
-def _drop(data: SymbolSessionData, interval: str) -> None:
-    series: dict[int, BarSeries] = {data.day.days: data.derived.pop(interval)}
+def _retire(data: SymbolSessionData, interval: str) -> None:
+    """Take an interval out. Its bars of the day stay in the rows: each of them is accounted for, and may not be again as a first one."""
+    data.retired[interval] = data.derived.pop(interval)
     for days, by_interval in data.historical.items():
         if interval in by_interval:
-            series[days] = by_interval.pop(interval)
-    for days, one in series.items():
-        for number in range(one.block_count()):
-            data.pending_blocks[block_key(data.symbol, interval, days, number)] = None
+            data.forget_blocks(days, interval, by_interval.pop(interval))
+
+
+def _revived(data: SymbolSessionData, interval: str) -> BarSeries:
+    retired = data.retired.pop(interval, None)
+    return data.new_series(interval) if retired is None else retired
 
 
 def _make(state: SessionState, data: SymbolSessionData, window: Window) -> None:
-    """Fill a new interval's series from the day's base bars: all but the window that the frontier is in."""
+    """Bring the series of an interval that is new, or is back, up to the day's base bars; the frontier's window may stay open."""
+    series = data.derived[window.interval]
     starts = sorted({window.grid.start_of(bar.start_us) for bar in data.bars})
-    if not starts:
-        return
-    for start_us in starts[:-1]:
+    for start_us in starts:
         made = aggregate(window.grid, start_us, data.bars.between(start_us, window.grid.end_of(start_us)))
-        data.derived[window.interval].put(made.bar())
-        hold(state, data, window.interval, made.bar(), RECONFIGURED)
-    window.begin(starts[-1])
-    for bar in data.bars.between(window.start_us, window.end_us):
-        window.add(bar)
-    if window.count == window.expected:
-        window.closed = True
-        data.derived[window.interval].put(window.bar())
-        hold(state, data, window.interval, window.bar(), RECONFIGURED)
+        before = series.find(start_us)
+        if start_us == starts[-1]:
+            window.begin(start_us)
+            for base in data.bars.between(start_us, window.end_us):
+                window.add(base)
+            if before is None and made.count < made.expected:
+                break
+            window.closed = True
+        if before is None or made.bar(before.revision) != before:
+            bar = made.bar(0 if before is None else before.revision + 1)
+            series.put(bar)
+            hold(state, data, window.interval, bar, RECONFIGURED)

@@ -114,6 +114,8 @@ def _restore_bars(state: SessionState, data: SymbolSessionData, progress: Progre
     for (days, interval), rows in by_series.items():
         is_over = days != data.day.days
         series = _historical_series(state, data, days, interval) if is_over else data.series(interval)
+        if series is None and not is_over:
+            series = data.retired[interval] = BarSeries(Grid(data.day, interval, data.base_interval, data.anchor), is_base=False)
         if series is not None:
             series.restore_blocks([row.bars for row in sorted(rows, key=lambda row: row.index)], is_over=is_over)
     data.bars.restore_tail(progress.tail)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from streams.calendar import TradingDay
 from streams.engine import derive, gate
-from streams.engine.rows import block_key
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
 from streams.records import AnalysisKind, EventKind
@@ -35,6 +34,8 @@ def roll_symbol(state: SessionState, data: SymbolSessionData, day: TradingDay) -
         EventKind.SYMBOL_ROLLED, data, trading_date=date_of_days(day.days), left=date_of_days(left),
         bars=len(data.bars), volume=f"{data.session_volume:.15g}",
     )  # fmt: skip
+    for interval, series in data.retired.items():
+        data.forget_blocks(left, interval, series)
     if data.last_start_us != NEVER_US:
         data.historical[left] = {data.base_interval: data.bars, **data.derived}
     trim_history(data, state.config.session_data_config.historical.trailing_days)
@@ -46,8 +47,7 @@ def trim_history(data: SymbolSessionData, trailing_days: int) -> None:
     """Let go of the days beyond the newest `trailing_days`, rows and all."""
     for days in sorted(data.historical)[: max(0, len(data.historical) - trailing_days)]:
         for interval, series in data.historical.pop(days).items():
-            for number in range(series.block_count()):
-                data.pending_blocks[block_key(data.symbol, interval, days, number)] = None
+            data.forget_blocks(days, interval, series)
 
 
 def roll_by_clock(state: SessionState) -> None:

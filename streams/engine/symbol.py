@@ -59,8 +59,8 @@ class SymbolSessionData:
         "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty", "dynamic",
         "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "lag_us", "lagging", "last_stale_us",
         "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks", "quotes_updated",
-        "reason", "removal_deadline_us", "removal_end_offset", "revised", "runs", "session_high", "session_low", "session_volume",
-        "silent", "start_us", "status", "symbol", "threshold_us", "ticks_updated", "topic_id", "windows",
+        "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high", "session_low",
+        "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "ticks_updated", "topic_id", "windows",
     )  # fmt: skip
 
     def __init__(self, symbol: str, incarnation: int, base_interval: str, derived_intervals: tuple[str, ...], anchor: str) -> None:
@@ -109,6 +109,8 @@ class SymbolSessionData:
         self.bars = BarSeries(self._grid(self.base_interval), is_base=True)
         self.derived = {interval: self.new_series(interval) for interval in self.derived_intervals}
         self.windows = [self.new_window(interval) for interval in self.derived_intervals]
+        # Intervals that the config has dropped since the day began: should they come back, what was told of them is known.
+        self.retired: dict[str, BarSeries] = {}
 
     def new_series(self, interval: str) -> BarSeries:
         """An empty series of a derived interval, on the symbol's day."""
@@ -177,7 +179,7 @@ class SymbolSessionData:
         return keys
 
     def _all_series(self) -> list[tuple[str, BarSeries]]:
-        return [(self.base_interval, self.bars), *self.derived.items()]
+        return [(self.base_interval, self.bars), *self.derived.items(), *self.retired.items()]
 
     def _block_rows(self, interval: str, days: int, series: BarSeries) -> dict[str, Row | None]:
         rows: dict[str, Row | None] = {}
@@ -198,6 +200,11 @@ class SymbolSessionData:
         for interval, series in by_interval.items():
             series.seal(at_least=1)
             self.pending_blocks.update(self._block_rows(interval, days, series))
+
+    def forget_blocks(self, days: int, interval: str, series: BarSeries) -> None:
+        """Queue the deletion of a series' rows."""
+        for number in range(series.block_count()):
+            self.pending_blocks[block_key(self.symbol, interval, days, number)] = None
 
     def identity_row(self) -> SymbolRow:
         """Who it is and how far its life has come."""

@@ -373,7 +373,6 @@ def test_new_derived_intervals_are_made_from_the_days_bars_and_old_ones_go() -> 
     desk.flow(*minutes("SPY", TEN, 37))
     desk.configure(config("SPY", derived_intervals=["15m", "30m"]))
     assert desk.data("SPY").series("5m") is None
-    assert [key for key in desk.table if key.startswith("bars|5m|")] == []
     assert [(one.start_us, one.base_count) for one in desk.bars("SPY", "15m")] == [(TEN, 15), (at("10:15"), 15)]
     assert [(one.start_us, one.base_count) for one in desk.bars("SPY", "30m")] == [(TEN, 30)]
     desk.caught_up("SPY")
