@@ -35,6 +35,7 @@ _NO_LEADER_YET: Final = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.OFFSET_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._NOENT,  # librdkafka's own: it asked for the leaders first, and none of the partitions had one
     }
 )
 _LEADER_PAUSE_SECONDS: Final = 0.05

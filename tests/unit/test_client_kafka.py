@@ -28,7 +28,7 @@ def _refusal(code: int) -> KafkaException:
 
 @pytest.mark.parametrize(
     "code",
-    [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART],
+    [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._NOENT],
 )
 def test_a_question_is_asked_again_while_the_partition_has_no_leader(code: int) -> None:
     ask, left = _answering(_refusal(code), _refusal(code), 7)
