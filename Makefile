@@ -6,8 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INPUTS := pyproject.toml constraints.txt
+PEERS := .venv-peers
+PEER_INPUTS := benchmarks/peers/requirements.txt benchmarks/constraints-peers.txt
 
-.PHONY: help demo test lint bench chaos compose-test clean
+.PHONY: help demo test lint bench bench-java chaos compose-test clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -28,14 +30,19 @@ lint: $(VENV)/.develops ## Check style, types and the direction of imports
 	$(BIN)/mypy --strict streams
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.develops ## Measure
+bench: $(VENV)/.develops $(PEERS)/.made ## Measure, beside plain Faust and quixstreams too (ARGS="--save docs/performance.md" keeps the figures)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-java: $(VENV)/.develops ## Measure beside Kafka Streams (needs a JDK and Maven)
+	@command -v mvn >/dev/null || { echo "there is no mvn: install Maven and a JDK 17" >&2; exit 1; }
+	@mvn --quiet --batch-mode --file benchmarks/java/pom.xml package
+	@$(BIN)/python -m benchmarks java $(ARGS)
 
 compose-test: $(VENV)/.develops ## Bring docker-compose.yml up, kill the active worker, take all down (needs a container engine)
 	@$(BIN)/python -m pytest -m compose tests $(ARGS)
 
 clean: ## Delete the virtual environment and all caches of this tree
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(PEERS) benchmarks/java/target build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are written last, so an interrupted installation is done again.
@@ -47,6 +54,15 @@ $(VENV)/.runs: $(VENV)/.made $(INPUTS)
 $(VENV)/.develops: $(VENV)/.runs
 	@echo "installing the tools for tests and checks into $(VENV) (once)"
 	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Other versions of the libraries that this project uses: an environment of its own.
+$(PEERS)/.made: $(VENV)/.made $(PEER_INPUTS)
+	@echo "installing what is measured against into $(PEERS) (once)"
+	@rm -rf $(PEERS)
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install \
+	    --constraint benchmarks/constraints-peers.txt --requirement benchmarks/peers/requirements.txt
 	@touch $@
 
 $(VENV)/.made:

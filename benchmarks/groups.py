@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import adding, drain, engine, footprint, latency, recovery, symbols, wire
+from benchmarks import adding, beside, beside_java, drain, engine, footprint, latency, recovery, symbols, wire
 from benchmarks.measure import Plan, Row
 
 Group = Callable[[Plan], list[Row]]
@@ -14,6 +14,8 @@ GROUPS: Final[dict[str, Group]] = {
     "engine": engine.rows,
     "wire": wire.rows,
     "drain": drain.rows,
+    "peers": beside.rows,
+    "java": beside_java.rows,
     "latency": latency.rows,
     "adding": adding.rows,
     "recovery": recovery.rows,
@@ -22,4 +24,4 @@ GROUPS: Final[dict[str, Group]] = {
 }
 
 # Measured only when named, because they need more than `make bench` sets up.
-ON_DEMAND: Final[frozenset[str]] = frozenset()
+ON_DEMAND: Final[frozenset[str]] = frozenset({"java"})

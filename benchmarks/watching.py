@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from streams.client.kafka import once_led
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS: Final = 300.0
 POLL_SECONDS: Final = 0.01
@@ -72,22 +74,21 @@ def running(command: Sequence[str], log: Path, environment: Mapping[str, str] | 
         process.wait(STOP_SECONDS)
 
 
-def watch_end(servers: str, topic: str, subject: Subject, *, until: int) -> list[Seen]:
-    """Each change of a topic's read_committed end, until it is `until` or more."""
+def watch_end(servers: str, topic: str, subject: Subject, *, until: int, commits: int = 1) -> list[Seen]:
+    """Each change of a topic's read_committed end, until it is `until` or more and there were so many."""
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
     asked = {TopicPartition(topic, 0): OffsetSpec.latest()}
     deadline, pause = time.monotonic() + LIMIT_SECONDS, threading.Event()
     seen: list[Seen] = []
     end = 0
-    while end < until:
+
+    def ask() -> int:
+        futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS)
+        return next(iter(futures.values())).result().offset
+
+    while end < until or len(seen) < commits:
         subject.check(f"offset {until} of {topic}, at {end},", deadline)
-        try:
-            futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS)
-            now_end = next(iter(futures.values())).result().offset
-        except KafkaException as error:
-            if error.args[0].code() not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
-                raise
-            now_end = 0
+        now_end = once_led(ask)
         if now_end != end:
             end = now_end
             seen.append(Seen(time.perf_counter(), end))
