@@ -73,7 +73,7 @@ def worker(
     except SettingsError:
         raise  # said in one sentence, with the exit code of a wrong call, which a supervisor does not try again
     except Exception as error:
-        die(error)
+        die(error, settings)
     run(one)
 
 

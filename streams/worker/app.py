@@ -13,7 +13,7 @@ import asyncio
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import faust
 from faust.types import TP
@@ -32,7 +32,7 @@ from streams.worker.health import HEALTHY, Health, WorkerStatus
 from streams.worker.inbox import Item, Tick
 from streams.worker.instance import Instance
 from streams.worker.ledger import Ledger
-from streams.worker.log import set_up
+from streams.worker.log import SAY_AGAIN_SECONDS, set_up
 from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
@@ -65,6 +65,7 @@ class SessionWorker:
         )
         self.app_id = f"{settings.topic_prefix}{config.session_name}"
         self.names = names
+        self._settings = settings
         self.instance = instance  # the claim lasts as long as the object
         self.app: Any = _make_app(self.app_id, settings, instance)
         self.app.owner = self
@@ -72,13 +73,15 @@ class SessionWorker:
         self._channel = self.app.channel(maxsize=0)
         table = self.app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=1, recovery_buffer_size=1000, standby_buffer_size=1)
         self.ledger = Ledger(settings, transactional_id=self.app_id, changelog=table.changelog_topic_name, clock=clock)
-        self._feed = Feed(settings, deliver=self._deliver, die=die)
+        self._feed = Feed(settings, deliver=self._deliver, die=self.die)
         self._sources = Sources(settings)
         self.runner = SessionRunner(
             config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,
-            codec=codec, names=names, send=self._put, owner=instance.name, adopt_config=adopt_config, die=die,
+            codec=codec, names=names, send=self._put, owner=instance.name, adopt_config=adopt_config, die=self.die,
         )  # fmt: skip
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
+        self._clock = clock
+        self._said_at: float | None = None
         self._was_active = False
         self._connect()
 
@@ -91,6 +94,10 @@ class SessionWorker:
         """
         prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog")
 
+    def die(self, error: BaseException) -> NoReturn:
+        """End the process, with the error's exit code."""
+        die(error, self._settings)
+
     # ------------------------------------------------------------------------------- what recovery tells and asks
 
     async def take_over(self, changelogs: Iterable[TP]) -> dict[TP, int]:
@@ -101,7 +108,7 @@ class SessionWorker:
             offsets = await self.ledger.take_over([partition.topic for partition in partitions])
             return {partition: offsets[partition.topic] for partition in partitions}
         except BaseException as error:  # without the fence nothing may be read, and Faust would try again half-way
-            die(error)
+            self.die(error)
 
     async def recovered(self) -> None:
         """Recovery is complete: be active or standby, as the group has it."""
@@ -110,14 +117,14 @@ class SessionWorker:
             try:
                 await self.runner.activate()
             except asyncio.CancelledError:
-                die(DemotedError("the group was rebalanced while this worker was becoming active: it ends, to start again"))
+                self.die(DemotedError("the group was rebalanced while this worker was becoming active: it ends, to start again"))
             except BaseException as error:  # what can't be gone on from now can't be later
-                die(error)
+                self.die(error)
             self._was_active = True
             self.health.enter(WorkerStatus.ACTIVE)
             settle()
         elif self._was_active:
-            die(DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby"))
+            self.die(DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby"))
         else:
             self.runner.has_been_standby = True
             self.health.enter(WorkerStatus.STANDBY)
@@ -176,6 +183,19 @@ class SessionWorker:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             if self.runner.active:
                 self._put(Tick())
+                self._watch_commits()
+
+    def _watch_commits(self) -> None:
+        """Say it when nothing gets through to the broker; the ledger gives up by itself."""
+        now = self._clock.monotonic()
+        if self.health.status is not WorkerStatus.FAILING:
+            self._said_at = None
+        elif self._said_at is None or now - self._said_at >= SAY_AGAIN_SECONDS:
+            self._said_at = now
+            waited = now - self.runner.committed_at
+            logger.warning(
+                "no transaction has been committed for {:.0f} s: waiting for the broker at {}", waited, self._settings.bootstrap_servers
+            )
 
     async def _shutdown(self, app: Any, **kwargs: Any) -> None:
         await self.runner.close()

@@ -12,14 +12,17 @@ from typing import NoReturn
 
 from loguru import logger
 
-from streams.errors import FatalError, InternalError
+from streams.errors import InternalError
+from streams.settings import Settings
+from streams.worker.link import as_fatal
 
 
-def die(error: BaseException) -> NoReturn:
-    """Log why, and end the process with the error's exit code, without any clean-up."""
-    fatal = error if isinstance(error, FatalError) else InternalError(f"{type(error).__name__}: {error}")
-    cause = error if fatal is not error else None
-    logger.opt(exception=cause).bind(exit_code=fatal.exit_code, error=type(fatal).__name__).critical("worker ends: {}", fatal)
+def die(error: BaseException, settings: Settings) -> NoReturn:
+    """Log why, and end the process with the error's exit code, without any clean-up; a bug's traceback is logged too."""
+    fatal = as_fatal(error, settings.bootstrap_servers)
+    logger.opt(exception=error if isinstance(fatal, InternalError) else None).bind(
+        exit_code=fatal.exit_code, error=type(fatal).__name__
+    ).critical("worker ends: {}", fatal)
     logger.complete()
     sys.stdout.flush()
     sys.stderr.flush()

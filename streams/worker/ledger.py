@@ -17,13 +17,17 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from streams.client.kafka import ErrorNote
 from streams.errors import FatalError, FencedError, LedgerError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.outputs import Record
+from streams.worker.link import UNANSWERED, broker_lost
 
 BARRIER_KEY: Final = b"barrier"
 TAKE_OVER_SECONDS: Final = 30.0
+_REPORT_POLLS: Final = 20
+_REPORT_POLL_SECONDS: Final = 0.05
 
 _FENCED: Final = frozenset(
     {
@@ -48,6 +52,8 @@ class Ledger:
 
     def __init__(self, settings: Settings, *, transactional_id: str, changelog: str, clock: Clock) -> None:
         timeout_ms = settings.transaction_timeout_ms
+        self._note = ErrorNote()
+        self._undelivered: KafkaError | None = None
         self._commit_seconds = timeout_ms / 1000 * 3
         self._config: dict[str, object] = {
             "log_level": 0,
@@ -58,7 +64,13 @@ class Ledger:
             "linger.ms": 0,
             "queue.buffering.max.messages": 1_000_000,
             "compression.type": "none",
+            # A broker that comes back is to be found again at once, not after ten seconds.
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "error_cb": self._note,
         }
+        self._servers = settings.bootstrap_servers
+        self._timeout_seconds = timeout_ms / 1000
         self._changelog = changelog
         self._clock = clock
         self._producer: Producer | None = None
@@ -104,7 +116,7 @@ class Ledger:
                 producer.produce(changelog, key=BARRIER_KEY, value=None, partition=0, on_delivery=delivered)
             producer.commit_transaction(TAKE_OVER_SECONDS)
         except KafkaException as error:
-            raise _fatal(error.args[0], "taking over") from error
+            raise self._fatal(error.args[0], "taking over") from error
         missing = [changelog for changelog in changelogs if changelog not in offsets]
         if missing:
             raise LedgerError(f"the barrier was not written to {', '.join(missing)}")
@@ -122,10 +134,10 @@ class Ledger:
             last_row = max((place for place, record in enumerate(records) if record.topic == self._changelog), default=-1)
             for place, record in enumerate(records):
                 delivered = self._row_delivered if place == last_row else None
-                produce(record.topic, record.value, record.key, 0, None, delivered, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
+                produce(record.topic, record.value, record.key, 0, delivered, None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
             producer.commit_transaction(self._commit_seconds)
         except KafkaException as error:
-            raise _fatal(error.args[0], f"committing a transaction of {len(records)} records") from error
+            raise self._fatal(error.args[0], f"committing a transaction of {len(records)} records") from error
         except BufferError as error:
             raise LedgerError(f"a transaction of {len(records)} records does not fit into the producer's queue") from error
         self.changelog_offset = self._row_offset
@@ -136,9 +148,25 @@ class Ledger:
     def _row_delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._row_offset = message.offset()
+        else:
+            self._undelivered = error
 
+    def _why_undelivered(self) -> KafkaError | None:
+        """Why the last row did not arrive: told while the producer is polled, which the commit that failed may not have done."""
+        for _ in range(_REPORT_POLLS):
+            if self._undelivered is None and self._producer is not None:
+                self._producer.poll(_REPORT_POLL_SECONDS)
+        return self._undelivered
 
-def _fatal(error: KafkaError, what: str) -> FatalError:
-    if error.code() in _FENCED:
-        return FencedError(f"{what}: another worker has taken this session over ({error.str()})")
-    return LedgerError(f"{what}: {error.name()}: {error.str()}")
+    def _fatal(self, error: KafkaError, doing: str) -> FatalError:
+        if error.code() in _FENCED:
+            return FencedError(
+                f"{doing}: another worker has taken this session over, or the transaction was open for more than "
+                f"{self._timeout_seconds:g} s ({error.str()})"
+            )
+        # That records of a transaction did not arrive says nothing yet: why they did not is told to each of them.
+        if error.code() == KafkaError._INCONSISTENT:
+            error = self._why_undelivered() or error
+        if error.code() in UNANSWERED:
+            return broker_lost(self._servers, self._note.last or error.str(), doing)
+        return LedgerError(f"{doing}: {error.name()}: {error.str()}")

@@ -12,6 +12,8 @@ from loguru import logger
 from streams.engine.transaction import TransactionResult
 from streams.records import Event, EventKind
 from streams.settings import Settings
+from streams.times import Clock, SystemClock
+from streams.worker.link import is_cut
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -27,6 +29,19 @@ _LEVELS: Final = {
 }
 _LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio", "aiohttp")
 MOST_LINES: Final = 5
+_OF_A_CUT_LINK: Final = (
+    "Unable connect to",
+    "Unable to update metadata",
+    "Unable to request metadata",
+    "Failed fetch messages",
+    "Failed to get offsets",
+    "Could not send",
+    "Timed out",
+)
+"""How aiokafka's lines begin that mean that a broker does not answer."""
+_VERBOSE: Final = ("TRACE", "DEBUG")
+SAY_AGAIN_SECONDS: Final = 10.0
+"""How often it is said that a broker is away."""
 _LINE: Final = "<green>{time:YYYY-MM-DDTHH:mm:ss.SSS[Z]!UTC}</green> <level>{level: <8}</level> {message}"
 
 
@@ -35,20 +50,42 @@ def _format(record: Record) -> str:
     return f"{_LINE}{fields}\n{{exception}}"
 
 
-class _ToLoguru(logging.Handler):
-    """Hands lines of the standard library's logging on."""
+class LibraryLines(logging.Handler):
+    """Hands lines of the standard library's logging on; those about a broker that does not answer become one line now and then.
+
+    aiokafka logs several of them at each attempt to connect, ten times a second, and Faust a traceback.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        super().__init__()
+        self._servers = settings.bootstrap_servers
+        self._is_verbose = settings.log_level in _VERBOSE
+        self._clock = SystemClock() if clock is None else clock
+        self._said_at: float | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Hand a line on."""
+        if not self._is_verbose and self._is_about_the_link(record):
+            now = self._clock.monotonic()
+            if self._said_at is None or now - self._said_at >= SAY_AGAIN_SECONDS:
+                self._said_at = now
+                logger.warning("no broker answers at {}, trying again", self._servers)
+            return
         level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "INFO"
         logger.opt(exception=record.exc_info).bind(library=record.name).log(level, "{}", record.getMessage())
+
+    def _is_about_the_link(self, record: logging.LogRecord) -> bool:
+        if record.exc_info is not None and is_cut(record.exc_info[1]):
+            return True
+        return record.name.startswith("aiokafka") and str(record.msg).startswith(_OF_A_CUT_LINK)
 
 
 def set_up(settings: Settings) -> None:
     """Log to stderr as the settings say; libraries speak from warnings up, and at any level when ours is DEBUG or finer."""
     logger.remove()
     logger.add(sys.stderr, level=settings.log_level, format=_format, serialize=settings.log_json, backtrace=False, diagnose=False)
-    verbose = settings.log_level in ("TRACE", "DEBUG")
-    logging.basicConfig(handlers=[_ToLoguru()], level=logging.WARNING, force=True)
+    verbose = settings.log_level in _VERBOSE
+    logging.basicConfig(handlers=[LibraryLines(settings)], level=logging.WARNING, force=True)
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     # It calls each wait for the group's coordinator an error, at every start on a fresh broker.

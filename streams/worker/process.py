@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
@@ -17,13 +18,22 @@ from typing import Final
 import faust
 from loguru import logger
 
-from streams.errors import ConfigConflictError, ControlLostError, DuplicateWorkerError, StateError, TopicSetupError
+from streams.errors import (
+    BrokerLostError,
+    ConfigConflictError,
+    ControlLostError,
+    DuplicateWorkerError,
+    StateError,
+    TopicSetupError,
+)
 from streams.times import Clock, SystemClock
 from streams.worker.app import SessionWorker
 
 STOP_SECONDS: Final = 4.5
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0
+LONGEST_PAUSE_FOR_BROKER_SECONDS: Final = 1.0
+"""A worker that finds no broker waits for one itself; a longer pause would only make it come back later."""
 STEADY_SECONDS: Final = 30.0
 USAGE: Final = 2
 
@@ -41,7 +51,19 @@ _HOPELESS: Final = frozenset(
 
 
 class _Worker(faust.Worker):
-    """Faust's worker, whose signals also start the clock for an end that does not come."""
+    """Faust's worker, whose signals also start the clock for an end that does not come, and whose crash is a fatal error.
+
+    Faust's own end of a crash is exit code 1, as for a file at fault, whatever it was: a broker that was killed while the
+    worker started, say.
+    """
+
+    owner: SessionWorker
+
+    def on_worker_shutdown(self) -> None:
+        """Called when Faust has ended, before its parts are stopped."""
+        reason = self.crash_reason or sys.exception()
+        if isinstance(reason, Exception):
+            self.owner.die(reason)
 
     def _schedule_shutdown(self, number: signal.Signals) -> None:
         logger.info("{}: stopping", number.name)
@@ -52,6 +74,7 @@ class _Worker(faust.Worker):
 def run(worker: SessionWorker) -> None:
     """Run a worker until a signal ends it. Raises SystemExit."""
     process = _Worker(worker.app, quiet=True, override_logging=False, redirect_stdouts=False)
+    process.owner = worker
     process.spinner = None  # it writes terminal codes even where there is no terminal
     process.execute_from_commandline()
 
@@ -87,6 +110,8 @@ def supervise(command: Sequence[str], clock: Clock | None = None) -> int:
     while True:
         began = clock.monotonic()
         child = subprocess.Popen(list(command))
+        if stopping.is_set():  # the signal came before there was a child to hand it to
+            child.send_signal(signal.SIGTERM)
         code = child.wait()
         if stopping.is_set() or code == 0:
             return 0 if code in (0, -signal.SIGTERM) else _positive(code)
@@ -95,6 +120,8 @@ def supervise(command: Sequence[str], clock: Clock | None = None) -> int:
             return code
         if clock.monotonic() - began >= STEADY_SECONDS:
             pause = FIRST_PAUSE_SECONDS
+        if code == BrokerLostError.exit_code:
+            pause = min(pause, LONGEST_PAUSE_FOR_BROKER_SECONDS)
         what = f"signal {-code}" if code < 0 else f"exit code {code}"
         logger.warning("supervisor: the worker ended with {}; starting it again in {:g} s", what, pause)
         if stopping.wait(pause):

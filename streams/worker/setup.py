@@ -17,11 +17,16 @@ from msgspec import Struct
 from streams.client.kafka import ErrorNote, make_admin, once_led
 from streams.errors import BrokerLostError, ControlLostError, TopicSetupError
 from streams.settings import Settings
+from streams.times import Clock, SystemClock
 from streams.wire.topics import TopicNames
+from streams.worker.link import broker_lost, is_cut, plain
 
 REQUEST_SECONDS: Final = 15.0
 NEW_TOPICS_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 0.05
+BROKER_WAIT_SECONDS: Final = 20.0
+ASK_AGAIN_SECONDS: Final = 4.0
+_FORBIDDEN: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _SEGMENT_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -52,7 +57,7 @@ def topic_specs(names: TopicNames, changelog: str, settings: Settings) -> list[T
     ]
 
 
-def prepare_topics(settings: Settings, names: TopicNames, changelog: str) -> None:
+def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock: Clock | None = None) -> None:
     """Create what is missing and check what is there.
 
     Raises:
@@ -64,8 +69,8 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str) -> Non
     note = ErrorNote()
     admin = make_admin(settings, note)
     specs = topic_specs(names, changelog, settings)
+    present = _present(admin, note, settings, SystemClock() if clock is None else clock)
     try:
-        present = admin.list_topics(timeout=REQUEST_SECONDS).topics
         missing = [spec for spec in specs if spec.name not in present]
         if names.control in {spec.name for spec in missing} and changelog in present and _has_records(admin, changelog):
             # To create it would hide the loss, and this worker's place in the group may be that of one without the topic: for ever.
@@ -84,8 +89,11 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str) -> Non
         ]
         wrong += _wrong_configs(admin, existing)
     except KafkaException as error:
+        what = error.args[0]
+        if what.code() in _FORBIDDEN:
+            raise TopicSetupError(f"the session's topics could not be checked: {what.name()}: {what.str()}") from error
         admin.poll(0)  # hands the connection's errors to the note
-        raise BrokerLostError(f"no broker answers at {settings.bootstrap_servers}: {note.last or error.args[0].str()}") from error
+        raise broker_lost(settings.bootstrap_servers, note.last or what.str(), "checking the session's topics") from error
     if wrong:
         raise TopicSetupError("topics have settings that would lose data:\n  " + "\n  ".join(wrong))
 
@@ -101,6 +109,23 @@ def _has_records(admin: AdminClient, topic: str) -> bool:
     return once_led(end) > 0
 
 
+def _present(admin: AdminClient, note: ErrorNote, settings: Settings, clock: Clock) -> dict[str, TopicMetadata]:
+    """The topics that are there, asked for again and again while no broker answers; a supervisor starts the worker after that."""
+    deadline = clock.monotonic() + BROKER_WAIT_SECONDS
+    is_said = False
+    while True:
+        try:
+            return admin.list_topics(timeout=ASK_AGAIN_SECONDS).topics
+        except KafkaException as error:
+            admin.poll(0)
+            why = note.last or error.args[0].str()
+            if clock.monotonic() >= deadline:
+                raise broker_lost(settings.bootstrap_servers, why) from error
+        if not is_said:
+            logger.warning("no broker answers at {} ({}), trying again", settings.bootstrap_servers, plain(why))
+            is_said = True
+
+
 def _create(admin: AdminClient, settings: Settings, specs: list[TopicSpec]) -> None:
     if not settings.create_topics:
         needed = "\n  ".join(
@@ -113,6 +138,8 @@ def _create(admin: AdminClient, settings: Settings, specs: list[TopicSpec]) -> N
             future.result()
             logger.bind(topic=name).debug("topic created")
         except KafkaException as error:
+            if is_cut(error):
+                raise  # the broker went away meanwhile: that is no reason to ask somebody for a change
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise TopicSetupError(f"topic {name} could not be created: {error.args[0].str()}") from error
 

@@ -1,0 +1,115 @@
+"""What the many errors of a broker that does not answer become: one plain sentence, and an exit code of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
+from confluent_kafka import KafkaError, KafkaException
+from loguru import logger
+
+from streams.errors import BrokerLostError, FencedError, InternalError
+from streams.settings import Settings
+from streams.times import ManualClock
+from streams.worker.ledger import Ledger
+from streams.worker.link import as_fatal, plain
+from streams.worker.log import SAY_AGAIN_SECONDS, LibraryLines
+
+SETTINGS = Settings.load(bootstrap_servers="kafka.example:9092")
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """The lines that are logged, level and message."""
+    lines: list[str] = []
+    number = logger.add(lambda line: lines.append(line.rstrip("\n")), format="{level} {message}", level="DEBUG")
+    yield lines
+    logger.remove(number)
+
+
+def line(name: str, message: str, *arguments: object, error: BaseException | None = None) -> logging.LogRecord:
+    info = None if error is None else (type(error), error, None)
+    return logging.LogRecord(name, logging.ERROR, "", 0, message, arguments, info)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KafkaException(KafkaError(KafkaError._TRANSPORT)),  # the feed asks for metadata
+        KafkaException(KafkaError(KafkaError._TIMED_OUT)),
+        KafkaConnectionError("Unable to bootstrap from [('127.0.0.1', 9092)]"),  # Faust starts
+        NodeNotReadyError("Attempt to send a request to node which is not ready"),
+    ],
+)
+def test_an_error_of_a_cut_link_ends_the_worker_as_a_lost_broker_and_not_as_a_bug(error: Exception) -> None:
+    fatal = as_fatal(error, "kafka.example:9092")
+    assert isinstance(fatal, BrokerLostError)
+    assert str(fatal).startswith("no broker answers at kafka.example:9092")
+
+
+def test_a_fatal_error_stays_what_it_is_and_anything_else_is_a_bug() -> None:
+    fenced = FencedError("taken over")
+    assert as_fatal(fenced, "kafka.example:9092") is fenced
+    assert isinstance(as_fatal(KeyError("offset"), "kafka.example:9092"), InternalError)
+    refused = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    assert isinstance(as_fatal(refused, "kafka.example:9092"), InternalError)
+
+
+@pytest.mark.parametrize(
+    ("said_by_librdkafka", "told"),
+    [
+        (
+            "127.0.0.1:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)",
+            "Connection refused",
+        ),
+        (
+            "kafka:9092/1: Disconnected while requesting ApiVersion (after 3ms in state APIVERSION_QUERY)",
+            "Disconnected while requesting ApiVersion",
+        ),
+        ("Failed to resolve 'kafka:9092': Name or service not known", "Failed to resolve 'kafka:9092': Name or service not known"),
+    ],
+)
+def test_what_librdkafka_says_of_a_connection_is_told_without_its_threads_and_states(said_by_librdkafka: str, told: str) -> None:
+    assert plain(said_by_librdkafka) == told
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind", "words"),
+    [
+        # What the commit says is only that records are missing; each record is told why.
+        ((KafkaError._INCONSISTENT, KafkaError._MSG_TIMED_OUT), BrokerLostError, "no broker answers at kafka.example:9092"),
+        ((KafkaError._TIMED_OUT, None), BrokerLostError, "no broker answers at kafka.example:9092"),
+        ((KafkaError.PRODUCER_FENCED, None), FencedError, "another worker has taken this session over"),
+    ],
+)
+def test_a_commit_that_fails_says_why(codes: tuple[int, int | None], kind: type[Exception], words: str) -> None:
+    ledger = Ledger(SETTINGS, transactional_id="t", changelog="c", clock=ManualClock())
+    code, undelivered = codes
+    if undelivered is not None:
+        ledger._row_delivered(KafkaError(undelivered), None)  # type: ignore[arg-type]
+    fatal = ledger._fatal(KafkaError(code), "committing a transaction of 3 records")
+    assert isinstance(fatal, kind)
+    assert words in str(fatal)
+    assert "_INCONSISTENT" not in str(fatal)
+
+
+def test_a_broker_that_is_away_is_said_once_in_a_while_and_not_at_each_attempt(said: list[str]) -> None:
+    clock = ManualClock()
+    lines = LibraryLines(SETTINGS, clock)
+    for _ in range(100):
+        lines.emit(line("aiokafka", "Unable connect to node with id %s: %s", 1, "[Errno 111] Connect call failed"))
+        lines.emit(line("aiokafka.consumer.fetcher", "Failed fetch messages from %s: %s", 1, "NodeNotReadyError"))
+    lines.emit(line("faust.worker", "[^_Worker]: Error: %r", error=KafkaConnectionError("Unable to bootstrap")))
+    assert said == ["WARNING no broker answers at kafka.example:9092, trying again"]
+    clock.advance_seconds(SAY_AGAIN_SECONDS)
+    lines.emit(line("aiokafka", "Unable to update metadata from %s", [1]))
+    assert len(said) == 2
+
+
+def test_other_lines_of_the_libraries_are_handed_on(said: list[str]) -> None:
+    lines = LibraryLines(SETTINGS, ManualClock())
+    lines.emit(line("aiokafka", "Authentication failed for %s", "desk"))
+    lines.emit(line("faust", "table %s is broken", "state"))
+    assert said == ["ERROR Authentication failed for desk", "ERROR table state is broken"]
