@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
@@ -99,6 +102,10 @@ class Clock(Protocol):
         """Seconds that never go back, for deadlines and durations."""
         ...
 
+    def is_certain(self) -> bool:
+        """Whether `now_us` can be relied on: no while a leap of the wall clock is in doubt."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -110,6 +117,90 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
+
+    def is_certain(self) -> bool:
+        """It is taken as it is."""
+        return True
+
+
+LEAP_SECONDS: Final = 2.0
+"""A wall clock that gets further off than this between two readings has leapt: what keeps a clock right moves it by less."""
+DOUBT_SECONDS: Final = 10.0
+"""How long a leap must have stayed before it is believed."""
+
+
+class Leap(Struct, frozen=True):
+    """What became of a leap of the wall clock by `seconds`, against the time that passed."""
+
+    seconds: float
+    is_believed: bool | None
+    """None while it is in doubt; then whether it stayed, or the clock came back."""
+
+
+class SteadyClock:
+    """The machine's clock, whose leaps are believed only once they have stayed.
+
+    A wall clock that leaps by mistake, if only for a moment, must not send a session into another day: its time never goes
+    back. So the wall clock is held against one that counts the time that passes. What both agree on is believed at once: a
+    machine that slept, a process that was paused. A wall clock that goes off by more than `LEAP_SECONDS` (it was set, or the
+    whole virtual machine stood still) is in doubt: `now_us` goes on by the time that passed, and `is_certain` says no, until
+    the leap has stayed for `DOUBT_SECONDS`, or the clock has come back. Smaller steps are followed as they come.
+
+    Args:
+        wall_us: microseconds since the epoch, which may leap.
+        elapsed: seconds that never leap, those that the machine slept through included where the system counts them.
+        tell: is told what becomes of each leap.
+    """
+
+    def __init__(
+        self,
+        wall_us: Callable[[], int] | None = None,
+        elapsed: Callable[[], float] | None = None,
+        tell: Callable[[Leap], object] = lambda leap: None,
+    ) -> None:
+        self._wall_us = SystemClock().now_us if wall_us is None else wall_us
+        self._elapsed = _elapsed if elapsed is None else elapsed
+        self._tell = tell
+        self._offset_us = self._reading()[1]
+        self._doubted_us: int | None = None
+        self._doubted_since = 0.0
+
+    def now_us(self) -> int:
+        """Wall-clock microseconds since the epoch, without the leaps that are in doubt."""
+        elapsed, offset_us = self._reading()
+        leap_us = offset_us - self._offset_us
+        if abs(leap_us) <= LEAP_SECONDS * SECOND_US:
+            if self._doubted_us is not None:
+                self._tell(Leap((self._doubted_us - self._offset_us) / SECOND_US, False))
+            self._offset_us, self._doubted_us = offset_us, None
+        elif self._doubted_us is None or abs(offset_us - self._doubted_us) > LEAP_SECONDS * SECOND_US:
+            self._doubted_us, self._doubted_since = offset_us, elapsed
+            self._tell(Leap(leap_us / SECOND_US, None))
+        elif elapsed - self._doubted_since >= DOUBT_SECONDS:
+            self._tell(Leap(leap_us / SECOND_US, True))
+            self._offset_us, self._doubted_us = offset_us, None
+        else:
+            self._doubted_us = offset_us
+        return self._offset_us + round(elapsed * SECOND_US)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def is_certain(self) -> bool:
+        """Whether no leap is in doubt."""
+        self.now_us()
+        return self._doubted_us is None
+
+    def _reading(self) -> tuple[float, int]:
+        """The time that passed, and how far the wall clock is ahead of it."""
+        elapsed = self._elapsed()
+        return elapsed, self._wall_us() - round(elapsed * SECOND_US)
+
+
+def _elapsed() -> float:
+    # Linux counts the time that the machine slept in a clock of its own.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class ManualClock:
@@ -125,6 +216,10 @@ class ManualClock:
     def monotonic(self) -> float:
         """Seconds that follow the set instant."""
         return self._now_us / SECOND_US
+
+    def is_certain(self) -> bool:
+        """It stands where it was set."""
+        return True
 
     def set_us(self, now_us: int) -> None:
         """Stand at `now_us`."""

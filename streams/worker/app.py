@@ -22,7 +22,7 @@ from loguru import logger
 from streams.config import SessionConfig
 from streams.errors import DemotedError, SessionConfigError
 from streams.settings import Settings
-from streams.times import Clock, SystemClock
+from streams.times import Clock, SteadyClock
 from streams.wire.codec import Codec
 from streams.wire.ids import IdFile
 from streams.wire.topics import TopicNames
@@ -32,7 +32,7 @@ from streams.worker.health import HEALTHY, Health, WorkerStatus
 from streams.worker.inbox import Item, Tick
 from streams.worker.instance import Instance
 from streams.worker.ledger import Ledger
-from streams.worker.log import SAY_AGAIN_SECONDS, set_up
+from streams.worker.log import SAY_AGAIN_SECONDS, log_leap, set_up
 from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
@@ -58,7 +58,7 @@ class SessionWorker:
     def __init__(
         self, config: SessionConfig, settings: Settings, instance: Instance, *, clock: Clock | None = None, adopt_config: bool = False
     ) -> None:
-        clock = SystemClock() if clock is None else clock
+        clock = SteadyClock(tell=log_leap) if clock is None else clock
         codec = Codec() if settings.schema_ids_file is None else Codec(IdFile(settings.schema_ids_file.parent))
         names = TopicNames(
             config.session_name, prefix=settings.topic_prefix, bars_pattern=settings.bars_pattern, overrides=settings.topic_overrides
@@ -181,6 +181,7 @@ class SessionWorker:
     async def _tick(self) -> None:
         while not self.app.should_stop:
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            self._clock.now_us()  # a clock that a standby has not looked at for days may be seconds off: no leap
             if self.runner.active:
                 self._put(Tick())
                 self._watch_commits()

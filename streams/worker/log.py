@@ -12,7 +12,7 @@ from loguru import logger
 from streams.engine.transaction import TransactionResult
 from streams.records import Event, EventKind
 from streams.settings import Settings
-from streams.times import Clock, SystemClock
+from streams.times import DOUBT_SECONDS, Clock, Leap, SystemClock
 from streams.worker.link import is_cut
 
 if TYPE_CHECKING:
@@ -90,6 +90,17 @@ def set_up(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     # It calls each wait for the group's coordinator an error, at every start on a fresh broker.
     logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.INFO if verbose else logging.CRITICAL)
+
+
+def log_leap(leap: Leap) -> None:
+    """Log a leap of the wall clock, and what became of it."""
+    where = f"{'ahead' if leap.seconds > 0 else 'back'} by {abs(leap.seconds):.1f} s"
+    if leap.is_believed is None:
+        logger.warning("the wall clock leapt {}: reading waits until it has stayed so for {:g} s, or has come back", where, DOUBT_SECONDS)
+    elif leap.is_believed:
+        logger.warning("the wall clock leapt {} and stayed there: it is believed", where)
+    else:
+        logger.info("the wall clock has come back from a leap {}: nothing was judged by it", where)
 
 
 def log_outcomes(result: TransactionResult) -> None:

@@ -192,6 +192,7 @@ class SessionRunner:
     async def process(self, item: Item) -> None:
         """Make a transaction of one item of the channel."""
         try:
+            await self._await_certain_time()
             async with self._lock:
                 if self.active:
                     await self._process(item)
@@ -201,6 +202,14 @@ class SessionRunner:
             raise
         except BaseException as error:  # nothing that goes wrong here can be mended but by a new start
             self._die(error)
+
+    async def _await_certain_time(self) -> None:
+        """Wait while a leap of the wall clock is in doubt: no bar is to be judged by a time that may be wrong."""
+        while self.active and not self._clock.is_certain():
+            async with self._lock:
+                if self.active:
+                    self._tick()  # the heartbeat goes on
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
     async def _process(self, item: Item) -> None:
         match item:

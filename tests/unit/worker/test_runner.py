@@ -17,6 +17,7 @@ from streams.times import ManualClock
 from streams.wire.codec import Codec
 from streams.wire.outputs import Record
 from streams.wire.topics import TopicNames
+from streams.worker import runner
 from streams.worker.feed import Feed, FeedBatch, TopicRead, Trouble
 from streams.worker.inbox import Notice, Tick
 from streams.worker.runner import SessionRunner
@@ -67,9 +68,13 @@ class Ledger:
 
     changelog_offset = None
 
+    def wrote(self) -> None:
+        """Called for each transaction."""
+
     def write(self, records: Sequence[Record]) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.set_result(None)
+        self.wrote()
         return future
 
 
@@ -101,7 +106,7 @@ class Sources:
 class Bench:
     """A runner of a session with SPY, loaded, of which `read` records were read before."""
 
-    def __init__(self, read: int, *others: str) -> None:
+    def __init__(self, read: int, *others: str, clock: ManualClock | None = None) -> None:
         desk = Desk(config("SPY", *others), TEN)
         desk.load("SPY", *others)
         desk.produce(*minutes("SPY", TEN, read))
@@ -110,11 +115,13 @@ class Bench:
         self.topic = self.names.bars("SPY")
         self.table = Table({key.encode(): CODEC.row_to(row) for key, row in desk.table.items()})
         self.sources = Sources({self.names.control: "control-1", **{self.names.bars(one): f"{one}-1" for one in ("SPY", *others)}})
+        self.ledger = Ledger()
         self.sent: list[Any] = []
-        self.clock = ManualClock(at("10:40"))
+        self.clock = clock or ManualClock()
+        self.clock.set_us(at("10:40"))
         settings = Settings.load()
         self.feed = Feed(settings, deliver=lambda item: None, die=self._die)
-        parts: dict[str, Any] = {"table": self.table, "ledger": Ledger(), "sources": self.sources, "feed": self.feed}
+        parts: dict[str, Any] = {"table": self.table, "ledger": self.ledger, "sources": self.sources, "feed": self.feed}
         self.runner = SessionRunner(
             config=desk.config, settings=settings, clock=self.clock, codec=CODEC, names=self.names,
             send=self.sent.append, owner="tester", adopt_config=False, die=self._die, **parts,
@@ -195,6 +202,32 @@ def test_a_removal_may_drain_for_its_time_also_where_the_clock_is_behind_the_ses
         await bench.runner.process(FeedBatch(bench.feed.generation, 1, [read]))
         assert bench.identity().status == "removing"
         assert (bench.identity().removal_deadline_us or 0) > at("10:40")
+
+    run(scenario())
+
+
+class DoubtedClock(ManualClock):
+    """A clock that leapt: it is sure again after it has been asked three times."""
+
+    asked = 0
+
+    def is_certain(self) -> bool:
+        self.asked += 1
+        return self.asked > 3
+
+
+def test_no_bar_is_judged_while_a_leap_of_the_clock_is_in_doubt_and_the_heartbeat_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "HEARTBEAT_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        clock = DoubtedClock()
+        bench = Bench(read=5, clock=clock)
+        await bench.runner.activate()
+        seen: list[tuple[int, int]] = []
+        monkeypatch.setattr(bench.ledger, "wrote", lambda: seen.append((clock.asked, bench.progress().offset)))
+        await bench.runner.process(bench.batch(1, minutes("SPY", at("10:05"), 3), first=5))
+        assert seen == [(1, 5), (2, 5), (3, 5), (4, 8)], "three heartbeats, then the batch"
+        assert not bench.ends
 
     run(scenario())
 
