@@ -1,12 +1,14 @@
 """When a Kafka broker is ready: a metadata request answers, and one transaction commits.
 
 An open port is too early: the group and transaction coordinators come up later, and a client's first transaction
-would wait or fail. The probe's topic is deleted again, so that a user's list of topics shows only their own.
+would wait or fail. The probe's topic is deleted again, so that a user's list of topics shows only their own. Each probe has a
+name of its own: two that wait for one broker would fence each other, and delete each other's topic.
 """
 
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from typing import Final
 
@@ -51,6 +53,7 @@ def wait_until_ready(
     deadline = clock.monotonic() + timeout_seconds
     awaited = "an answer to a metadata request"
     admin = _admin(bootstrap_servers)
+    probe = f"{PROBE_TOPIC}.{uuid.uuid4().hex[:12]}"
     reason = f"none in {timeout_seconds:g} s"
     while clock.monotonic() < deadline:
         if not still_alive():
@@ -58,7 +61,7 @@ def wait_until_ready(
         try:
             admin.list_topics(timeout=_REQUEST_SECONDS)
             awaited = "the commit of a transaction"
-            _commit_one_transaction(bootstrap_servers, admin, max(1.0, deadline - clock.monotonic()))
+            _commit_one_transaction(bootstrap_servers, admin, probe, max(1.0, deadline - clock.monotonic()))
         except KafkaException as error:
             reason = str(error)
             time.sleep(_POLL_SECONDS)
@@ -67,15 +70,15 @@ def wait_until_ready(
     return f"{awaited}: {reason}"
 
 
-def _commit_one_transaction(bootstrap_servers: str, admin: AdminClient, timeout_seconds: float) -> None:
-    if PROBE_TOPIC not in admin.list_topics(timeout=_REQUEST_SECONDS).topics:
-        admin.create_topics([NewTopic(PROBE_TOPIC, 1, 1)])[PROBE_TOPIC].result(timeout_seconds)
-    producer = Producer(_CLIENT | {"bootstrap.servers": bootstrap_servers, "transactional.id": PROBE_TOPIC, "linger.ms": 0})
+def _commit_one_transaction(bootstrap_servers: str, admin: AdminClient, probe: str, timeout_seconds: float) -> None:
+    if probe not in admin.list_topics(timeout=_REQUEST_SECONDS).topics:
+        admin.create_topics([NewTopic(probe, 1, 1)])[probe].result(timeout_seconds)
+    producer = Producer(_CLIENT | {"bootstrap.servers": bootstrap_servers, "transactional.id": probe, "linger.ms": 0})
     producer.init_transactions(timeout_seconds)
     producer.begin_transaction()
-    producer.produce(PROBE_TOPIC, b"ready")
+    producer.produce(probe, b"ready")
     producer.commit_transaction(timeout_seconds)
-    admin.delete_topics([PROBE_TOPIC])[PROBE_TOPIC].result(timeout_seconds)
+    admin.delete_topics([probe])[probe].result(timeout_seconds)
 
 
 def _admin(bootstrap_servers: str) -> AdminClient:

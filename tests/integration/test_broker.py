@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
 from streams.broker import LocalBroker
+from streams.broker.health import wait_until_ready
 from streams.broker.ports import free_port
 from streams.errors import BrokerError
 from tests.support import create_topics, wait_until
@@ -201,3 +203,12 @@ def test_the_broker_of_the_run_takes_a_transaction_of_a_test(bootstrap_servers: 
     write_transaction(bootstrap_servers, session_name, [b"aborted"], commit=False)
     write_transaction(bootstrap_servers, session_name, [b"committed"], commit=True)
     assert read_committed(bootstrap_servers, session_name, 1) == [b"committed"]
+
+
+def test_several_may_wait_for_one_broker_at_once_and_leave_no_topic_behind(running: LocalBroker) -> None:
+    servers = running.bootstrap_servers
+    with ThreadPoolExecutor(4) as together:
+        missing = [found.result() for found in [together.submit(wait_until_ready, servers, 60.0) for _ in range(8)]]
+    assert missing == [None] * 8
+    admin = AdminClient({"bootstrap.servers": servers})
+    wait_until(lambda: not [name for name in admin.list_topics(timeout=10).topics if "probe" in name], "the probes' topics to be gone")
