@@ -29,6 +29,7 @@
         ├── StateError               (16)    the tables hold something that can't be restored
         ├── ConfigConflictError      (17)    the config contradicts the state: exchange, base interval
         ├── DuplicateWorkerError     (18)    the worker's instance id is in use
+        ├── RecoveryError            (19)    the recovered table is not the one that was committed
         └── InternalError            (70)    a bug: anything that was not expected
 
 Messages say what was wrong, where, and what would be right.
@@ -173,6 +174,12 @@ class DuplicateWorkerError(FatalError):
     """Another process holds this worker's instance id."""
 
     exit_code = 18
+
+
+class RecoveryError(FatalError):
+    """The table that was recovered is not the one that was committed; the next start reads the changelog anew."""
+
+    exit_code = 19
 
 
 class InternalError(FatalError):

@@ -29,6 +29,8 @@ from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.worker import digest
+
 FETCH_WAIT_MS = 100
 LONGEST_FETCH_SECONDS = 0.1
 
@@ -155,10 +157,12 @@ class BarrierTableManager(TableManager):
 class TransactionalTable(faust.Table[bytes, bytes]):
     """A one-partition table of bytes whose changes go into the transaction that is being put together.
 
-    `on_change` is called with key and value of each change; without one, writing is an error.
+    `on_change` is called with key and value of each change; without one, writing is an error. `committed_digest` is what the rows
+    come to, by the newest changelog record that was applied here and says so.
     """
 
     on_change: Callable[[bytes, bytes | None], None] | None = None
+    committed_digest: bytes | None = None
     _applied: int | None = None
 
     def partition_for_key(self, key: bytes) -> int:
@@ -176,11 +180,15 @@ class TransactionalTable(faust.Table[bytes, bytes]):
         return SimpleNamespace(message=SimpleNamespace(partition=0))
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Apply changelog records, and remember how far they reach."""
+        """Apply changelog records, and remember how far they reach and what the rows then come to."""
         events = list(batch)
         super().apply_changelog_batch(events)
         if events:
             self._applied = events[-1].message.offset
+        for event in reversed(events):
+            if event.message.key == digest.CARRIER:
+                self.committed_digest = dict(event.message.headers or ()).get(digest.HEADER)
+                break
 
     def hold_up_to(self, offset: int | None) -> None:
         """The table holds all that stands in its changelog up to this offset: it was written from here, and committed."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from loguru import logger
@@ -29,6 +30,7 @@ from streams.wire.codec import Codec
 from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.topics import TopicNames
 from streams.worker.commands import CommandReader
+from streams.worker.digest import CARRIER, HEADER, RowDigest, check
 from streams.worker.feed import Feed, FeedBatch, TopicRead, Trouble
 from streams.worker.follower import Follower
 from streams.worker.inbox import BarReads, Item, Notice, Tick
@@ -100,6 +102,7 @@ class SessionRunner:
         self._encoder: Encoder | None = None
         self._in_flight: asyncio.Future[None] | None = None
         self._changelog: list[tuple[bytes, bytes | None]] = []
+        self._digest = RowDigest()
         self._ends: dict[tuple[str, int], int] = {}
         self._next_number = 1
         self._wrote_at = 0.0
@@ -117,9 +120,11 @@ class SessionRunner:
         """Go on from the recovered table: open or resume the session, then read.
 
         Raises:
-            FatalError: the state and the config, or the state and the topics, don't go together.
+            FatalError: the state and the config, or the state and the topics, don't go together, or the state is not what was
+                committed.
         """
         async with self._lock:
+            self._digest = check(self._table.items(), self._table.committed_digest)
             rows = {key.decode(): self._codec.row_from(value) for key, value in self._table.items()}
             now_us = self._clock.now_us()
             try:
@@ -323,20 +328,25 @@ class SessionRunner:
                 del self._table[key]
         timestamp_ms = result.now_us // 1000
         changelog = self._table.changelog_topic_name
-        records += [Record(changelog, key, value, [], timestamp_ms) for key, value in self._changelog]
+        for key, value in self._changelog:
+            self._digest.change(key, value)
+        digest = self._digest.text()
+        carried = [(HEADER, digest)]
+        records += [Record(changelog, key, value, carried if key == CARRIER else [], timestamp_ms) for key, value in self._changelog]
         self._changelog.clear()
         records += prepared.more
         self.dead_letters += len(result.dead_letters) + len(prepared.more)
         self._wrote_at = self._clock.monotonic()
         # The ledger has one thread, so transactions are written in the order in which they are handed over here.
         self._in_flight = self._ledger.write(records)
-        self._in_flight.add_done_callback(self._written)
+        self._in_flight.add_done_callback(partial(self._written, digest))
         log_outcomes(result)
 
-    def _written(self, done: asyncio.Future[None]) -> None:
+    def _written(self, digest: bytes, done: asyncio.Future[None]) -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
             self._die(error)
         self._table.hold_up_to(self._ledger.changelog_offset)
+        self._table.committed_digest = digest
         self.committed_at = self._clock.monotonic()
 
     async def _settled(self) -> None:

@@ -239,6 +239,7 @@ class _Message:
         self.offset, self.key, self.value = offset, key, value
         self.tp = self.topic_partition = TP("changelog", 0)
         self.topic, self.partition = self.tp
+        self.key, self.headers = key, [("rows", value or b"")] if key == b"session" else []
 
 
 class _Event:
@@ -254,6 +255,9 @@ def test_a_table_applies_changelog_records_and_remembers_how_far(worker: Session
     table.apply_changelog_batch([_Event(4, b"kept", b"1"), _Event(5, b"gone", b"2"), _Event(9, b"gone", None)])
     assert dict(table.items()) == {b"kept": b"1"}, "the memory store no longer takes a None for a deletion"
     assert table.persisted_offset(partition) == 9
+    assert table.committed_digest is None
+    table.apply_changelog_batch([_Event(10, b"session", b"1 of old"), _Event(11, b"session", b"1 of new"), _Event(12, b"kept", b"3")])
+    assert table.committed_digest == b"1 of new", "what the rows come to is not known when they are taken over"
 
 
 def test_a_standbys_rows_stay_when_its_recovery_is_completed(worker: SessionWorker) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from confluent_kafka import Producer, TopicPartition
 
 from streams.config import SessionConfig
-from streams.engine.rows import SessionRow
-from streams.errors import ConfigConflictError, ControlLostError, DuplicateWorkerError, FencedError, TopicSetupError
+from streams.engine.rows import SessionRow, progress_key
+from streams.errors import ConfigConflictError, ControlLostError, DuplicateWorkerError, FencedError, RecoveryError, TopicSetupError
 from tests.support import create_topics, unique_symbol, wait_until
 from tests.support.desk import Desk
 from tests.support.feeders import around_the_clock, made_up_bars, now_us
 from tests.support.oracle import judge
+from tests.support.reading import read_topic
 from tests.support.workers import Workers
 
 STOPS_WITHIN_SECONDS = 5.0
@@ -137,6 +138,28 @@ def test_a_control_topic_that_lost_commands_ends_the_worker_with_advice(
     assert worker.wait_ended() == ControlLostError.exit_code
     assert "begins at offset 3" in worker.tail()
     assert "to begin anew delete" in worker.tail()
+
+
+def test_a_changelog_that_somebody_else_wrote_to_is_not_gone_on_from(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
+    symbol = unique_symbol()
+    desk = Desk(bootstrap_servers, session_config(session_name, [symbol]))
+    worker = workers.start(desk.config)
+    worker.wait_until("active")
+    desk.bars(made_up_bars(symbol, 5, end_us=now_us()))
+    desk.await_bars(symbol, 5)
+    assert worker.stop() == 0
+    key = progress_key(symbol).encode()
+    before = {record.key: record.value for record in read_topic(bootstrap_servers, desk.topics.changelog)}[key]
+
+    desk.raw(desk.topics.changelog, None, key=key)
+    worker.start()
+    assert worker.wait_ended() == RecoveryError.exit_code
+    assert "the rows that were recovered come to" in worker.tail()
+
+    desk.raw(desk.topics.changelog, before, key=key)
+    worker.start()
+    worker.wait_until("active")
+    desk.await_progress(symbol, lambda row: row.offset == 5, "the state as it was")
 
 
 def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name(

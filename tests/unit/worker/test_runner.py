@@ -58,6 +58,7 @@ class Table(dict[bytes, bytes]):
 
     changelog_topic_name = "changelog"
     on_change: Callable[[bytes, bytes | None], None] | None = None
+    committed_digest: bytes | None = None
 
     def hold_up_to(self, offset: int | None) -> None:
         """A table in memory holds everything."""
