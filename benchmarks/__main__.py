@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}", file=sys.stderr)
         return 2
+    # SIGTERM ends it as Ctrl-C does, so that broker, worker and peers are ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = Plan(rounds=chosen.rounds, small=chosen.small)
     now_us = SystemClock().now_us()
     title = f"{iso(now_us - now_us % 1_000_000)}, {machine()}, median of {plan.rounds} rounds" + (

@@ -8,6 +8,7 @@ journal, gate or headers.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -40,14 +41,12 @@ def rows(plan: Plan) -> list[Row]:
     """Bars a second, of the peers and of ours."""
     if not PYTHON.exists():
         raise PeerMissingError(f"there is no {PYTHON.relative_to(ROOT)}: `make bench` sets it up")
-    work = Work("P", SYMBOLS, SMALL_MINUTES if plan.small else DAY_MINUTES)
+    work = Work(f"P{os.getpid()}-", SYMBOLS, SMALL_MINUTES if plan.small else DAY_MINUTES)
     whole = round(work.bars * OUTPUTS_PER_BAR)
     faust_outputs, quix_outputs = (whole if plan.small else round(bars * OUTPUTS_PER_BAR) for bars in (FAUST_BARS, QUIX_BARS))
     commit_seconds = SMALL_COMMIT_SECONDS if plan.small else QUIX_COMMIT_SECONDS
-    faust = Peer(lambda place: FAUST, faust_outputs, 0.2, plan.small, environment=_environment)
-    quix = Peer(
-        lambda place: QUIX, quix_outputs, 0.0, plan.small, QUIX_CHANGELOGS, partial(_environment, commit_seconds=commit_seconds)
-    )  # fmt: skip
+    faust = plain_faust(faust_outputs, whole=plan.small)
+    quix = quixstreams(quix_outputs, commit_seconds=commit_seconds, whole=plan.small)
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as name, broker(plan) as servers:
         produce(Settings.load(bootstrap_servers=servers), work, interleaved=False)
         folder = Path(name)
@@ -70,6 +69,16 @@ def rows(plan: Plan) -> list[Row]:
             },
             warm_up=False,
         )
+
+
+def plain_faust(outputs: int, *, whole: bool) -> Peer:
+    """Plain Faust, as far as to so many outputs."""
+    return Peer(lambda place: FAUST, outputs, 0.2, whole, environment=_environment)
+
+
+def quixstreams(outputs: int, *, commit_seconds: float, whole: bool) -> Peer:
+    """quixstreams, as far as to so many outputs."""
+    return Peer(lambda place: QUIX, outputs, 0.0, whole, QUIX_CHANGELOGS, partial(_environment, commit_seconds=commit_seconds))
 
 
 def _environment(place: Place, **more: object) -> dict[str, str]:

@@ -6,6 +6,7 @@ hot paths are compiled, so the first half of its output does not count. What it 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ def rows(plan: Plan) -> list[Row]:
     java = shutil.which("java")
     if java is None or not (TARGET / "drain.jar").exists():
         raise PeerMissingError(f"there is no java, or no {TARGET.relative_to(ROOT) / 'drain.jar'}: `make bench-java` builds it")
-    ours = Work("J", SYMBOLS, SMALL_MINUTES if plan.small else DAY_MINUTES)
+    ours = Work(f"J{os.getpid()}-", SYMBOLS, SMALL_MINUTES if plan.small else DAY_MINUTES)
     work = ours._replace(days=DAYS)
     peer = Peer(partial(_command, java), round(work.bars * OUTPUTS_PER_BAR), skipped=0.0 if plan.small else 0.5, whole=True)
     with tempfile.TemporaryDirectory(prefix="streams-bench-") as name, broker(plan) as servers:

@@ -40,9 +40,9 @@ class WrongOutputError(Exception):
 
 
 class Work(NamedTuple):
-    """Bars of `symbols` symbols whose names begin with `letter`, `minutes` a day on `days` days."""
+    """Bars of `symbols` symbols (up to 1,000) whose names begin with `prefix`, `minutes` a day on `days` days."""
 
-    letter: str
+    prefix: str
     symbols: int
     minutes: int
     days: int = 1
@@ -50,7 +50,7 @@ class Work(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The symbols."""
-        return [f"{self.letter}{number:03d}" for number in range(self.symbols)]
+        return [f"{self.prefix}{number:03d}" for number in range(self.symbols)]
 
     @property
     def bars(self) -> int:
@@ -76,7 +76,7 @@ class Work(NamedTuple):
 
 def base_bar(symbol: str, start_us: int) -> Bar:
     """The bar of a symbol and a minute."""
-    number, minute = int(symbol[1:]), start_us // MINUTE_US
+    number, minute = int(symbol[-3:]), start_us // MINUTE_US
     first = 100.0 + number + minute * 7 % 11 / 4
     last = 100.0 + number + minute * 5 % 13 / 4
     high, low = max(first, last) + minute % 3 / 4, min(first, last) - minute % 4 / 4
