@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
 
-from streams.config import SessionConfig
 from streams.errors import DemotedError, FencedError
 from tests.support import unique_symbol, wait_until
 from tests.support.desk import Desk
-from tests.support.feeders import SteadyFeed, around_the_clock, live_timeline
-from tests.support.oracle import judge
-from tests.support.workers import Worker, Workers
+from tests.support.feeders import SteadyFeed, live_timeline
+from tests.support.sessions import second_bars
+from tests.support.workers import Workers
 
 SYMBOLS = 4
 EACH = 400
@@ -20,40 +18,9 @@ TAKES_OVER_SECONDS = 30.0
 """A limit for waiting: the group's session timeout, and some seconds on a busy machine."""
 
 
-def session_config(name: str, symbols: Sequence[str]) -> SessionConfig:
-    return SessionConfig.from_dict(
-        {
-            "session_name": name,
-            **around_the_clock(),
-            "session_data_config": {
-                "symbols": list(symbols),
-                "streams": ["1s"],
-                "derived_intervals": ["5s"],
-                "streaming": {"catchup_threshold_seconds": 3600},
-            },
-        }
-    )
-
-
-def await_the_end(desk: Desk, symbols: Sequence[str]) -> None:
-    """Wait until every symbol's topic is read."""
-
-    def all_read() -> bool:
-        rows = [desk.progress(symbol) for symbol in symbols]
-        return all(row is not None and row.offset >= EACH for row in rows)
-
-    wait_until(all_read, "all bars to be read", 30.0)
-
-
-def judged(desk: Desk, symbols: list[str], worker: Worker) -> None:
-    """Stop the worker, and have the oracle look at everything."""
-    assert worker.stop() == 0
-    assert not judge(desk.topics.evidence(desk.config, symbols))
-
-
 def test_a_standby_takes_over_from_a_killed_worker_and_goes_on_exactly(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
     symbols = [unique_symbol() for _ in range(SYMBOLS)]
-    desk = Desk(bootstrap_servers, session_config(session_name, symbols))
+    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
     first = workers.start(desk.config)
     first.wait_until("active")
     with SteadyFeed(desk.settings, live_timeline(symbols, EACH, BARS_A_SECOND), BARS_A_SECOND) as feed:
@@ -66,8 +33,9 @@ def test_a_standby_takes_over_from_a_killed_worker_and_goes_on_exactly(bootstrap
         first.kill()
         second.wait_until("active", TAKES_OVER_SECONDS)
         wait_until(lambda: feed.is_done, "the feed to end", 60.0)
-    await_the_end(desk, symbols)
-    judged(desk, symbols, second)
+    desk.await_read(dict.fromkeys(symbols, EACH))
+    assert second.stop() == 0
+    desk.check_left_behind(symbols)
     owners = {record.owner for record in desk.topics.evidence(desk.config, []).journal}
     assert len(owners) == 2, "both workers have written"
 
@@ -76,7 +44,7 @@ def test_a_paused_worker_that_is_continued_writes_nothing_and_ends_with_a_code_o
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     symbols = [unique_symbol() for _ in range(SYMBOLS)]
-    desk = Desk(bootstrap_servers, session_config(session_name, symbols))
+    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
     former = workers.start(desk.config)
     former.wait_until("active")
     successor = workers.start(desk.config)
@@ -91,9 +59,10 @@ def test_a_paused_worker_that_is_continued_writes_nothing_and_ends_with_a_code_o
         code = former.wait_ended()
         wait_until(lambda: feed.is_done, "the feed to end", 60.0)
     assert code in (FencedError.exit_code, DemotedError.exit_code)
-    await_the_end(desk, symbols)
+    desk.await_read(dict.fromkeys(symbols, EACH))
     journal = desk.topics.evidence(desk.config, []).journal
     by_successor = next(place for place, record in enumerate(journal) if record.owner == getattr(taken_over, "owner", None))
     assert {record.owner for record in journal[by_successor:]} == {journal[by_successor].owner}
     assert journal[0].owner != journal[by_successor].owner
-    judged(desk, symbols, successor)
+    assert successor.stop() == 0
+    desk.check_left_behind(symbols)

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
 
 from confluent_kafka import Producer, TopicPartition
 
-from streams.config import SessionConfig
 from streams.engine.rows import SessionRow, progress_key
 from streams.errors import ConfigConflictError, ControlLostError, DuplicateWorkerError, FencedError, RecoveryError, TopicSetupError
 from tests.support import create_topics, unique_symbol, wait_until
 from tests.support.desk import Desk
-from tests.support.feeders import around_the_clock, made_up_bars, now_us
+from tests.support.feeders import made_up_bars, now_us
 from tests.support.oracle import judge
 from tests.support.reading import read_topic
+from tests.support.sessions import second_bars
 from tests.support.workers import Workers
 
 STOPS_WITHIN_SECONDS = 5.0
-
-
-def session_config(name: str, symbols: Sequence[str], **keys: object) -> SessionConfig:
-    session_data = {
-        "symbols": list(symbols),
-        "streams": ["1s"],
-        "derived_intervals": ["5s"],
-        "streaming": {"catchup_threshold_seconds": 300},
-    }
-    return SessionConfig.from_dict({"session_name": name, **around_the_clock(), "session_data_config": session_data, **keys})
 
 
 def session_row(desk: Desk) -> SessionRow:
@@ -42,14 +31,14 @@ def test_a_topic_with_settings_that_would_lose_commands_is_refused_with_what_to_
 ) -> None:
     create_topics(bootstrap_servers, f"{session_name}.control", settings={"retention.ms": "60000"})
     create_topics(bootstrap_servers, f"{session_name}.analysis", partitions=3)
-    worker = workers.start(session_config(session_name, []))
+    worker = workers.start(second_bars(session_name, []))
     assert worker.wait_ended() == TopicSetupError.exit_code
     assert f"{session_name}.control has retention.ms=60000 and must have -1: kafka-configs.sh --alter" in worker.tail()
     assert f"{session_name}.analysis has 3 partitions and must have 1" in worker.tail()
 
 
 def test_a_worker_that_may_not_create_topics_says_which_it_needs(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
-    worker = workers.start(session_config(session_name, []), settings={"STREAMS_CREATE_TOPICS": "false"})
+    worker = workers.start(second_bars(session_name, []), settings={"STREAMS_CREATE_TOPICS": "false"})
     assert worker.wait_ended() == TopicSetupError.exit_code
     for topic in (f"{session_name}.control", f"{session_name}.journal", f"{session_name}-state-changelog"):
         assert f"{topic}: 1 partition, cleanup.policy=" in worker.tail()
@@ -59,7 +48,7 @@ def test_a_start_after_changes_takes_each_as_it_is_and_goes_on_with_the_rest(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     kept, truncated, deleted, recreated, dropped, added = (unique_symbol(name) for name in ("KEP", "TRU", "DEL", "REC", "DRO", "ADD"))
-    desk = Desk(bootstrap_servers, session_config(session_name, [kept, truncated, deleted, recreated, dropped]))
+    desk = Desk(bootstrap_servers, second_bars(session_name, [kept, truncated, deleted, recreated, dropped]))
     bars = {symbol: made_up_bars(symbol, 20, end_us=now_us()) for symbol in (kept, truncated, deleted, recreated, dropped, added)}
     worker = workers.start(desk.config)
     worker.wait_until("active")
@@ -76,7 +65,7 @@ def test_a_start_after_changes_takes_each_as_it_is_and_goes_on_with_the_rest(
     desk.delete_topic(desk.names.bars(recreated))
     create_topics(bootstrap_servers, desk.names.bars(recreated))
     desk.bars(bars[recreated][5:])
-    workers.write(session_config(session_name, [kept, truncated, deleted, recreated, added]))
+    workers.write(second_bars(session_name, [kept, truncated, deleted, recreated, added]))
     worker.start()
     worker.wait_until("active")
 
@@ -99,7 +88,7 @@ def test_another_exchange_is_refused_and_deleted_state_begins_another_epoch(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     initial, by_command = unique_symbol(), unique_symbol()
-    desk = Desk(bootstrap_servers, session_config(session_name, [initial]))
+    desk = Desk(bootstrap_servers, second_bars(session_name, [initial]))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     desk.add(by_command)
@@ -107,7 +96,7 @@ def test_another_exchange_is_refused_and_deleted_state_begins_another_epoch(
     desk.await_bars(initial, 5)
     assert worker.stop() == 0
 
-    workers.write(session_config(session_name, [initial], exchange="XNYS", hours="regular"))
+    workers.write(second_bars(session_name, [initial], exchange="XNYS", hours="regular"))
     worker.start()
     assert worker.wait_ended() == ConfigConflictError.exit_code
     assert "exchange was '24/7' when this session began and is 'XNYS' in the config" in worker.tail()
@@ -127,7 +116,7 @@ def test_another_exchange_is_refused_and_deleted_state_begins_another_epoch(
 def test_a_control_topic_that_lost_commands_ends_the_worker_with_advice(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    desk = Desk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     worker.kill()
@@ -142,7 +131,7 @@ def test_a_control_topic_that_lost_commands_ends_the_worker_with_advice(
 
 def test_a_changelog_that_somebody_else_wrote_to_is_not_gone_on_from(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
     symbol = unique_symbol()
-    desk = Desk(bootstrap_servers, session_config(session_name, [symbol]))
+    desk = Desk(bootstrap_servers, second_bars(session_name, [symbol]))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     desk.bars(made_up_bars(symbol, 5, end_us=now_us()))
@@ -165,7 +154,7 @@ def test_a_changelog_that_somebody_else_wrote_to_is_not_gone_on_from(bootstrap_s
 def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    desk = Desk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config, instance="the-one")
     worker.wait_until("active")
     double = workers.start(desk.config, instance="the-one")
@@ -181,7 +170,7 @@ def test_a_supervisor_starts_a_killed_worker_again_and_ends_with_sigterm(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     symbol = unique_symbol()
-    desk = Desk(bootstrap_servers, session_config(session_name, [symbol]))
+    desk = Desk(bootstrap_servers, second_bars(session_name, [symbol]))
     bars = made_up_bars(symbol, 20, end_us=now_us())
     supervisor = workers.start(desk.config, options=("--supervise",))
     supervisor.wait_until("active")
@@ -197,7 +186,7 @@ def test_a_supervisor_starts_a_killed_worker_again_and_ends_with_sigterm(
 
 
 def test_health_and_the_log_show_how_a_worker_becomes_active(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
-    worker = workers.start(session_config(session_name, []))
+    worker = workers.start(second_bars(session_name, []))
     seen: list[str] = []
 
     def is_active() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from confluent_kafka import Producer
@@ -13,14 +13,19 @@ from streams.client.control import SessionControl
 from streams.config import SessionConfig
 from streams.engine.rows import ProgressRow, SymbolRow, progress_key, symbol_key
 from streams.records import Bar
+from streams.replay.verify import verify
 from streams.settings import Settings
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
 from tests.support.evidence import SessionTopics
 from tests.support.feeders import produce
+from tests.support.oracle import judge
 from tests.support.reading import Read, read_topic
 from tests.support.waiting import wait_until
 
 Found = TypeVar("Found")
+
+READ_SECONDS = 120.0
+"""A limit for waiting: a take-over on a busy machine, and reading what has come meanwhile."""
 
 
 class Desk:
@@ -129,6 +134,26 @@ class Desk:
         row = wait_until(found, f"{symbol}: {what}")
         assert row is not None
         return row
+
+    def await_read(self, counts: Mapping[str, int]) -> None:
+        """Wait until so many records of each symbol's topic are read."""
+
+        def all_read() -> bool:
+            rows = self.topics.rows()
+            found = [(rows.get(progress_key(symbol)), count) for symbol, count in counts.items()]
+            return all(isinstance(row, ProgressRow) and row.offset >= count for row, count in found)
+
+        wait_until(all_read, f"{len(counts)} symbols to be read to their end", READ_SECONDS)
+
+    def check_left_behind(self, symbols: Sequence[str]) -> None:
+        """Assert that the oracle and the audit have nothing to say about a session whose workers have ended.
+
+        `symbols` are all that were ever in it.
+        """
+        findings = judge(self.topics.evidence(self.config, list(symbols)))
+        assert not findings, "\n".join(findings)
+        audit = verify(self.settings)
+        assert audit.is_equal, "\n".join([*map(str, audit.differences), *audit.unchecked])
 
     def delete_topic(self, topic: str) -> None:
         """Delete a topic and wait until the broker no longer has it."""

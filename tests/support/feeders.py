@@ -9,8 +9,11 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count as numbers
+from itertools import islice
 
 from confluent_kafka import Producer
 
@@ -38,19 +41,21 @@ def now_us(interval: str = "1s") -> int:
 
 def made_up_bars(symbol: str, count: int, *, end_us: int, interval: str = "1s", seed: int = 0) -> list[Bar]:
     """`count` bars in a row, the last of which ends at `end_us`; prices in quarters, so that sums are exact."""
+    return list(islice(walk(symbol, end_us - count * interval_us(interval), interval=interval, seed=seed), count))
+
+
+def walk(symbol: str, first_us: int, *, interval: str = "1s", seed: int = 0) -> Iterator[Bar]:
+    """Bars in a row without end, the first of which starts at `first_us`."""
     chance = random.Random(f"{symbol}-{seed}")
     width_us = interval_us(interval)
-    first_us = end_us - count * width_us
-    bars = []
     price = 400
-    for number in range(count):
+    for number in numbers():
         opened = price
         price = max(40, price + chance.randint(-4, 4))
         high, low = max(opened, price) + chance.randint(0, 3), min(opened, price) - chance.randint(0, 3)
         start_us = first_us + number * width_us
         volume = float(chance.randint(1, 500))
-        bars.append(Bar(symbol, interval, start_us, start_us + width_us, opened / 4, high / 4, low / 4, price / 4, volume))
-    return bars
+        yield Bar(symbol, interval, start_us, start_us + width_us, opened / 4, high / 4, low / 4, price / 4, volume)
 
 
 def interleaved(series: Sequence[Sequence[Bar]]) -> Iterator[Bar]:
@@ -78,19 +83,23 @@ def produce_in_transaction(bootstrap_servers: str, bars: Sequence[Bar]) -> None:
 
 
 class SteadyFeed:
-    """Produces bars at a steady rate in a thread of its own; a context manager that stops it.
+    """Produces bars at a steady rate in a thread of its own, none before its end; a context manager that stops it.
 
     Args:
         settings: where the broker is.
         bars: what to produce, in this order.
         per_second: the rate; lateness is made up for.
+        at_least: bars without end are produced until `finish` was called and so many are sent.
     """
 
-    def __init__(self, settings: Settings, bars: Sequence[Bar], per_second: float) -> None:
+    def __init__(self, settings: Settings, bars: Iterable[Bar], per_second: float, *, at_least: int | None = None) -> None:
         self.sent = 0
+        self.sent_of: Counter[str] = Counter()
         self._settings = settings
         self._bars = bars
         self._per_second = per_second
+        self._at_least = at_least
+        self._finishing = threading.Event()
         self._stopping = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="steady feed", daemon=True)
@@ -110,21 +119,35 @@ class SteadyFeed:
             raise self._error
         return not self._thread.is_alive()
 
+    def finish(self) -> None:
+        """No more bars are needed than were to be sent at least."""
+        self._finishing.set()
+
     def _run(self) -> None:
         try:
             with BarProducer(self._settings) as producer:
                 began = time.monotonic()
                 for number, bar in enumerate(self._bars):
-                    ahead = number / self._per_second - (time.monotonic() - began)
+                    if self._at_least is not None and number >= self._at_least and self._finishing.is_set():
+                        return
+                    due = number / self._per_second - (time.monotonic() - began)
+                    ahead = max(due, (bar.end_us - SystemClock().now_us()) / SECOND_US)
                     if ahead > 0 and self._stopping.wait(ahead):
                         return
                     producer.send(bar)
                     self.sent += 1
+                    self.sent_of[bar.symbol] += 1
         except BaseException as error:
             self._error = error
 
 
 def live_timeline(symbols: Sequence[str], each: int, per_second: float, *, seed: int = 0) -> list[Bar]:
     """`each` one-second bars of each symbol for a feed of this rate: the first are old, the last end as they are sent."""
-    end_us = now_us() + round(len(symbols) * each / per_second) * SECOND_US
-    return list(interleaved([made_up_bars(symbol, each, end_us=end_us, seed=seed) for symbol in symbols]))
+    return list(islice(endless_timeline(symbols, each, per_second, seed=seed), each * len(symbols)))
+
+
+def endless_timeline(symbols: Sequence[str], each: int, per_second: float, *, seed: int = 0) -> Iterator[Bar]:
+    """As `live_timeline`, and then on and on: the feed has caught up, and is due one bar of each symbol a second."""
+    first_us = now_us() + round(len(symbols) * each / per_second) * SECOND_US - each * SECOND_US
+    walks = [walk(symbol, first_us, seed=seed) for symbol in symbols]
+    return (bar for together in zip(*walks, strict=True) for bar in together)
