@@ -83,6 +83,7 @@ class SessionWorker:
         self._clock = clock
         self._said_at: float | None = None
         self._was_active = False
+        self._sent = 0
         self._connect()
 
     def prepare(self, settings: Settings) -> None:
@@ -121,6 +122,7 @@ class SessionWorker:
             except BaseException as error:  # what can't be gone on from now can't be later
                 self.die(error)
             self._was_active = True
+            self._put(Tick(self._sent))  # what the runner takes from now on is counted
             self.health.enter(WorkerStatus.ACTIVE)
             settle()
         elif self._was_active:
@@ -139,6 +141,7 @@ class SessionWorker:
             self._loop.call_soon_threadsafe(self._put, item)
 
     def _put(self, item: Item) -> None:
+        self._sent += 1
         task = asyncio.ensure_future(self._channel.send(value=item))
         task.add_done_callback(lambda done: done.result())
 
@@ -183,7 +186,7 @@ class SessionWorker:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             self._clock.now_us()  # a clock that a standby has not looked at for days may be seconds off: no leap
             if self.runner.active:
-                self._put(Tick())
+                self._put(Tick(self._sent))
                 self._watch_commits()
 
     def _watch_commits(self) -> None:

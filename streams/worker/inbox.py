@@ -30,7 +30,9 @@ class Notice(Struct, frozen=True):
 
 
 class Tick(Struct, frozen=True):
-    """A second has passed."""
+    """A second has passed; `sent` items were put on the channel before this one, so that whoever takes it knows if some were lost."""
+
+    sent: int
 
 
 Item = FeedBatch | Trouble | Notice | Tick

@@ -106,6 +106,7 @@ class SessionRunner:
         self._ends: dict[tuple[str, int], int] = {}
         self._next_number = 1
         self._wrote_at = 0.0
+        self._taken: int | None = None
         self.session: Session | None = None
         self.active = False
         self.has_been_standby = False
@@ -137,10 +138,9 @@ class SessionRunner:
             )  # fmt: skip
             self._commit(self._prepare(transaction.finish(), _no_raw))
             await self._settled()
-            self._next_number = 1
-            self._ends.clear()
+            self._taken = None  # what was on the channel before may have been cleared, and is of no use now
             self.active = True
-            self._follower.begin(session)
+            self._read_from_state()
         logger.bind(session=session.state.config.session_name, epoch=session.state.epoch, symbols=len(session.state.symbols)).info(
             "active: reading from the state's positions"
         )
@@ -199,6 +199,8 @@ class SessionRunner:
         try:
             await self._await_certain_time()
             async with self._lock:
+                if self._taken is not None:
+                    self._taken += 1
                 if self.active:
                     await self._process(item)
                 if isinstance(item, FeedBatch):
@@ -225,7 +227,7 @@ class SessionRunner:
             case Notice():
                 self._take_notice(item)
             case Tick():
-                self._tick()
+                self._take_tick(item)
         self._follower.follow(self._require_session())
 
     def _take_notice(self, notice: Notice) -> None:
@@ -240,11 +242,9 @@ class SessionRunner:
         if batch.generation != self._feed.generation:
             return
         if batch.number != self._next_number:
-            logger.warning("batches {} to {} were lost on their way: reading again from the state", self._next_number, batch.number - 1)
-            self._write_inputs([JournalInput(InputKind.REWOUND)])
-            self._next_number = 1
-            self._ends.clear()
-            self._follower.begin(self._require_session())
+            if self._taken is not None:
+                self._taken += batch.number - self._next_number  # the next tick need not find them missing again
+            self._rewind(f"batches {self._next_number} to {batch.number - 1}")
             return
         self._next_number += 1
         session = self._require_session()
@@ -296,6 +296,26 @@ class SessionRunner:
         for given in inputs:
             transaction.apply(given)
         self._commit(self._prepare(transaction.finish(), _no_raw, dead_letters))
+
+    def _take_tick(self, tick: Tick) -> None:
+        """Do what is due each second. A channel that has lost all that was on it, and the feed's credits with it, shows here alone."""
+        lost = 0 if self._taken is None else tick.sent + 1 - self._taken
+        self._taken = tick.sent + 1
+        if lost > 0:
+            self._rewind(f"{lost} items")
+        else:
+            self._tick()
+
+    def _rewind(self, lost: str) -> None:
+        """Read again from the state's positions, with the gate shut until that is done."""
+        logger.warning("{} were lost on their way: reading again from the state", lost)
+        self._write_inputs([JournalInput(InputKind.REWOUND)])
+        self._read_from_state()
+
+    def _read_from_state(self) -> None:
+        self._next_number = 1
+        self._ends.clear()
+        self._follower.begin(self._require_session())
 
     def _tick(self) -> None:
         session = self._require_session()

@@ -330,7 +330,7 @@ def test_trouble_that_could_not_be_looked_into_is_looked_into_again_with_the_nex
         assert bench.feed.assigned[bench.topic] is before
         bench.sources.look = answers  # type: ignore[method-assign]
         bench.clock.advance_seconds(11)
-        await bench.runner.process(Tick())
+        await bench.runner.process(Tick(sent=0))
         await answered(bench)
         assert bench.feed.assigned[bench.topic] is not before
 
@@ -339,3 +339,57 @@ def test_trouble_that_could_not_be_looked_into_is_looked_into_again_with_the_nex
 
 async def refusing(topics: Iterable[str]) -> dict[str, TopicLook]:
     raise SourceRefusedError("not now")
+
+
+def test_a_channel_that_lost_all_it_held_is_noticed_by_the_next_tick() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=0)
+        await bench.runner.activate()
+        bars = minutes("SPY", TEN, 10)
+        await bench.runner.process(Tick(sent=7))  # it counts from here
+        await bench.runner.process(bench.batch(1, bars[:5], first=0))
+        await bench.runner.process(Tick(sent=9))
+        generation = bench.feed.generation
+        bench.batch(2, bars[5:], first=5)  # with it the feed's last credit is gone: nothing comes any more that has a hole before it
+        await bench.runner.process(Tick(sent=11))
+        assert bench.feed.generation == generation + 1, "nothing is read again"
+        assert bench.feed.assigned[bench.topic].offset == 5
+        await bench.runner.process(bench.batch(1, bars[5:], first=5))
+        await bench.runner.process(Tick(sent=13))
+        assert bench.feed.generation == generation + 1, "one loss was noticed twice"
+        assert (bench.progress().offset, bench.progress().bar_count) == (10, 10)
+        assert not bench.ends
+
+    run(scenario())
+
+
+def test_a_hole_in_the_batches_sends_reading_back_once() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=0)
+        await bench.runner.activate()
+        bars = minutes("SPY", TEN, 10)
+        await bench.runner.process(Tick(sent=0))
+        generation = bench.feed.generation
+        await bench.runner.process(bench.batch(2, bars[5:], first=5))
+        await bench.runner.process(Tick(sent=3))
+        assert bench.feed.generation == generation + 1
+        await bench.runner.process(bench.batch(1, bars, first=0))
+        assert (bench.progress().offset, bench.progress().bar_count) == (10, 10)
+
+    run(scenario())
+
+
+def test_items_of_a_former_activity_that_were_cleared_are_no_loss() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=0)
+        await bench.runner.activate()
+        await bench.runner.process(Tick(sent=3))
+        await bench.runner.deactivate()
+        await bench.runner.activate()
+        generation = bench.feed.generation
+        await bench.runner.process(Tick(sent=20))
+        await bench.runner.process(Tick(sent=21))
+        assert bench.feed.generation == generation
+        assert not bench.ends
+
+    run(scenario())

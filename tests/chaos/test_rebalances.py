@@ -1,0 +1,112 @@
+"""The group is rebalanced, channels lose what they hold, two machines run a worker of one name: the output goes on exactly."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from streams.engine.journal import InputKind
+from streams.errors import DemotedError, FencedError
+from tests.support import unique_symbol, wait_until
+from tests.support.desk import READ_SECONDS, Desk
+from tests.support.feeders import SteadyFeed, endless_timeline, live_timeline
+from tests.support.sessions import second_bars
+from tests.support.workers import Workers
+
+JOINS = 3
+LOSSES = 3
+MOST_TAKE_OVERS = 4
+"""Of two workers of one name: one each, and some for the way there. Two that take turns make dozens."""
+
+pytestmark = pytest.mark.chaos
+
+
+def inputs_of(desk: Desk, kind: InputKind) -> int:
+    """How often an input of this kind stands in the journal."""
+    return sum(given.kind is kind for record in desk.topics.evidence(desk.config, []).journal for given in record.inputs)
+
+
+def last_sequence(desk: Desk) -> int:
+    """The newest analysis record's number, 0 when there is none."""
+    return max((event.sequence for event in desk.topics.analysis()), default=0)
+
+
+def test_a_standby_that_comes_and_goes_costs_no_bar_and_an_added_symbol_not_even_a_rebalance(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    symbols = [unique_symbol("R") for _ in range(6)]
+    initial, added = symbols[:-2], symbols[-2:]
+    desk = Desk(bootstrap_servers, second_bars(session_name, initial, threshold_seconds=3600))
+    worker = workers.start(desk.config)
+    worker.wait_until("active")
+    feed = SteadyFeed(desk.settings, endless_timeline(symbols, 300, 100.0), 100.0, at_least=1800)
+    with feed:
+        resumed = inputs_of(desk, InputKind.RESUMED)
+        for symbol in added:
+            desk.add(symbol)
+        assert inputs_of(desk, InputKind.RESUMED) == resumed, "an added symbol made the worker begin again"
+        standby = workers.start(desk.config)
+        for _ in range(JOINS):
+            standby.wait_until("standby")
+            worker.wait_until("active")
+            # What is being read and written when the group is rebalanced is the point of it.
+            sequence = last_sequence(desk)
+            wait_until(lambda: last_sequence(desk) > sequence + 20, "bars to be published")  # noqa: B023
+            assert standby.stop() == 0
+            standby.start()
+        feed.finish()
+        wait_until(lambda: feed.is_done, "the feed to end", READ_SECONDS)
+    desk.await_read(feed.sent_of)
+    assert inputs_of(desk, InputKind.RESUMED) > resumed, "the group was to be rebalanced"
+    assert worker.is_running
+    standby.wait_until("standby")
+    assert standby.stop() == 0
+    assert worker.stop() == 0
+    desk.check_left_behind(symbols)
+
+
+def test_a_channel_that_loses_what_it_holds_is_noticed_and_read_again(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
+    symbols = [unique_symbol("L") for _ in range(6)]
+    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
+    worker = workers.start(desk.config, module="tests.support.leaky_worker")
+    worker.wait_until("active")
+    feed = SteadyFeed(desk.settings, endless_timeline(symbols, 600, 300.0), 300.0, at_least=3600)
+    with feed:
+        for losses in range(1, LOSSES + 1):
+            sequence = last_sequence(desk)
+            worker.signal(signal.SIGHUP)
+            wait_until(lambda: inputs_of(desk, InputKind.REWOUND) >= losses, "the loss to be noticed", READ_SECONDS)  # noqa: B023
+            wait_until(lambda: last_sequence(desk) > sequence, "bars to be published again", READ_SECONDS)  # noqa: B023
+        feed.finish()
+        wait_until(lambda: feed.is_done, "the feed to end", READ_SECONDS)
+    desk.await_read(feed.sent_of)
+    assert worker.stop() == 0
+    desk.check_left_behind(symbols)
+
+
+def test_of_two_machines_that_run_a_worker_of_one_name_one_serves_and_they_do_not_take_turns(
+    bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
+) -> None:
+    symbols = [unique_symbol("N") for _ in range(4)]
+    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
+    (tmp_path / "another-machine").mkdir()
+    # Slots are locked files below the temporary folder: another folder is another machine.
+    first = workers.start(desk.config, instance="the-one")
+    first.wait_until("active")
+    with SteadyFeed(desk.settings, live_timeline(symbols, 600, 120.0), 120.0) as feed:
+        wait_until(lambda: last_sequence(desk) > 20, "bars to be published")
+        second = workers.start(desk.config, instance="the-one", settings={"TMPDIR": str(tmp_path / "another-machine")})
+        wait_until(lambda: second.status() is not None or not second.is_running, "the second to be there", READ_SECONDS)
+        wait_until(lambda: feed.is_done, "the feed to end", READ_SECONDS)
+    desk.await_read(dict.fromkeys(symbols, 600))
+    states = {worker.status() if worker.is_running else worker.process.returncode for worker in (first, second)}
+    assert "active" in states
+    # The other was fenced and has ended, or the group does not take it in, and its page says that it is not ready.
+    assert states & {FencedError.exit_code, DemotedError.exit_code, "starting", "recovering"}
+    assert inputs_of(desk, InputKind.RESUMED) <= MOST_TAKE_OVERS
+    for worker in (second, first):
+        if worker.is_running:
+            worker.stop()
+    desk.check_left_behind(symbols)
