@@ -313,6 +313,31 @@ def test_a_graceful_removal_drains_a_topic_that_ends_with_transaction_markers(de
     assert not [key for key in desk.topics.rows() if key.endswith(f"|{symbol}")]
 
 
+def test_a_backlog_that_ends_with_transaction_markers_is_caught_up_with(desk: Desk) -> None:
+    name = unique_symbol()
+    stale_us = now_us() - 2 * THRESHOLD_SECONDS * SECOND_US
+    create_topics(desk.servers, desk.names.bars(name))
+    produce_in_transaction(desk.servers, made_up_bars(name, 10, end_us=stale_us))
+    desk.add(name)
+    desk.await_progress(name, lambda row: row.bar_count == 10 and not row.backlog, "the backlog to be over")
+    desk.await_analysis(lambda events: [event for event in events if event.gate is not None][-1].gate.active, "the gate to open again")
+    desk.remove(name, immediate=True)
+
+
+def test_a_topic_that_holds_former_days_only_is_read_from_its_end(desk: Desk) -> None:
+    name = unique_symbol()
+    two_days_us = 2 * 24 * 3600 * SECOND_US
+    create_topics(desk.servers, desk.names.bars(name), settings={"retention.ms": "-1"})
+    desk.bars(made_up_bars(name, 10, end_us=now_us() - two_days_us))
+    desk.add(name)
+    (today,) = made_up_bars(name, 1, end_us=now_us())
+    desk.bars([today])
+    progress = desk.await_progress(name, lambda row: row.offset == 11, "today's bar to be read")
+    assert (progress.accepted, progress.late, progress.other_day) == (1, 0, 0)
+    assert [event.bar.start_us for event in desk.await_bars(name, 1) if event.bar is not None] == [today.start_us]
+    desk.remove(name, immediate=True)
+
+
 def test_a_symbol_that_is_removed_and_added_again_in_one_go_is_read_from_its_beginning(desk: Desk, symbol: str) -> None:
     bars = made_up_bars(symbol, 20, end_us=now_us())
     desk.bars(bars)
