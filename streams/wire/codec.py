@@ -13,6 +13,7 @@ fastavro.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -35,6 +36,7 @@ from streams.wire.prepared_rows import AVAILABLE, RowBytes
 T = TypeVar("T", bound=Struct)
 
 # What fastavro was seen to raise on bytes that are not of the schema.
+_OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-fA-F]+>")
 _NOT_OF_THE_SCHEMA = (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error)
 
 
@@ -231,7 +233,9 @@ class Codec:
             datum = fastavro.schemaless_reader(body, writer.parsed, reader)
             record = form.from_wire(datum)  # type: ignore[arg-type]
         except _NOT_OF_THE_SCHEMA as error:
-            raise BodyError(f"{what} is cut off or not of its schema: {type(error).__name__}: {error}") from error
+            # fastavro names the object that it reads from by its place in memory: dead letters of a replay would differ by it.
+            fault = _OBJECT.sub("the body", str(error))
+            raise BodyError(f"{what} is cut off or not of its schema: {type(error).__name__}: {fault}") from error
         if body.tell() != len(value):
             raise BodyError(f"{what} ends {len(value) - body.tell()} bytes before the value does")
         return record

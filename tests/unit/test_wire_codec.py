@@ -187,3 +187,15 @@ def test_the_id_of_a_bad_avro_command_is_found() -> None:
     with pytest.raises(BodyError, match="command must be add_symbol or remove_symbol, got 'explode'"):
         CODEC.command_from(value, "unused", 0)
     assert CODEC.command_id_in(value) == "c-8"
+
+
+@pytest.mark.parametrize("length", range(5, 60, 5))
+def test_what_is_said_of_a_value_that_is_cut_off_is_the_same_each_time(length: int) -> None:
+    value = CODEC.bar_to_avro(Bar("SPY", "1m", 1_381_152_600_000_000, 1_381_152_660_000_000, 1.0, 2.0, 0.5, 1.5, 10.0))[:length]
+    told = []
+    for others in range(3):
+        with pytest.raises(BodyError) as raised:
+            CODEC.bar_from(value)
+        told.append((str(raised.value), [bytearray(64) for _ in range(others)]))  # what is kept moves the next object in memory
+    assert len({text for text, _ in told}) == 1
+    assert " at 0x" not in told[0][0]
