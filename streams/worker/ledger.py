@@ -61,7 +61,9 @@ class Ledger:
             "transactional.id": transactional_id,
             "transaction.timeout.ms": timeout_ms,
             "delivery.timeout.ms": timeout_ms,
-            "linger.ms": 0,
+            # Committing flushes, and flushing does not linger: this only keeps librdkafka from sending a large transaction in crumbs
+            # while it is still being put together.
+            "linger.ms": 50,
             "queue.buffering.max.messages": 1_000_000,
             "compression.type": "none",
             # A broker that comes back is to be found again at once, not after ten seconds.

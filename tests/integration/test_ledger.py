@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from confluent_kafka import KafkaException, Producer
+
 from streams.settings import Settings
 from streams.times import SystemClock
 from streams.wire.outputs import Record
@@ -34,3 +36,18 @@ def test_after_each_commit_the_ledger_knows_the_offset_of_the_last_row(bootstrap
     known = asyncio.run(committed())
     offsets = {read.key: read.offset for read in read_topic(bootstrap_servers, changelog)}
     assert known == [offsets[b"barrier"], offsets[b"b"], offsets[b"c"]]
+
+
+def test_a_commit_sends_what_lingers(bootstrap_servers: str) -> None:
+    outputs = unique_name("outputs")
+    create_topics(bootstrap_servers, outputs)
+    minutes = {"linger.ms": 300_000, "delivery.timeout.ms": 600_000, "transaction.timeout.ms": 600_000}
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": outputs, **minutes})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(outputs, b"value", b"key", 0)
+    try:
+        producer.commit_transaction(60)
+    except KafkaException as error:
+        raise AssertionError("flushing now lingers: the ledger's linger.ms would delay every commit by as much") from error
+    assert [read.value for read in read_topic(bootstrap_servers, outputs)] == [b"value"]
