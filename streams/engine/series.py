@@ -94,7 +94,7 @@ class BarSeries:
         if number < 0:
             return None
         block = self._blocks[number]
-        slot, rest = divmod(start_us - block.first_start_us, self.grid.width_us)
+        slot, rest = divmod(self.grid.line_of(start_us) - block.first_start_us, self.grid.width_us)
         place = bisect_left(block.slots, slot)
         if rest or place == len(block.slots) or block.slots[place] != slot:
             return None
@@ -113,11 +113,11 @@ class BarSeries:
 
     def starts(self) -> Iterator[int]:
         """The starts of all bars, in order, without making the bars."""
-        width_us = self.grid.width_us
+        width_us, earliest_us = self.grid.width_us, self.grid.first_us
         for block in self._blocks:
             first_us = block.first_start_us
             for slot in block.slots:
-                yield first_us + slot * width_us
+                yield max(first_us + slot * width_us, earliest_us)
         for bar in self.tail:
             yield bar.start_us
 
@@ -172,12 +172,12 @@ class BarSeries:
 
     def _after_blocks(self, start_us: int) -> bool:
         block = self._blocks[-1]
-        return start_us > block.first_start_us + block.slots[-1] * self.grid.width_us
+        return self.grid.line_of(start_us) > block.first_start_us + block.slots[-1] * self.grid.width_us
 
     def _pack(self, bars: list[SessionBar], *, is_plain: bool = False) -> Columns:
         if not bars:
             return _NO_BARS
-        first_us, width_us = bars[0].start_us, self.grid.width_us
+        first_us, width_us = self.grid.line_of(bars[0].start_us), self.grid.width_us
         vwaps, trades, revisions, provenances = _USUAL_COLUMNS if is_plain else self._unusual_columns(bars)
         counts = _NO_NUMBERS
         if not self._is_base:
@@ -216,7 +216,7 @@ class BarSeries:
         return [self._unpack_one(block, place) for place in range(len(block.slots))]
 
     def _unpack_one(self, block: Columns, place: int) -> SessionBar:
-        start_us = block.first_start_us + block.slots[place] * self.grid.width_us
+        start_us = max(block.first_start_us + block.slots[place] * self.grid.width_us, self.grid.first_us)
         vwap = block.vwap[place] if block.vwap else nan
         trades = block.trades[place] if block.trades else -1
         base_count = block.base_counts[place] if block.base_counts else 1

@@ -1,7 +1,9 @@
 """Windows of derived bars: where they lie on a trading day, and the one that is being filled.
 
 `Grid` knows the geometry of one interval on one day: windows begin at the day's open (`session`) or at multiples of the
-interval (`clock`); the last one ends at the close, early or not. A base interval is a grid of its own bars.
+interval (`clock`); the last one ends at the close, early or not. A window that a clock multiple would begin before its trading
+day does, while the day before may still trade, begins with the day: no two days have a window with the same start. A base
+interval is a grid of its own bars.
 
 `Window` adds up base bars in order of start; `aggregate` does the same from scratch, in the same order of additions, so
 that a window that was filled bar by bar, one that was made again after a correction and one that was restored from rows
@@ -27,7 +29,7 @@ class Grid:
         anchor: `session` or `clock`.
     """
 
-    __slots__ = ("_base_us", "_is_base", "_origin_us", "day", "interval", "width_us")
+    __slots__ = ("_base_us", "_is_base", "_origin_us", "day", "first_us", "interval", "width_us")
 
     def __init__(self, day: TradingDay, interval: str, base_interval: str, anchor: str) -> None:
         self.day = day
@@ -39,17 +41,23 @@ class Grid:
         if anchor == "clock" and not self._is_base:
             origin_us -= origin_us % self.width_us
         self._origin_us = origin_us
+        # Where the first window starts.
+        self.first_us = max(origin_us, day.starts_us)
 
     def start_of(self, instant_us: int) -> int:
         """Start of the window that holds `instant_us`."""
-        return instant_us - (instant_us - self._origin_us) % self.width_us
+        start_us = instant_us - (instant_us - self._origin_us) % self.width_us
+        return start_us if start_us > self.first_us else self.first_us
+
+    def line_of(self, start_us: int) -> int:
+        """The multiple of the interval that the window which starts at `start_us` belongs to: its start, unless that was moved."""
+        return self._origin_us if start_us == self.first_us else start_us
 
     def end_of(self, start_us: int) -> int:
         """End of the window that starts at `start_us`: a full interval on, or the close."""
-        end_us = start_us + self.width_us
         if self._is_base:
-            return end_us
-        return min(end_us, self.day.close_us)
+            return start_us + self.width_us
+        return min(self.line_of(start_us) + self.width_us, self.day.close_us)
 
     def expected(self, start_us: int) -> int:
         """How many base bars the window that starts at `start_us` has when none is missing."""
@@ -62,21 +70,16 @@ class Grid:
         until_us = min(instant_us, self.day.close_us)
         if self._is_base:
             return self.day.expected(self.width_us, self.day.open_us, until_us - self.width_us + 1)
-        count = 0
-        start_us = self._origin_us
-        while start_us < self.day.close_us and self.end_of(start_us) <= until_us:
-            count += self.expected(start_us) > 0
-            start_us += self.width_us
-        return count
+        return sum(1 for _ in self.starts(until_us))
 
     def starts(self, until_us: int) -> Iterable[int]:
         """Starts of the windows with any trading in them that have ended by `until_us`, in order."""
         until_us = min(until_us, self.day.close_us)
-        start_us = self._origin_us
+        start_us = self._origin_us if self._is_base else self.first_us
         while start_us < self.day.close_us and self.end_of(start_us) <= until_us:
             if self.day.contains(start_us) if self._is_base else self.expected(start_us):
                 yield start_us
-            start_us += self.width_us
+            start_us = (start_us if self._is_base else self.line_of(start_us)) + self.width_us
 
 
 class Window:
