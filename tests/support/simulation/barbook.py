@@ -1,0 +1,226 @@
+"""What should become of a bar: judged, kept, and made into derived bars again from scratch wherever it matters."""
+
+from __future__ import annotations
+
+import math
+
+from streams.records import Bar
+from streams.times import MINUTE_US, SECOND_US, interval_us
+from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, inside, summed
+from tests.support.simulation.gatebook import Gatebook
+
+
+class Barbook(Gatebook):
+    """The part of the model that takes bars."""
+
+    @property
+    def grace_us(self) -> int:
+        """How long a window waits: as configured, else five seconds or half of the smallest threshold."""
+        config = self.config.session_data_config
+        if config.grace_seconds is not None:
+            return round(config.grace_seconds * SECOND_US)
+        return round(min(5.0, self.smallest_threshold / 2) * SECOND_US)
+
+    @property
+    def smallest_threshold(self) -> float:
+        streaming = self.config.session_data_config.streaming
+        own = [one.catchup_threshold_seconds for one in streaming.symbols.values() if one.catchup_threshold_seconds is not None]
+        return min([streaming.catchup_threshold_seconds, *own])
+
+    def take(self, life: Life, bar: Bar, offset: int) -> None:
+        """One bar of a symbol that is being read."""
+        life.errors_in_a_row = 0
+        if bar.interval != life.base:
+            life.counts["other_interval"] += 1
+            return
+        fault = self._fault(bar, life)
+        if fault is not None:
+            life.counts["rejected"] += 1
+            self.letters.append((life.symbol, offset, fault))
+            return
+        day = self.calendar.holding(bar.start_us)
+        if day is None:
+            life.counts["out_of_hours"] += 1
+        elif day.days < life.day.days:
+            self._take_rolled(life, day, bar)
+        else:
+            if day.days > life.day.days:
+                self.roll(life, day)
+                self.roll_session()
+            if bar.start_us > life.last_start_us:
+                self._take_new(life, bar)
+            else:
+                self._take_old(life, bar)
+
+    def _fault(self, bar: Bar, life: Life) -> str | None:
+        numbers = [bar.open, bar.high, bar.low, bar.close, bar.volume, *([] if bar.vwap is None else [bar.vwap])]
+        if any(not math.isfinite(number) or number < 0 or number > 1e100 for number in numbers):
+            return "bad_prices"
+        if bar.trades is not None and not 0 <= bar.trades <= 10**12:
+            return "bad_prices"
+        if bar.high != max(bar.open, bar.high, bar.low, bar.close) or bar.low != min(bar.open, bar.high, bar.low, bar.close):
+            return "bad_prices"
+        if bar.end_us - bar.start_us != life.base_us or bar.start_us % life.base_us:
+            return "misaligned"
+        tolerance_us = round(self.config.session_data_config.future_tolerance_seconds * SECOND_US)
+        return "future" if bar.end_us - self.now_us > tolerance_us else None
+
+    def _take_new(self, life: Life, bar: Bar) -> None:
+        kept = _as_kept(bar, 0)
+        self.measure(life, kept)
+        life.bars[bar.start_us] = kept
+        life.last_start_us, life.frontier_us, life.last_update_us = bar.start_us, bar.end_us, self.now_us
+        left = []
+        for interval in life.derived:
+            own = life.window_of(interval, bar.start_us)
+            for start in life.unmade[interval] - {own.start_us}:
+                slot = life.slots(interval)[start]
+                if slot.end_us + self.grace_us <= bar.end_us:
+                    left.append((slot.end_us, interval_us(interval), start, interval))
+        for _, _, start, interval in sorted(left):
+            self.make(life, interval, start)
+        self.offer(life, life.base, kept)
+        for interval in life.derived:
+            slot = life.window_of(interval, bar.start_us)
+            life.filled[interval][slot.start_us] += 1
+            if slot.start_us in life.made[interval]:
+                self.make(life, interval, slot.start_us, rewrites=True)
+            elif life.filled[interval][slot.start_us] == slot.expected:
+                self.make(life, interval, slot.start_us)
+            else:
+                life.unmade[interval].add(slot.start_us)
+
+    def make(self, life: Life, interval: str, start_us: int, *, rewrites: bool = False) -> None:
+        """Make a derived bar of what is there, and offer it."""
+        slot = life.slots(interval)[start_us]
+        before = life.made[interval].get(start_us)
+        bar = summed(inside(life.bars, slot, life.base_us), slot, 0 if before is None else before.revision + 1)
+        life.made[interval][start_us] = bar
+        life.unmade[interval].discard(start_us)
+        self.offer(life, interval, bar, rewrites=rewrites)
+
+    def _take_old(self, life: Life, bar: Bar) -> None:
+        kept, fills = self._put_old(life, life.bars, bar)
+        if kept is None:
+            return
+        life.last_update_us = self.now_us
+        self.offer(life, life.base, kept, rewrites=True)
+        for interval in life.derived:
+            slot = life.window_of(interval, bar.start_us)
+            life.filled[interval][slot.start_us] += fills
+            due_us = slot.end_us + self.grace_us
+            is_over = due_us <= life.frontier_us or (due_us <= self.now_us and not life.behind and not life.backlog)
+            full = life.filled[interval][slot.start_us] == slot.expected
+            if slot.start_us in life.made[interval] or full or is_over:
+                self.make(life, interval, slot.start_us, rewrites=True)
+            else:
+                life.unmade[interval].add(slot.start_us)
+
+    def _put_old(self, life: Life, bars: Series, bar: Bar) -> tuple[Kept | None, bool]:
+        """Late, corrected or a duplicate; and whether it filled a hole."""
+        before = bars.get(bar.start_us)
+        if before is None:
+            kept = bars[bar.start_us] = _as_kept(bar, 0)
+            life.counts["late"] += 1
+            self.late.add(((life.symbol, life.incarnation), bar.start_us))
+            self.tell("bar_late", life)
+            return kept, True
+        kept = _as_kept(bar, before.revision + 1)
+        if kept.content() == before.content() or bar.provenance == "gap_fill":
+            life.counts["duplicates"] += 1
+            return None, False
+        bars[bar.start_us] = kept
+        life.counts["corrected"] += 1
+        self.tell("bar_corrected", life)
+        return kept, False
+
+    def _take_rolled(self, life: Life, day: Day, bar: Bar) -> None:
+        past = life.past.get(day.days)
+        if past is None:
+            life.counts["other_day"] += 1
+            return
+        kept, _ = self._put_old(life, past[life.base], bar)
+        if kept is None:
+            return
+        self.offer(life, life.base, kept, rolled=True)
+        for interval in sorted(past.keys() - {life.base}, key=interval_us):
+            slot = life.window_of(interval, bar.start_us, day)
+            before = past[interval].get(slot.start_us)
+            made = summed(inside(past[life.base], slot, life.base_us), slot, 0 if before is None else before.revision + 1)
+            past[interval][slot.start_us] = made
+            self.offer(life, interval, made, rolled=True)
+
+    # Time
+
+    def close_by_clock(self) -> None:
+        """Close the windows that the clock has passed, of symbols that are up to date."""
+        due = []
+        for life in self.lives.values():
+            if not life.is_read or life.behind or life.backlog:
+                continue
+            for interval, starts in life.unmade.items():
+                for start in starts:
+                    end_us = life.slots(interval)[start].end_us
+                    if end_us + self.grace_us <= self.now_us:
+                        due.append((end_us, life.symbol, interval_us(interval), start, interval))
+        for _, symbol, _, start, interval in sorted(due):
+            self.make(self.lives[symbol], interval, start)
+
+    def roll(self, life: Life, day: Day) -> None:
+        """Leave the day: open windows are closed with what they have, runs are told, the day becomes history."""
+        left = [
+            (life.slots(interval)[start].end_us, interval_us(interval), start, interval)
+            for interval, starts in life.unmade.items()
+            for start in starts
+        ]
+        for _, _, start, interval in sorted(left):
+            self.make(life, interval, start)
+        self.flush(life)
+        self.tell("symbol_rolled", life)
+        if life.bars:
+            life.past[life.day.days] = life.series()
+        for days in sorted(life.past)[: max(0, len(life.past) - self.config.session_data_config.historical.trailing_days)]:
+            del life.past[days]
+        life.stand_on(day)
+
+    def roll_by_clock(self) -> None:
+        """Symbols that are up to date go to the day of the clock, once the bars of the day they leave would be stale."""
+        today = self.calendar.current(self.now_us)
+        for symbol in sorted(self.lives):
+            life = self.lives[symbol]
+            waits_us = min(self.threshold_us(life), 5 * MINUTE_US)
+            up_to_date = life.is_read and not life.behind and not life.backlog
+            if up_to_date and life.day.days < today.days and self.now_us >= life.day.close_us + waits_us:
+                self.roll(life, today)
+        self.roll_session()
+
+    def roll_session(self) -> None:
+        """The session's day is the earliest of its symbols'."""
+        reached = [life.day.days for life in self.lives.values() if life.is_read] or [self.calendar.current(self.now_us).days]
+        if min(reached) > self.days:
+            self.days = min(reached)
+            self.mark("session_rolled")
+
+    def end_silence(self) -> None:
+        """Outside trading hours nothing is silent."""
+        for symbol in sorted(self.lives):
+            life = self.lives[symbol]
+            if life.silent and not life.day.trades_at(self.now_us):
+                life.silent = False
+                if life.lagging and not life.behind:
+                    self.leave(life, "closed")
+
+
+def _as_kept(bar: Bar, revision: int) -> Kept:
+    return Kept(
+        bar.start_us, bar.end_us, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades,
+        1, 1, revision, True, bar.provenance,
+    )  # fmt: skip
+
+
+def volume_high_low(life: Life) -> tuple[float, float | None, float | None]:
+    """The session's metrics, from its bars."""
+    bars = life.bars.values()
+    if life.last_start_us == NEVER:
+        return 0.0, None, None
+    return sum(bar.volume for bar in bars), max(bar.high for bar in bars), min(bar.low for bar in bars)

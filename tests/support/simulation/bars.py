@@ -1,0 +1,115 @@
+"""What comes onto the topics: bars of each symbol's timeline as time goes on, and what should not be there.
+
+Prices and volumes are multiples of a quarter, so that sums are exact in whatever order they are made.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from msgspec.structs import replace
+
+from streams.engine.transaction import Undecodable
+from streams.records import Bar
+from streams.times import DAY_US, SECOND_US, interval_us
+from tests.support.simulation.model import POISON
+from tests.support.simulation.world import World
+
+MOST_AT_ONCE = 25
+"""So many bars come after a jump in time; those before were never there."""
+
+
+def a_bar(symbol: str, interval: str, start_us: int, chance: Random) -> Bar:
+    """A bar with some price and volume, and sometimes vwap and trades."""
+    low = chance.randint(200, 400)
+    high = low + chance.choice([0, 1, 1, 2, 3, 8])
+    opened, closed = chance.randint(low, high) / 4, chance.randint(low, high) / 4
+    known = chance.random()
+    return Bar(
+        symbol, interval, start_us, start_us + interval_us(interval), opened, high / 4, low / 4, closed,
+        chance.choice([0.0, 0.25, 10.0, 10.0, 2500.75]),
+        vwap=(low + high) / 8 if known < 0.8 else None, trades=chance.randint(0, 9) if known > 0.1 else None,
+    )  # fmt: skip
+
+
+def base_of(world: World, symbol: str) -> str:
+    """The interval that comes on a symbol's topic."""
+    life = world.model.lives.get(symbol)
+    return world.scenario.base if life is None else life.base
+
+
+def flow(world: World, symbol: str, chance: Random) -> None:
+    """Write the bars that have come to be known by now."""
+    feed, topic = world.feeds[symbol], world.topics[symbol]
+    base = base_of(world, symbol)
+    width_us = interval_us(base)
+    until_us = world.now_us - feed.delay_us
+    feed.next_start_us = max(feed.next_start_us, until_us - MOST_AT_ONCE * width_us)
+    feed.next_start_us = -(-feed.next_start_us // width_us) * width_us
+    while (start_us := feed.next_start_us) + width_us <= until_us:
+        if world.days.holding(start_us) is None:
+            feed.next_start_us = -(-world.days.next_open_us(start_us) // width_us) * width_us
+            continue
+        feed.next_start_us += width_us
+        bar = a_bar(symbol, base, start_us, chance)
+        fate = chance.random()
+        if fate < 0.06:
+            feed.held_up = [*feed.held_up[-20:], bar]
+            continue
+        if fate < 0.08:
+            continue
+        topic.append(bar)
+        feed.sent.append(bar)
+        if fate > 0.97:
+            topic.append(bar)
+        if fate > 0.985:
+            topic.end += chance.randint(1, 3)
+
+
+def late(world: World, symbol: str, chance: Random) -> None:
+    """Bars that were held up come now."""
+    feed = world.feeds[symbol]
+    chance.shuffle(feed.held_up)
+    some, feed.held_up = feed.held_up[:4], feed.held_up[4:]
+    for bar in some:
+        world.topics[symbol].append(replace(bar, provenance=chance.choice(["feed", "gap_fill"])))
+
+
+def correct(world: World, symbol: str, chance: Random) -> None:
+    """Bars that came before come again, otherwise or not."""
+    sent = world.feeds[symbol].sent
+    if not sent:
+        return
+    for _ in range(chance.randint(1, 3)):
+        newest = chance.random() < 0.6
+        bar = sent[-1 - min(len(sent) - 1, int(chance.expovariate(0.3)))] if newest else chance.choice(sent)
+        other = a_bar(symbol, bar.interval, bar.start_us, chance)
+        provenance = chance.choice(["feed", "feed", "feed", "gap_fill", "vendor"])
+        world.topics[symbol].append(replace(chance.choice([bar, other, other]), provenance=provenance))
+
+
+def junk(world: World, symbol: str, chance: Random) -> None:
+    """Records that are no bars of the session, and bars of other times."""
+    base, topic = base_of(world, symbol), world.topics[symbol]
+    width_us = interval_us(base)
+    now_start_us = world.now_us // width_us * width_us
+    bar = a_bar(symbol, base, now_start_us - width_us, chance)
+    soon_us = now_start_us + chance.choice([0, 0, 0, 60, 86_400]) * SECOND_US // width_us * width_us
+    long_ago_us = now_start_us - chance.randrange(1, 4 * DAY_US // width_us) * width_us
+    kinds: list[Bar | Undecodable] = [
+        Undecodable("no magic byte"),
+        replace(bar, symbol="ZZ"),
+        replace(bar, low=bar.high + 1),
+        replace(bar, close=float("nan")),
+        replace(bar, volume=-1.0, end_us=bar.end_us + 1),
+        replace(bar, start_us=bar.start_us + SECOND_US, end_us=bar.end_us + SECOND_US),
+        replace(bar, end_us=bar.end_us + width_us),
+        a_bar(symbol, "45m", bar.start_us, chance),
+        a_bar(symbol, base, soon_us, chance),
+        a_bar(symbol, base, long_ago_us, chance),
+    ]
+    if chance.random() < 0.9:
+        topic.append(chance.choice(kinds))
+    else:
+        for _ in range(chance.choice([1, 1, 2, 10])):
+            topic.append(replace(bar, provenance=POISON))

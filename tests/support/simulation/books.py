@@ -1,0 +1,244 @@
+"""What the model writes down: trading days as lists of slots, bars as tuples, and one `Life` for each addition of a symbol.
+
+Everything is held the plain way: a day is the list of its slots, a series is a dictionary by start, a run is the list of what
+is in it. What the engine keeps incrementally is counted from these.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from streams.calendar import TradingCalendar
+from streams.times import interval_us
+
+Segments = tuple[tuple[int, int], ...]
+NEVER = -1
+
+
+class Violation(AssertionError):
+    """The engine broke a promise: `invariant` names it in a sentence, `detail` says what was seen."""
+
+    def __init__(self, invariant: str, detail: str) -> None:
+        super().__init__(f"{invariant}: {detail}")
+        self.invariant = invariant
+        self.detail = detail
+
+
+class Day(NamedTuple):
+    """A trading day: its date, its stretches of trading, and from when on it is the current one."""
+
+    days: int
+    segments: Segments
+    starts_us: int
+
+    @property
+    def open_us(self) -> int:
+        return self.segments[0][0]
+
+    @property
+    def close_us(self) -> int:
+        return self.segments[-1][1]
+
+    def trades_at(self, instant_us: int) -> bool:
+        return any(first <= instant_us < last for first, last in self.segments)
+
+
+NO_DAY = Day(0, ((0, 0),), 0)
+
+
+class Slot(NamedTuple):
+    """One window of an interval on a day: the starts of the base bars that it should have."""
+
+    start_us: int
+    end_us: int
+    expected: int
+
+
+@lru_cache(maxsize=4096)
+def slots_of(day: Day, base_us: int, width_us: int, anchor: str) -> dict[int, Slot]:
+    """All windows of a day that a base bar can lie in, by start, found by walking over the day's base bars one by one."""
+    segments = day.segments
+    open_us, close_us = segments[0][0], segments[-1][1]
+    origin = open_us if anchor == "session" else open_us // width_us * width_us
+    expected: Counter[int] = Counter()
+    for start in range(open_us, close_us, base_us):
+        expected[origin + (start - origin) // width_us * width_us] += any(first <= start < last for first, last in segments)
+    # A window that would begin before its day does begins with it.
+    slots = [Slot(max(line, day.starts_us), min(line + width_us, close_us), count) for line, count in sorted(expected.items())]
+    return {slot.start_us: slot for slot in slots}
+
+
+@lru_cache(maxsize=1024)
+def base_slots(segments: Segments, base_us: int) -> tuple[int, ...]:
+    """Starts of all base bars of a day."""
+    return tuple(
+        start for start in range(segments[0][0], segments[-1][1], base_us) if any(first <= start < last for first, last in segments)
+    )
+
+
+class Days:
+    """A calendar's days, as a list."""
+
+    def __init__(self, calendar: TradingCalendar, first: int, last: int) -> None:
+        """Take the days with dates in `[first, last]` (days since the epoch)."""
+        found = [calendar.day_on(days) for days in range(first, last + 1)]
+        self.days = [Day(day.days, day.segments, day.starts_us) for day in found if day is not None]
+        self._opens = [day.open_us for day in self.days]
+        self._by_date = {day.days: day for day in self.days}
+
+    def on(self, days: int) -> Day | None:
+        """The day of a date."""
+        return self._by_date.get(days)
+
+    def holding(self, instant_us: int) -> Day | None:
+        """The day that trades at the instant."""
+        place = bisect_right(self._opens, instant_us) - 1
+        return self.days[place] if place >= 0 and self.days[place].trades_at(instant_us) else None
+
+    def current(self, now_us: int) -> Day:
+        """The last day that has begun."""
+        place = bisect_right(self._opens, now_us)
+        begun = [day for day in self.days[max(0, place - 1) : place + 2] if day.starts_us <= now_us]
+        return begun[-1]
+
+    def unfinished(self, instant_us: int) -> Day:
+        """The first day that closes after the instant."""
+        place = max(0, bisect_right(self._opens, instant_us) - 1)
+        return next(day for day in self.days[place:] if day.close_us > instant_us)
+
+    def next_open_us(self, instant_us: int) -> int:
+        """When trading begins next, after the instant."""
+        place = max(0, bisect_right(self._opens, instant_us) - 1)
+        return min(first for day in self.days[place : place + 2] for first, _ in day.segments if first > instant_us)
+
+
+class Kept(NamedTuple):
+    """A bar as the session should hold it; the fields are those of `SessionBar`, in its order."""
+
+    start_us: int
+    end_us: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    vwap: float | None
+    trades: int | None
+    base_count: int
+    expected_count: int
+    revision: int
+    complete: bool
+    provenance: str
+
+    def content(self) -> tuple[object, ...]:
+        """All but the revision and where it came from."""
+        return self[2:9]
+
+
+Series = dict[int, Kept]
+
+
+@dataclass
+class Life:
+    """One addition of a symbol: all that should be known about it."""
+
+    symbol: str
+    incarnation: int
+    base: str
+    derived: tuple[str, ...]
+    anchor: str
+    added_us: int
+    initial: bool
+    status: str = "pending"
+    dynamic: bool = False
+    command_id: str | None = None
+    start_us: int | None = None
+    topic_id: str = ""
+    offset: int = 0
+    removal_end: int | None = None
+    removal_deadline_us: int | None = None
+    base_us: int = 0
+
+    frontier_us: int = NEVER
+    last_start_us: int = NEVER
+    last_update_us: int = NEVER
+    last_stale_us: int = NEVER
+    lag_us: int = 0
+    checks: int = 0
+    lagging: bool = False
+    behind: bool = False
+    backlog: bool = False
+    silent: bool = False
+    errors_in_a_row: int = 0
+
+    past: dict[int, dict[str, Series]] = field(default_factory=dict)
+    held: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    held_cause: dict[str, str] = field(default_factory=dict)
+    revised: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    day: Day = NO_DAY
+    bars: Series = field(default_factory=dict)
+    made: dict[str, Series] = field(default_factory=dict)
+    unmade: dict[str, set[int]] = field(default_factory=dict)
+    filled: dict[str, Counter[int]] = field(default_factory=dict)
+    retired: dict[str, Series] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.base_us = interval_us(self.base)
+
+    @property
+    def is_read(self) -> bool:
+        return self.status in ("loaded", "removing")
+
+    def stand_on(self, day: Day) -> None:
+        """Begin a day without a bar."""
+        self.day = day
+        self.frontier_us = self.last_start_us = NEVER
+        self.bars = {}
+        self.retired = {}
+        self.made = {interval: {} for interval in self.derived}
+        self.unmade = {interval: set() for interval in self.derived}
+        self.filled = {interval: Counter() for interval in self.derived}
+
+    def slots(self, interval: str, day: Day | None = None) -> dict[int, Slot]:
+        """The windows of an interval on the day (or another)."""
+        return slots_of(day or self.day, self.base_us, interval_us(interval), self.anchor)
+
+    def window_of(self, interval: str, base_start_us: int, day: Day | None = None) -> Slot:
+        """The window that a base bar lies in."""
+        where = day or self.day
+        width_us = interval_us(interval)
+        origin = where.open_us if self.anchor == "session" else where.open_us // width_us * width_us
+        line = origin + (base_start_us - origin) // width_us * width_us
+        return self.slots(interval, where)[max(line, where.starts_us)]
+
+    def series(self) -> dict[str, Series]:
+        """The day's series, base first."""
+        return {self.base: self.bars, **self.made}
+
+
+def inside(bars: Series, slot: Slot, base_us: int) -> list[Kept]:
+    """The base bars of a window, in order."""
+    first = -(-slot.start_us // base_us) * base_us
+    return [bars[start] for start in range(first, slot.end_us, base_us) if start in bars]
+
+
+def summed(bars: list[Kept], slot: Slot, revision: int) -> Kept:
+    """The derived bar that these base bars make."""
+    volume = 0.0
+    turnover: float | None = 0.0
+    trades: int | None = 0
+    for bar in bars:
+        volume += bar.volume
+        turnover = None if turnover is None or bar.vwap is None else turnover + bar.vwap * bar.volume
+        trades = None if trades is None or bar.trades is None else trades + bar.trades
+    return Kept(
+        slot.start_us, slot.end_us, bars[0].open, max(bar.high for bar in bars), min(bar.low for bar in bars), bars[-1].close, volume,
+        turnover / volume if turnover is not None and volume > 0 else None, trades,
+        len(bars), slot.expected, revision, len(bars) == slot.expected, "derived",
+    )  # fmt: skip
