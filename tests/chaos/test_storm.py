@@ -16,7 +16,6 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka import Producer
 
-from streams.config import SessionConfig
 from streams.engine.journal import InputKind
 from streams.engine.rows import ProgressRow, SessionRow, progress_key
 from streams.records import AnalysisKind
@@ -26,9 +25,10 @@ from tests.support import create_topics, unique_symbol, wait_until
 from tests.support.buggy_worker import CURSED
 from tests.support.desk import Desk
 from tests.support.evidence import CODEC
-from tests.support.feeders import SteadyFeed, around_the_clock, live_timeline, made_up_bars, now_us
+from tests.support.feeders import SteadyFeed, live_timeline, made_up_bars, now_us
 from tests.support.oracle import judge
 from tests.support.reading import Read, read_topic
+from tests.support.sessions import second_bars
 from tests.support.storms import Storm
 from tests.support.workers import Workers
 
@@ -40,21 +40,6 @@ CALM_BARS = 100
 CALM_BARS_A_SECOND = 20.0
 WORKED_THROUGH_SECONDS = 300.0
 THRESHOLD_SECONDS = 1800
-
-
-def session_config(name: str, symbols: Sequence[str]) -> SessionConfig:
-    return SessionConfig.from_dict(
-        {
-            "session_name": name,
-            **around_the_clock(),
-            "session_data_config": {
-                "symbols": list(symbols),
-                "streams": ["1s"],
-                "derived_intervals": ["5s"],
-                "streaming": {"catchup_threshold_seconds": THRESHOLD_SECONDS},
-            },
-        }
-    )
 
 
 def produce_raw(servers: str, topic: str, values: Sequence[bytes | None]) -> None:
@@ -106,7 +91,7 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
     storm = Storm(seed, cursed=True)
     stormy = [unique_symbol(f"STORM{place}") for place in range(STORMY)]
     calm, doomed = unique_symbol("CALM"), unique_symbol("DOOMED")
-    desk = Desk(bootstrap_servers, session_config(session_name, [*stormy, calm, doomed]))
+    desk = Desk(bootstrap_servers, second_bars(session_name, [*stormy, calm, doomed], threshold_seconds=THRESHOLD_SECONDS))
     names, each = desk.names, values // (STORMY + 1)
     create_topics(bootstrap_servers, *map(names.bars, desk.config.symbols))
     end_us = now_us()

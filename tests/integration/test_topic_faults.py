@@ -11,10 +11,10 @@ from confluent_kafka import TopicPartition
 
 from streams.errors import ControlLostError
 from streams.times import SECOND_US
-from tests.integration.test_worker_life import session_config
 from tests.support import create_topics, unique_name, unique_symbol, wait_until
 from tests.support.desk import Desk
 from tests.support.feeders import made_up_bars, now_us
+from tests.support.sessions import second_bars
 from tests.support.workers import Worker, Workers
 
 FIVE_MINUTES_US = 300 * SECOND_US
@@ -22,7 +22,7 @@ FIVE_MINUTES_US = 300 * SECOND_US
 
 @pytest.fixture(scope="module")
 def running(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Worker]]:
-    desk = Desk(bootstrap_servers, session_config(unique_name("topics"), [unique_symbol("ANCHOR")]))
+    desk = Desk(bootstrap_servers, second_bars(unique_name("topics"), [unique_symbol("ANCHOR")]))
     with Workers(bootstrap_servers, tmp_path_factory.mktemp("topics")) as workers:
         worker = workers.start(desk.config)
         worker.wait_until("active")
@@ -139,7 +139,7 @@ def test_an_initial_symbol_without_a_topic_fails_alone_where_topics_may_not_be_c
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     present, missing = unique_symbol("PRE"), unique_symbol("MIS")
-    desk = Desk(bootstrap_servers, session_config(session_name, [present, missing]))
+    desk = Desk(bootstrap_servers, second_bars(session_name, [present, missing]))
     names = desk.names
     create_topics(bootstrap_servers, names.bars(present))
     create_topics(bootstrap_servers, names.control, settings={"retention.ms": "-1"})
@@ -156,7 +156,7 @@ def test_an_initial_symbol_without_a_topic_fails_alone_where_topics_may_not_be_c
 def test_a_control_topic_that_is_deleted_under_a_worker_ends_it_with_advice_and_so_does_the_next_start(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    desk = Desk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     desk.delete_topic(desk.names.control)
@@ -176,7 +176,7 @@ def test_a_control_topic_that_is_deleted_under_a_worker_ends_it_with_advice_and_
 def test_a_control_topic_truncated_beyond_the_position_of_a_running_worker_ends_it_with_advice(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    desk = Desk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     worker.signal(signal.SIGSTOP)
@@ -190,7 +190,7 @@ def test_a_control_topic_truncated_beyond_the_position_of_a_running_worker_ends_
 
 
 def test_a_control_topic_truncated_behind_the_position_is_read_on(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
-    desk = Desk(bootstrap_servers, session_config(session_name, []))
+    desk = Desk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     desk.raw(desk.names.control, *[b"{}"] * 5)
