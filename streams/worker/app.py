@@ -20,7 +20,7 @@ from faust.types import TP
 from loguru import logger
 
 from streams.config import SessionConfig
-from streams.errors import DemotedError, SessionConfigError
+from streams.errors import ControlLostError, DemotedError, FatalError, SessionConfigError, StreamsError
 from streams.settings import Settings
 from streams.times import Clock, SteadyClock
 from streams.wire.codec import Codec
@@ -126,12 +126,22 @@ class SessionWorker:
             self.health.enter(WorkerStatus.ACTIVE)
             settle()
         elif self._was_active:
-            self.die(DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby"))
+            self.die(await self._why_demoted())
         else:
             self.runner.has_been_standby = True
             self.health.enter(WorkerStatus.STANDBY)
             logger.info("standby: following the changelog")
             settle()
+
+    async def _why_demoted(self) -> FatalError:
+        """Why the active role has gone: to another worker, or with the control topic, whose one partition it is."""
+        try:
+            await self.runner.check_control()
+        except ControlLostError as error:
+            return error
+        except StreamsError as error:
+            logger.warning("whether the control topic is still there could not be found out: {}", error)
+        return DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby")
 
     # --------------------------------------------------------------------------------------------------- parts
 

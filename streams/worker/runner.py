@@ -145,6 +145,15 @@ class SessionRunner:
             "active: reading from the state's positions"
         )
 
+    async def check_control(self) -> None:
+        """See that the control topic is the one that the session goes by.
+
+        Raises:
+            ControlLostError: it is not.
+        """
+        if self.session is not None:
+            await self._follower.check_control(self.session)
+
     async def deactivate(self) -> None:
         """Stop reading, and wait until what is being written is committed."""
         self.active = False
