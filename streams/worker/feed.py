@@ -2,7 +2,7 @@
 
 It reads each topic from the position that the state gives, never from one of its own: positions are part of the state's
 rows, so that input, state and output commit together. One consumer in one thread; what it fetched at once is one batch. The
-worker answers for each batch (`done`), and the feed stays at most two batches ahead.
+worker answers for each batch (`done`), and the feed stays at most two batches ahead, live but one.
 
 A batch carries the feed's generation, which a rewind raises, and a number that rises by one: a batch of a former generation
 is to be dropped, a gap in the numbers means that batches were lost on the way. Each part carries the assignment that its
@@ -31,9 +31,10 @@ from loguru import logger
 from msgspec import Struct
 
 from streams.settings import Settings
+from streams.worker.ahead import Ahead
 
 MAX_RECORDS: Final = 4000
-AHEAD: Final = 2
+FULL_RECORDS: Final = 500
 POLL_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.05
 METADATA_SECONDS: Final = 10.0
@@ -69,11 +70,12 @@ class TopicRead(Struct, frozen=True):
 
 
 class FeedBatch(Struct, frozen=True):
-    """What was fetched at once."""
+    """What was fetched at once; `is_full` when it holds so much that there is likely more."""
 
     generation: int
     number: int
     reads: list[TopicRead]
+    is_full: bool = False
 
 
 class Trouble(Struct, frozen=True):
@@ -155,7 +157,7 @@ class Feed:
         self._operations: queue.SimpleQueue[Callable[[Consumer], None]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._stopping = threading.Event()
-        self._credits = threading.Semaphore(AHEAD)
+        self._ahead = Ahead()
         self._assigned: dict[str, Assignment] = {}
         self._at_end: set[str] = set()
         self._in_doubt: set[str] = set()
@@ -180,7 +182,7 @@ class Feed:
         self.generation += 1
         generation, wanted = self.generation, dict(assignments)
         self.assigned = dict(wanted)
-        self._credits = threading.Semaphore(AHEAD)
+        self._ahead = Ahead()
         self._operations.put(lambda consumer: self._rewind(consumer, generation, wanted))
 
     def pause(self) -> None:
@@ -198,9 +200,9 @@ class Feed:
         self._operations.put(lambda consumer: self._remove(consumer, topic))
 
     def done(self, batch: FeedBatch) -> None:
-        """The batch has been dealt with: one more may be fetched."""
+        """The batch has been dealt with: one more may be fetched. A small one has been when it is committed, see `Ahead`."""
         if batch.generation == self.generation:
-            self._credits.release()
+            self._ahead.done()
 
     def is_current(self, read: TopicRead) -> bool:
         """Whether the topic is still read as it was for `read`: else what lies before it may not have been read yet."""
@@ -220,11 +222,9 @@ class Feed:
                 if not self._reading:
                     self._stopping.wait(IDLE_SECONDS if self._operations.empty() else 0)
                     continue
-                credit = self._credits
-                if not credit.acquire(timeout=IDLE_SECONDS):
-                    continue
-                if credit is not self._credits or not self._fetch(consumer):
-                    credit.release()
+                ahead = self._ahead
+                if ahead.wait(IDLE_SECONDS) and ahead is self._ahead:
+                    self._fetch(consumer, ahead)
             consumer.close()
         except BaseException as error:  # the worker can't go on without its feed, whatever went wrong
             self._die(error)
@@ -237,11 +237,11 @@ class Feed:
                 return
             operation(consumer)
 
-    def _fetch(self, consumer: Consumer) -> bool:
-        """Fetch and hand over a batch; whether there was one."""
+    def _fetch(self, consumer: Consumer, ahead: Ahead) -> None:
+        """Fetch a batch, if there is one, and hand it over."""
         first = consumer.poll(POLL_SECONDS)
         if first is None:
-            return False
+            return
         by_topic: dict[str, list[Message]] = {}
         ends: dict[str, int] = {}
         for message in (first, *consumer.consume(MAX_RECORDS - 1, 0)):
@@ -266,11 +266,11 @@ class Feed:
             else:
                 self._at_end.discard(topic)
             reads.append(TopicRead(topic, assignment, next_offset, messages, topic in ends))
-        if not reads:
-            return False
-        self._number += 1
-        self._deliver(FeedBatch(self._read_generation, self._number, reads))
-        return True
+        if reads:
+            self._number += 1
+            is_full = sum(len(read.messages) for read in reads) >= FULL_RECORDS
+            ahead.took(full=is_full)
+            self._deliver(FeedBatch(self._read_generation, self._number, reads, is_full))
 
     def _judge(self, topic: str, error: KafkaError) -> None:
         assignment = self._assigned.get(topic)

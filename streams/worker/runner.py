@@ -213,7 +213,7 @@ class SessionRunner:
                 if self.active:
                     await self._process(item)
                 if isinstance(item, FeedBatch):
-                    self._feed.done(item)
+                    self._answer(item)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # nothing that goes wrong here can be mended but by a new start
@@ -226,6 +226,13 @@ class SessionRunner:
                 if self.active:
                     self._tick()  # the heartbeat goes on
             await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    def _answer(self, batch: FeedBatch) -> None:
+        """Tell the feed that a batch has been dealt with: a full one now, a small one once its commit is through."""
+        if batch.is_full or self._in_flight is None or self._in_flight.done():
+            self._feed.done(batch)
+        else:
+            self._in_flight.add_done_callback(lambda done: self._feed.done(batch))
 
     async def _process(self, item: Item) -> None:
         match item:
