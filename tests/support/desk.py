@@ -157,5 +157,10 @@ class Desk:
 
     def delete_topic(self, topic: str) -> None:
         """Delete a topic and wait until the broker no longer has it."""
-        self.admin.delete_topics([topic], operation_timeout=20)[topic].result(20)
-        wait_until(lambda: topic not in self.admin.list_topics(timeout=10).topics, f"topic {topic} to be gone")
+        delete_topic(self.admin, topic)
+
+
+def delete_topic(admin: AdminClient, topic: str) -> None:
+    """Delete a topic and wait until the broker no longer has it."""
+    admin.delete_topics([topic], operation_timeout=20)[topic].result(20)
+    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, f"topic {topic} to be gone")
