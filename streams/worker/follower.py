@@ -21,7 +21,7 @@ from streams.errors import ControlLostError, FatalError, StreamsError
 from streams.times import Clock
 from streams.wire.topics import TopicNames
 from streams.worker.feed import Assignment, Feed, Trouble
-from streams.worker.inbox import Notice
+from streams.worker.inbox import Loads, Notice
 from streams.worker.sources import SourceRefusedError, Sources, TopicLook
 
 CHECK_SOURCES_SECONDS: Final = 10.0
@@ -32,7 +32,7 @@ class Follower:
 
     Args:
         feed, sources, names, clock: collaborators.
-        send: puts a notice on the merge agent's channel.
+        send: puts an item on the merge agent's channel.
         die: ends the process.
     """
 
@@ -43,7 +43,7 @@ class Follower:
         sources: Sources,
         names: TopicNames,
         clock: Clock,
-        send: Callable[[Notice], None],
+        send: Callable[[Notice | Loads], None],
         die: Callable[[BaseException], object],
     ) -> None:
         self._feed = feed
@@ -54,6 +54,7 @@ class Follower:
         self._die = die
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading: set[tuple[str, int]] = set()
+        self._loads: list[JournalInput] = []
         self._checked_at = clock.monotonic()
         self._is_checking = False
         self._troubles: dict[str, Trouble] = {}
@@ -62,6 +63,7 @@ class Follower:
         """Read everything anew from the state's positions, and look up again what is pending."""
         # What tasks of a former life find out is dropped, so nothing is on its way.
         self._loading.clear()
+        self._loads.clear()
         self._feed.rewind(self._wanted(session))
         self._start_loads(session)
 
@@ -71,13 +73,18 @@ class Follower:
             task.cancel()
 
     def is_of_now(self, notice: Notice) -> bool:
-        """Whether a notice is about the reading that goes on now; it is on its way no more."""
+        """Whether a notice is about the reading that goes on now."""
         symbol = notice.given.symbol or ""
-        self._loading.discard((symbol, notice.given.incarnation or 0))
         if notice.generation != self._feed.generation:
             return False
         # A loss that was found twice must not send reading back twice.
         return notice.assignment is None or self._feed.assigned.get(self._names.bars(symbol)) is notice.assignment
+
+    def take_loads(self) -> list[JournalInput]:
+        """What has been found out about pending symbols since this was asked last: inputs, in the order in which it was."""
+        loads, self._loads = self._loads, []
+        self._loading.difference_update((given.symbol or "", given.incarnation or 0) for given in loads)
+        return loads
 
     def _wanted(self, session: Session) -> dict[str, Assignment]:
         state = session.state
@@ -120,7 +127,7 @@ class Follower:
 
     async def _load(self, data: SymbolSessionData) -> None:
         """Find where a pending symbol's topic is to be read from, and tell the engine."""
-        symbol, incarnation = data.symbol, data.incarnation
+        symbol, incarnation, generation = data.symbol, data.incarnation, self._feed.generation
         from_us = data.start_us if data.start_us is not None else data.day.open_us
         try:
             found = await self._sources.locate(self._names.bars(symbol), from_us=from_us, create=not data.must_exist)
@@ -128,14 +135,16 @@ class Follower:
             self._die(error)
             return
         except StreamsError as error:
-            self._notice(JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error)))
-            return
-        self._notice(
-            JournalInput(
+            given = JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error))
+        else:
+            given = JournalInput(
                 InputKind.LOADED, symbol, incarnation, topic_id=found.topic_id, first_offset=found.offset, end_offset=found.end_offset,
                 reason=found.note,
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+        if generation == self._feed.generation:
+            self._loads.append(given)
+            if len(self._loads) == 1:
+                self._send(Loads())
 
     def look_into(self, session: Session, trouble: Trouble) -> None:
         """A topic could not be read: find out what became of the topics."""
@@ -227,9 +236,6 @@ class Follower:
             raise SourceRefusedError(f"none of the {len(reading)} bar topics may be read, {first} for one: {reasons[first]}")
         inputs = [_lost(topic, data, stood_at[topic], looks[topic], reasons[topic]) for topic, data in reading.items()]
         return [given for given in inputs if given is not None]
-
-    def _notice(self, given: JournalInput) -> None:
-        self._send(Notice(self._feed.generation, given))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -33,7 +33,7 @@ from streams.worker.commands import CommandReader
 from streams.worker.digest import CARRIER, HEADER, RowDigest, check
 from streams.worker.feed import Feed, FeedBatch, TopicRead, Trouble
 from streams.worker.follower import Follower
-from streams.worker.inbox import BarReads, Item, Notice, Tick
+from streams.worker.inbox import BarReads, Item, Loads, Notice, Tick
 from streams.worker.ledger import Ledger
 from streams.worker.log import log_outcomes
 from streams.worker.overrides import TransactionalTable
@@ -133,9 +133,7 @@ class SessionRunner:
             except SourceRefusedError as error:
                 raise TopicSetupError(f"the broker does not let this worker read what it needs: {error}") from error
             session = self._require_session()
-            self._encoder = Encoder(
-                self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch
-            )  # fmt: skip
+            self._encoder = Encoder(self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch)
             self._commit(self._prepare(transaction.finish(), _no_raw))
             await self._settled()
             self._taken = None  # what was on the channel before may have been cleared, and is of no use now
@@ -229,10 +227,9 @@ class SessionRunner:
 
     def _answer(self, batch: FeedBatch) -> None:
         """Tell the feed that a batch has been dealt with: a full one now, a small one once its commit is through."""
-        if batch.is_full or self._in_flight is None or self._in_flight.done():
-            self._feed.done(batch)
-        else:
-            self._in_flight.add_done_callback(lambda done: self._feed.done(batch))
+        if batch.is_full or self._in_flight is None:
+            return self._feed.done(batch)
+        return self._in_flight.add_done_callback(lambda done: self._feed.done(batch))
 
     async def _process(self, item: Item) -> None:
         match item:
@@ -242,6 +239,9 @@ class SessionRunner:
                 self._follower.look_into(self._require_session(), item)
             case Notice():
                 self._take_notice(item)
+            case Loads():
+                await self._settled()  # meanwhile more may be found out: symbols that load at once share transactions
+                self._write_inputs(self._follower.take_loads())
             case Tick():
                 self._take_tick(item)
         self._follower.follow(self._require_session())

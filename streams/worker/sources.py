@@ -129,10 +129,10 @@ class Sources:
             )
         # The end first: a record that comes between the two questions then counts as backlog at most, and is never skipped.
         end = self._offsets({topic: LATEST})[topic]
-        first = self._offsets({topic: EARLIEST})[topic]
         at_time = self._offsets({topic: OffsetSpec.for_timestamp(max(0, from_us // 1000 + 1))})[topic]
         offset = end if at_time < 0 else at_time
-        note = f"reading begins at offset {first} of {topic}: what came before is no longer there" if 0 < first == offset < end else None
+        is_cut = 0 < offset < end and offset == self._offsets({topic: EARLIEST})[topic]
+        note = f"reading begins at offset {offset} of {topic}: what came before is no longer there" if is_cut else None
         return SourcePosition(str(found.topic_id), offset, max(end, offset), note)
 
     def _create(self, topic: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import ProgressRow, SymbolRow
 from streams.errors import ControlLostError, TopicSetupError
-from streams.records import Bar
+from streams.records import Bar, SourcePosition
 from streams.settings import Settings
 from streams.times import ManualClock
 from streams.wire.codec import Codec
@@ -102,6 +102,11 @@ class Sources:
 
     async def ends(self, topics: Iterable[str]) -> dict[str, int]:
         return dict.fromkeys(topics, 1000)
+
+    async def locate(self, topic: str, *, from_us: int, create: bool) -> SourcePosition:
+        topic_id = self.ids[topic]
+        assert topic_id is not None
+        return SourcePosition(topic_id, 7, 9, None)
 
 
 class Bench:
@@ -203,6 +208,30 @@ def test_a_removal_may_drain_for_its_time_also_where_the_clock_is_behind_the_ses
         await bench.runner.process(FeedBatch(bench.feed.generation, 1, [read]))
         assert bench.identity().status == "removing"
         assert (bench.identity().removal_deadline_us or 0) > at("10:40")
+
+    run(scenario())
+
+
+def test_symbols_that_load_at_once_share_transactions_and_each_is_read_from_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        commits: list[None] = []
+        others = [f"S{number}" for number in range(20)]
+        bench.sources.ids |= {bench.names.bars(symbol): f"{symbol}-1" for symbol in others}
+        await bench.runner.activate()
+        control = bench.names.control
+        commands = [f'{{"command": "add_symbol", "symbol": "{symbol}"}}'.encode() for symbol in others]
+        messages: list[Any] = [Message(control, place, value) for place, value in enumerate(commands)]
+        read = TopicRead(control, bench.feed.assigned[control], len(messages), messages, at_end=True)
+        await bench.runner.process(FeedBatch(bench.feed.generation, 1, [read]))
+        monkeypatch.setattr(bench.ledger, "wrote", lambda: commits.append(None))
+        while any(bench.names.bars(symbol) not in bench.feed.assigned for symbol in others):
+            await asyncio.sleep(0)
+            while bench.sent:
+                await bench.runner.process(bench.sent.pop(0))
+        assert len(commits) <= 2, "one transaction for each symbol would keep a large session shut for long"
+        assert {bench.feed.assigned[bench.names.bars(symbol)].offset for symbol in others} == {7}
+        assert not bench.ends
 
     run(scenario())
 
