@@ -22,7 +22,7 @@ import fastavro
 from msgspec import Struct
 
 from streams.engine.journal import JournalRecord
-from streams.engine.rows import BlockRow, ProgressRow, Row
+from streams.engine.rows import BlockRow, ProgressRow, Row, SessionRow
 from streams.errors import BodyError, WireError
 from streams.records import Bar, ControlCommand
 from streams.wire import forms, texts
@@ -31,6 +31,7 @@ from streams.wire.forms import Form
 from streams.wire.framing import HEADER_BYTES, header, is_json, schema_id_of
 from streams.wire.ids import IdFile, SchemaIds
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
+from streams.wire.prepared_journal import JournalBytes
 from streams.wire.prepared_rows import AVAILABLE, RowBytes
 
 T = TypeVar("T", bound=Struct)
@@ -50,7 +51,8 @@ class Codec:
     def __init__(self, ids: SchemaIds | None = None) -> None:
         self._ids: SchemaIds = IdFile() if ids is None else ids
         self._bars = BarBytes(header(self._ids.id_of("Bar")))
-        self._rows = RowBytes(header(self._ids.id_of("ProgressRow")), header(self._ids.id_of("BlockRow")))
+        self._rows = RowBytes(*(header(self._ids.id_of(name)) for name in ("ProgressRow", "BlockRow", "SessionRow")))
+        self._journal = JournalBytes(header(self._ids.id_of("JournalRecord")))
         self._row_forms: dict[str, Form[Any]] = {form.schema: form for form in forms.ROW_FORMS.values()}
 
     @property
@@ -169,7 +171,7 @@ class Codec:
 
     def journal_to(self, record: JournalRecord) -> bytes:
         """A journal record as framed Avro."""
-        return self.encode(forms.JOURNAL, record)
+        return self._journal.write(record)
 
     def journal_from(self, value: bytes | None) -> JournalRecord:
         """The journal record of a value.
@@ -186,6 +188,8 @@ class Codec:
                 return self._rows.write_progress(row)
             if type(row) is BlockRow:
                 return self._rows.write_block(row)
+            if type(row) is SessionRow:
+                return self._rows.write_session(row)
         return self.encode(forms.ROW_FORMS[type(row)], row)
 
     def row_from(self, value: bytes | None) -> Row:

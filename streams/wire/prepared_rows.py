@@ -1,7 +1,7 @@
 """The rows of every batch, the prepared way.
 
-A progress row is written for every symbol in every batch, a block whenever it is full or touched; both carry bars as
-columns. A column of doubles in Avro is a count, the raw little-endian doubles and a closing zero: the array's own bytes.
+The session's row is written with every batch, a progress row for every symbol in it, a block whenever it is full or touched;
+the last two carry bars as columns. A column of doubles in Avro is a count, the raw little-endian doubles and a closing zero: the array's own bytes.
 The encoders write what fastavro writes. The decoder of blocks, of which a restart reads thousands, takes arrays that are
 one piece, as all writers here make them; with anything else it gives up, and fastavro decides. Progress rows have no
 decoder here: there is one a symbol, and their many small fields are read no faster than by fastavro.
@@ -13,7 +13,7 @@ import sys
 from array import array
 from typing import Final
 
-from streams.engine.rows import BlockRow, Columns, ProgressRow
+from streams.engine.rows import BlockRow, Columns, ProgressRow, SessionRow
 from streams.wire.framing import HEADER_BYTES
 from streams.wire.numbers import DOUBLE, NULL, PRESENT, Longs, Texts, Unusual, long_bytes, read_long, read_text
 
@@ -24,16 +24,18 @@ _DOUBLE_BYTES: Final = 8
 
 
 class RowBytes:
-    """Writes progress rows, writes and reads blocks, under one schema id each.
+    """Writes progress rows and the session's row, writes and reads blocks, under one schema id each.
 
     Args:
         progress_header: the framing header of progress rows.
         block_header: the framing header of blocks.
+        session_header: the framing header of the session's row.
     """
 
-    def __init__(self, progress_header: bytes, block_header: bytes) -> None:
+    def __init__(self, progress_header: bytes, block_header: bytes, session_header: bytes) -> None:
         self._progress_header = progress_header
         self._block_header = block_header
+        self._session_header = session_header
         self._longs = Longs()
         self._texts = Texts()
 
@@ -84,6 +86,27 @@ class RowBytes:
                 parts += (texts[window.interval], longs[window.open_since_us])
         parts += (NULL, longs[row.tail_index])
         self._write_columns(parts, row.tail)
+        return b"".join(parts)
+
+    def write_session(self, row: SessionRow) -> bytes:
+        """The framed bytes of the session's row."""
+        longs, texts = self._longs, self._texts
+        parts = (
+            self._session_header,
+            texts[row.session],
+            longs[row.epoch],
+            long_bytes(row.transaction),
+            long_bytes(row.sequence),
+            long_bytes(row.now_us),
+            _BOOLEANS[row.active],
+            _BOOLEANS[row.ever_active],
+            texts[row.gate_reason],
+            longs[row.trading_days],
+            longs[row.next_incarnation],
+            long_bytes(row.control_offset),
+            texts[row.control_topic_id],
+            texts[row.owner],
+        )
         return b"".join(parts)
 
     def write_block(self, row: BlockRow) -> bytes:

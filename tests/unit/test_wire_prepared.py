@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streams.engine.rows import BlockRow, ProgressRow, Row
+from streams.engine.journal import JournalRecord
+from streams.engine.rows import BlockRow, ProgressRow, Row, SessionRow
 from streams.errors import WireError
 from streams.records import AnalysisKind, Bar, Extent, GateChange, LaggingSymbol, Marker, PublishedBar, SessionBar
 from streams.wire import forms
@@ -124,9 +125,14 @@ def test_each_single_bit_that_is_flipped_is_read_as_fastavro_reads_it(value: byt
         assert outcome_of(lambda framed=framed: codec.bar_from(framed)) == outcome_of(lambda framed=framed: CODEC.decode(forms.BAR, framed))
 
 
-@given(drawn.progress_rows | drawn.block_rows)
-def test_a_row_of_every_batch_is_written_as_fastavro_writes_it(row: ProgressRow | BlockRow) -> None:
+@given(drawn.progress_rows | drawn.block_rows | drawn.session_rows)
+def test_a_row_of_every_batch_is_written_as_fastavro_writes_it(row: ProgressRow | BlockRow | SessionRow) -> None:
     assert CODEC.row_to(row) == CODEC.encode(forms.ROW_FORMS[type(row)], row)
+
+
+@given(drawn.journal_records)
+def test_a_journal_record_is_written_as_fastavro_writes_it(record: JournalRecord) -> None:
+    assert CODEC.journal_to(record) == CODEC.encode(forms.JOURNAL, record)
 
 
 @given(drawn.block_rows, st.integers(5, 10_000), st.binary(min_size=1, max_size=10), st.integers(0, 9))
