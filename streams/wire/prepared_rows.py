@@ -1,10 +1,10 @@
 """The rows of every batch, the prepared way.
 
 The session's row is written with every batch, a progress row for every symbol in it, a block whenever it is full or touched;
-the last two carry bars as columns. A column of doubles in Avro is a count, the raw little-endian doubles and a closing zero: the array's own bytes.
-The encoders write what fastavro writes. The decoder of blocks, of which a restart reads thousands, takes arrays that are
-one piece, as all writers here make them; with anything else it gives up, and fastavro decides. Progress rows have no
-decoder here: there is one a symbol, and their many small fields are read no faster than by fastavro.
+the last two carry bars as columns. A column of doubles in Avro is a count, the raw little-endian doubles and a closing zero:
+the array's own bytes. The encoders write what fastavro writes. The decoder of blocks, of which a restart reads thousands,
+takes arrays that are one piece, as all writers here make them; with anything else it gives up, and fastavro decides. Progress
+rows have no decoder here: there is one a symbol, and their many small fields are read no faster than by fastavro.
 """
 
 from __future__ import annotations
