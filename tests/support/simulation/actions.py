@@ -202,9 +202,11 @@ def configure(world: World, chance: Random) -> list[Part]:
 
 
 def other_intervals(world: World, chance: Random) -> list[Part]:
-    """The worker is started again with other derived intervals and nothing else changed."""
+    """The worker is started again with other derived intervals, often those from before, and nothing else changed."""
+    data = world.values["session_data_config"]
     others = reconfigured(world.values, world.scenario.symbols, chance)["session_data_config"]["derived_intervals"]
-    world.values = {**world.values, "session_data_config": {**world.values["session_data_config"], "derived_intervals": others}}
+    others, world.other_intervals = world.other_intervals if chance.random() < 0.6 else others, data["derived_intervals"]
+    world.values = {**world.values, "session_data_config": {**data, "derived_intervals": others}}
     return [*restart(world, chance), JournalInput(InputKind.CONFIGURED, text=SessionConfig.from_dict(world.values).to_json())]
 
 
@@ -223,13 +225,15 @@ ACTIONS: dict[str, tuple[Act, float]] = {
     "live": (live, 64), "read": (read, 3), "late": (noise(bars.late), 4), "correct": (noise(bars.correct), 5),
     "junk": (noise(bars.junk), 5), "delay": (delay, 2), "wait": (wait, 2), "back": (back, 0.5), "night": (night, 4),
     "quiet": (quiet, 6), "caught_up": (caught_up, 1.5), "load": (load, 12), "add": (add, 2.5), "remove": (remove, 1.2),
-    "odd_command": (odd_command, 1), "fail": (fail, 0.3), "lose": (lose, 0.4), "rewind": (rewind, 0.7), "restart": (restart, 1.2),
-    "configure": (configure, 0.5), "other_intervals": (other_intervals, 0.5), "twin": (twin, 1.2),
+    "odd_command": (odd_command, 1), "fail": (fail, 0.3), "lose": (lose, 0.4), "rewind": (rewind, 0.7), "restart": (restart, 1.6),
+    "configure": (configure, 0.5), "other_intervals": (other_intervals, 1.2), "twin": (twin, 1.2),
 }  # fmt: skip
 FIRST_OF_TRANSACTION = {"restart", "configure", "other_intervals"}
 _NAMES = list(ACTIONS)
 _WEIGHTS = [weight for _, weight in ACTIONS.values()]
-_CALM_WEIGHTS = [weight if name == "live" else weight / 4 for name, (_, weight) in ACTIONS.items()]
+_CALM_WEIGHTS = [
+    weight * {"live": 1, "late": 0.7, "other_intervals": 0.7, "restart": 0.7}.get(name, 0.25) for name, (_, weight) in ACTIONS.items()
+]
 
 
 def step(world: World, seed: int, number: int) -> str:

@@ -53,7 +53,10 @@ def flow(world: World, symbol: str, chance: Random) -> None:
         feed.next_start_us += width_us
         bar = a_bar(symbol, base, start_us, chance)
         fate = chance.random()
-        if fate < 0.06:
+        if fate < 0.01:
+            feed.outage = chance.randint(2, 6)
+        if fate < 0.06 or feed.outage > 0:
+            feed.outage -= 1
             feed.held_up = [*feed.held_up[-20:], bar]
             continue
         if fate < 0.08:
@@ -69,8 +72,9 @@ def flow(world: World, symbol: str, chance: Random) -> None:
 def late(world: World, symbol: str, chance: Random) -> None:
     """Bars that were held up come now."""
     feed = world.feeds[symbol]
-    chance.shuffle(feed.held_up)
-    some, feed.held_up = feed.held_up[:4], feed.held_up[4:]
+    if chance.random() < 0.3:
+        chance.shuffle(feed.held_up)
+    some, feed.held_up = feed.held_up[-4:], feed.held_up[:-4]
     for bar in some:
         world.topics[symbol].append(replace(bar, provenance=chance.choice(["feed", "gap_fill"])))
 

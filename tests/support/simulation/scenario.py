@@ -80,7 +80,7 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
     base = data["streams"][0]
     reference = chance.choice(["close", "close", "close", "open"])
     # A bar is as old as it is long already when it is measured from its open.
-    threshold = chance.choice([30, 60, 60, 60, 90, 400]) + (interval_us(base) // SECOND_US if reference == "open" else 0)
+    threshold = chance.choice([30, 60, 60, 90, 400, 400]) + (interval_us(base) // SECOND_US if reference == "open" else 0)
     own: dict[str, Any] = {}
     for symbol in symbols:
         if chance.random() < 0.35:
@@ -90,6 +90,8 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
                 "gates": chance.random() < 0.7,
             }
     smallest = min([threshold, *(one["catchup_threshold_seconds"] or threshold for one in own.values())])
+    # The longest that is allowed lets windows wait while the next ones fill.
+    graces = [seconds for seconds in (None, 0, 2, 15, 40, 150, 300) if seconds is None or seconds < smallest]
     initial = [symbol for symbol in symbols if chance.random() < 0.75]
     data |= {
         "symbols": initial,
@@ -104,7 +106,7 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
             "symbols": own,
         },
         "historical": {"trailing_days": chance.choice([0, 1, 1, 3])},
-        "grace_seconds": chance.choice([seconds for seconds in (None, 0, 2, 15, 40, 300) if seconds is None or seconds < smallest]),
+        "grace_seconds": graces[-1] if chance.random() < 0.4 else chance.choice(graces),
         "min_completeness": chance.choice([0, 0, 0.5, 1]),
         "future_tolerance_seconds": chance.choice([0, 5, 60]),
         "max_symbols": max(chance.choice([3, 4, 1000]), len(initial)),

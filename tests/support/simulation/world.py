@@ -57,10 +57,11 @@ class Topic:
 
 @dataclass
 class Feed:
-    """How a symbol's bars come: `next_start_us` is the next to be written, `delay_us` how long they take."""
+    """How a symbol's bars come: `next_start_us` is the next to be written, `delay_us` how long they take, `outage` how many do not."""
 
     next_start_us: int
     delay_us: int = 0
+    outage: int = 0
     held_up: list[Bar] = field(default_factory=list)
     sent: deque[Bar] = field(default_factory=lambda: deque(maxlen=300))
 
@@ -79,6 +80,7 @@ class World:
         self.feeds = {symbol: Feed(self.now_us) for symbol in scenario.symbols}
         self.captured: dict[tuple[str, int], int] = {}
         self.commands: list[ControlCommand] = []
+        self.other_intervals: list[str] = []
         self.log: deque[tuple[int, list[Part]]] = deque(maxlen=8)
         self.judge, self.tables = Judge(), Tables()
         self.model = Model(config, self.days, self.now_us)

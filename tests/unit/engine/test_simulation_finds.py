@@ -1,0 +1,172 @@
+"""The simulation can fail: engines that are wrong in one way each are found, and by the promise that they break."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from streams.engine import derive, gate, lifecycle, publish
+from streams.engine.heldback import Runs
+from streams.engine.state import SessionState
+from streams.engine.symbol import SymbolSessionData
+from streams.engine.windows import Window
+from streams.records import PublishedBar
+from tests.support.simulation.run import SimulationFailure, shrunk, simulate
+
+SEEDS = range(15)
+STEPS = 300
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def stale_bars_get_through(patch: pytest.MonkeyPatch) -> None:
+    real = publish.hold
+
+    def hold(state: SessionState, data: SymbolSessionData, interval: str, bar: Any, cause: str) -> None:
+        if cause != publish.STALE or interval != data.base_interval:
+            real(state, data, interval, bar, cause)
+            return
+        state.sequence += 1
+        data.counts.accepted += 1
+        data.counts.published += 1
+        until_us = bar.end_us + data.threshold_us
+        state.outcomes.append(PublishedBar(state.sequence, data.symbol, interval, data.incarnation, data.day.days, bar, until_us))
+
+    patch.setattr(publish, "hold", hold)
+
+
+def derived_bars_are_published_twice(patch: pytest.MonkeyPatch) -> None:
+    real = derive.close_window
+
+    def close_window(state: SessionState, data: SymbolSessionData, window: Window, start_us: int) -> None:
+        real(state, data, window, start_us)
+        last = state.outcomes[-1] if state.outcomes else None
+        if isinstance(last, PublishedBar):
+            state.sequence += 1
+            state.outcomes.append(replace(last, sequence=state.sequence))
+
+    patch.setattr(derive, "close_window", close_window)
+
+
+def a_sequence_is_skipped_at_an_addition(patch: pytest.MonkeyPatch) -> None:
+    real = lifecycle.symbol_loaded
+
+    def symbol_loaded(state: SessionState, data: SymbolSessionData, position: Any) -> None:
+        state.sequence += 1
+        real(state, data, position)
+
+    patch.setattr(lifecycle, "symbol_loaded", symbol_loaded)
+
+
+def runs_are_lost_on_restore(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Runs, "restore", lambda runs, rows: None)
+
+
+def stale_bars_leave_the_gate_open(patch: pytest.MonkeyPatch) -> None:
+    def check_stale(state: SessionState, data: SymbolSessionData, lag_us: int) -> None:
+        data.behind, data.last_stale_us, data.lag_us = True, state.now_us, lag_us
+
+    patch.setattr(gate, "check_stale", check_stale)
+
+
+def derived_volumes_miss_a_bar(patch: pytest.MonkeyPatch) -> None:
+    real = Window.bar
+
+    def bar(window: Window, revision: int = 0) -> Any:
+        made = real(window, revision)
+        return replace(made, volume=made.volume - 0.25) if made.base_count > 2 and made.volume > 1 else made
+
+    patch.setattr(Window, "bar", bar)
+
+
+def a_row_of_a_removed_symbol_is_left(patch: pytest.MonkeyPatch) -> None:
+    real = SymbolSessionData.all_keys
+    patch.setattr(SymbolSessionData, "all_keys", lambda data: [key for key in real(data) if not key.startswith("bars|")])
+
+
+def corrections_do_not_change_the_volume(patch: pytest.MonkeyPatch) -> None:
+    def settle_metrics(data: SymbolSessionData) -> None:
+        data.metrics_stale = False
+
+    patch.setattr(SymbolSessionData, "settle_metrics", settle_metrics)
+
+
+def a_fresh_symbol_opens_the_gate_for_others(patch: pytest.MonkeyPatch) -> None:
+    real = gate.open_if_clear
+
+    def open_if_clear(state: SessionState, reason: str) -> None:
+        lagging, state.lagging = state.lagging, set()
+        real(state, reason)
+        state.lagging = lagging
+
+    patch.setattr(gate, "open_if_clear", open_if_clear)
+
+
+def windows_close_before_their_grace(patch: pytest.MonkeyPatch) -> None:
+    real = derive.close_by_clock
+
+    def close_by_clock(state: SessionState) -> None:
+        grace_us, state.grace_us = state.grace_us, 0
+        real(state)
+        state.grace_us = grace_us
+
+    patch.setattr(derive, "close_by_clock", close_by_clock)
+
+
+def waiting_windows_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
+    real = SymbolSessionData.progress_row
+    patch.setattr(SymbolSessionData, "progress_row", lambda data: replace(real(data), windows=()))
+
+
+def a_dropped_interval_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    real = SymbolSessionData.new_series
+    patch.setattr("streams.engine.reconfigure._revived", lambda data, interval: real(data, interval))
+
+
+WRONG: list[tuple[Patch, tuple[str, ...]]] = [
+    # What is wrong, and words of the promises by which it may be found.
+    (stale_bars_get_through, ("older than its symbol's threshold",)),
+    (derived_bars_are_published_twice, ("published once",)),
+    (a_sequence_is_skipped_at_an_addition, ("is contiguous",)),
+    (runs_are_lost_on_restore, ("exact runs", "restored", "analysis holds")),
+    (stale_bars_leave_the_gate_open, ("the gate is open exactly",)),
+    (derived_volumes_miss_a_bar, ("analysis holds", "derived bars are made of")),
+    (a_row_of_a_removed_symbol_is_left, ("removes all of it",)),
+    (corrections_do_not_change_the_volume, ("the session's volume",)),
+    (a_fresh_symbol_opens_the_gate_for_others, ("the gate is open exactly", "analysis holds")),
+    (windows_close_before_their_grace, ("analysis holds", "accounted for", "exact runs")),
+    (waiting_windows_are_forgotten_on_restore, ("restored", "analysis holds", "exact runs", "accounted for")),
+    (a_dropped_interval_is_forgotten, ("analysis holds", "exact runs", "accounted for", "published once", "derived bars are made of")),
+]
+
+
+def found_in(seeds: range, steps: int) -> SimulationFailure | None:
+    for seed in seeds:
+        try:
+            simulate(seed, steps)
+        except SimulationFailure as failure:
+            return failure
+    return None
+
+
+@pytest.mark.parametrize(("wrong", "promises"), WRONG, ids=[wrong.__name__ for wrong, _ in WRONG])
+def test_a_wrong_engine_is_found(wrong: Patch, promises: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong(monkeypatch)
+    failure = found_in(SEEDS, STEPS)
+    assert failure is not None, f"{len(SEEDS)} seeds of {STEPS} steps each did not find it"
+    assert any(words in failure.violation.invariant for words in promises), str(failure)
+
+
+def test_a_failure_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    corrections_do_not_change_the_volume(monkeypatch)
+    failure = found_in(SEEDS, STEPS)
+    assert failure is not None
+    smaller = shrunk(failure)
+    assert smaller.violation.invariant == failure.violation.invariant
+    assert len(smaller.steps) < min(20, len(failure.steps))
+    with pytest.raises(SimulationFailure) as again:
+        simulate(smaller.seed, smaller.steps, symbols=smaller.symbols)
+    assert str(again.value) == str(smaller), "what is printed repeats it exactly"
