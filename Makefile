@@ -21,7 +21,7 @@ demo: $(VENV)/.runs ## Show it all once: broker, worker, real bars, a symbol add
 test: $(VENV)/.develops ## Run the tests, on a real broker (ARGS="-k gate" are handed to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
-chaos: $(VENV)/.develops ## Run the kill tests, the long ones too
+chaos: $(VENV)/.develops ## Run the kill tests, the long ones too, and the long simulation (ARGS="-k million")
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
 
 lint: $(VENV)/.develops ## Check style, types and the direction of imports
