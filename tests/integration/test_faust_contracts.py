@@ -215,7 +215,54 @@ def test_the_app_knows_whether_it_is_rebalancing_and_what_is_assigned(worker: Se
     assert worker.app.assignor.assigned_actives() == set(), "the assignor no longer says which partitions are active"
 
 
+def test_the_worker_is_told_of_a_revocation_before_faust_goes_on_and_of_its_end_before_the_services_stop(
+    worker: SessionWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    async def note(what: str) -> None:
+        told.append(what)
+
+    monkeypatch.setattr(worker.runner, "deactivate", lambda: note("deactivate"))
+    monkeypatch.setattr(worker.runner, "close", lambda: note("close"))
+    monkeypatch.setattr(worker.ledger, "close", lambda: note("ledger closed"))
+
+    async def run() -> None:
+        await worker.app.on_partitions_revoked.send({TP("control", 0)})
+        assert told == ["deactivate"], "App.on_partitions_revoked does not wait for the worker: the feed would read across a rebalance"
+        await worker.app.on_before_shutdown.send()
+
+    asyncio.run(run())
+    assert told == ["deactivate", "close", "ledger closed"]
+    assert "self.on_partitions_revoked.send" in source(faust.App._on_partitions_revoked), "a rebalance no longer tells of revocations"
+    assert "self.on_before_shutdown.send()" in source(faust.App._stop_consumer) + source(faust.App.on_stop), (
+        "a stop no longer tells the worker before it stops the services"
+    )
+
+
+def test_the_channel_takes_what_the_feed_puts_without_a_limit(worker: SessionWorker) -> None:
+    assert worker.app.conf.stream_buffer_maxsize < 20_000, "another number is needed here to tell"
+
+    async def run() -> int:
+        queue = worker._channel.queue
+        for number in range(20_000):
+            queue.put_nowait(number)
+        return int(queue.qsize())
+
+    assert asyncio.run(run()) == 20_000, "maxsize=0 bounds a channel now: clearing a bounded one cancels the put that waits"
+
+
 # --------------------------------------------------------------------------------------------------------------- the table
+
+
+def test_a_table_asks_for_the_partition_of_a_key_by_a_method_of_its_own(worker: SessionWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = worker.app.tables["state"]
+    asked: list[bytes] = []
+    table.on_change = lambda key, value: None
+    monkeypatch.setattr(type(table), "partition_for_key", lambda self, key: asked.append(key) or 0)
+    table[b"key"] = b"value"
+    del table[b"key"]
+    assert asked == [b"key", b"key"], "Table no longer asks partition_for_key: it would ask for an event that is being processed"
 
 
 def test_a_table_writes_each_change_by_send_changelog(worker: SessionWorker) -> None:
