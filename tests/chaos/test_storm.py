@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from confluent_kafka import Producer
 
 from streams.engine.journal import InputKind
 from streams.engine.rows import ProgressRow, SessionRow, progress_key
@@ -40,13 +39,6 @@ CALM_BARS = 100
 CALM_BARS_A_SECOND = 20.0
 WORKED_THROUGH_SECONDS = 300.0
 THRESHOLD_SECONDS = 1800
-
-
-def produce_raw(servers: str, topic: str, values: Sequence[bytes | None]) -> None:
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 1_000_000})
-    for value in values:
-        producer.produce(topic, value, b"key", 0)
-    assert producer.flush(60) == 0
 
 
 class Account:
@@ -109,8 +101,8 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
     began = time.monotonic()
     with SteadyFeed(desk.settings, timeline, CALM_BARS_A_SECOND) as feed:
         for symbol, some in sent.items():
-            produce_raw(bootstrap_servers, names.bars(symbol), some)
-        produce_raw(bootstrap_servers, names.control, commands)
+            desk.raw_at_once(names.bars(symbol), some)
+        desk.raw_at_once(names.control, commands)
         produced_s = time.monotonic() - began
 
         def is_worked_through() -> bool:
