@@ -16,9 +16,9 @@ from typing import Final
 
 from benchmarks.desk import DAY_MINUTES, SYMBOLS, Work, produce
 from benchmarks.kafka import broker
-from benchmarks.measure import Better, Plan, Row, at_least, first_better_by, in_turn
+from benchmarks.measure import Plan, Row, at_least, first_better_by
 from benchmarks.ours import drain
-from benchmarks.peer import OUTPUTS_PER_BAR, PEERS, Peer, PeerMissingError, Place, run_peer
+from benchmarks.peer import OUTPUTS_PER_BAR, PEERS, Peer, PeerMissingError, Place, rows_of, run_peer
 from benchmarks.watching import ROOT
 from streams.settings import Settings
 
@@ -51,23 +51,20 @@ def rows(plan: Plan) -> list[Row]:
         produce(Settings.load(bootstrap_servers=servers), work, interleaved=False)
         folder = Path(name)
         subjects = {
-            "session-streams, exactly once": lambda: drain(folder, servers, work, published=True, interleaved=False).bars_per_second,
+            "session-streams, exactly once": lambda: drain(folder, servers, work, published=True, interleaved=False).pace,
             "plain Faust 0.15.3, at least once": partial(run_peer, folder, servers, work, faust),
             "quixstreams 3.28, exactly once": partial(run_peer, folder, servers, work, quix),
         }
         ours, plain, exact = subjects
-        return in_turn(
+        return rows_of(
             f"bar, 5m and 15m of {SYMBOLS} topics published",
-            "bars/s",
             subjects,
-            plan.rounds,
-            better=Better.HIGHER,
+            plan,
             targets={ours: [at_least(OURS_TARGET)], plain: [first_better_by(FAUST_FACTOR)], exact: [first_better_by(QUIX_FACTOR)]},
             notes={
                 plain: f"over {faust.outputs:,} of its outputs; uvloop, table in memory with changelog, stream_buffer_maxsize 131072",
                 exact: f"over {quix.outputs:,} of its outputs; state in RocksDB with changelogs, commit_interval {commit_seconds:g} s",
             },
-            warm_up=False,
         )
 
 

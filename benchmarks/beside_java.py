@@ -16,9 +16,9 @@ from typing import Final
 
 from benchmarks.desk import DAY_MINUTES, SYMBOLS, Work, produce
 from benchmarks.kafka import broker
-from benchmarks.measure import Better, Plan, Row, first_better_by, in_turn
+from benchmarks.measure import Plan, Row, first_better_by
 from benchmarks.ours import drain
-from benchmarks.peer import OUTPUTS_PER_BAR, Peer, PeerMissingError, Place, run_peer
+from benchmarks.peer import OUTPUTS_PER_BAR, Peer, PeerMissingError, Place, rows_of, run_peer
 from benchmarks.watching import ROOT
 from streams.settings import Settings
 
@@ -39,19 +39,16 @@ def rows(plan: Plan) -> list[Row]:
         produce(Settings.load(bootstrap_servers=servers), work, interleaved=False)
         folder = Path(name)
         subjects = {
-            "session-streams, exactly once": lambda: drain(folder, servers, ours, published=True, interleaved=False).bars_per_second,
+            "session-streams, exactly once": lambda: drain(folder, servers, ours, published=True, interleaved=False).pace,
             "Kafka Streams 4.1, exactly once v2": partial(run_peer, folder, servers, work, peer),
         }
         _, streams = subjects
-        return in_turn(
+        return rows_of(
             f"bar, 5m and 15m of {SYMBOLS} topics published, beside Java",
-            "bars/s",
             subjects,
-            plan.rounds,
-            better=Better.HIGHER,
+            plan,
             targets={streams: [first_better_by(1.0)]},
             notes={streams: "2 threads, a task a topic, commit.interval.ms 100, store in memory with changelog; first half left out"},
-            warm_up=False,
         )
 
 

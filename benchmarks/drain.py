@@ -18,6 +18,7 @@ from benchmarks.desk import DAY_MINUTES, SYMBOLS, Work
 from benchmarks.kafka import broker
 from benchmarks.measure import Better, Plan, Row, Target, at_least, compared, first_better_by_no_more_than, rounds_of, row_of
 from benchmarks.ours import Drain, drain
+from benchmarks.peer import cpu_note
 
 PUBLISHED_TARGET: Final = 70_000
 GATED_TARGET: Final = 90_000
@@ -36,7 +37,7 @@ def rows(plan: Plan) -> list[Row]:
             for published in (True, False)
             for interleaved in (False, True)
         }  # fmt: skip
-        drains = rounds_of(subjects, plan.rounds, warm_up=not plan.small)
+        drains = rounds_of(subjects, plan.rounds, warm_up=False)
     made = []
     for published, target in ((True, PUBLISHED_TARGET), (False, GATED_TARGET)):
         group = f"worker drains {SYMBOLS} topics, " + ("bar, 5m and 15m published" if published else "gated, all held back")
@@ -60,8 +61,8 @@ def _row(group: str, subject: str, drains: list[Drain], *, target: Target) -> Ro
         group,
         subject,
         "bars/s",
-        [one.bars_per_second for one in drains],
+        [one.pace.per_second for one in drains],
         better=Better.HIGHER,
         targets=[target],
-        note=f"{symbols:.0f} symbols in a transaction",
+        note=f"{symbols:.0f} symbols in a transaction, {cpu_note([one.pace for one in drains])}",
     )

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import shutil
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,7 +20,8 @@ import fastavro
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.desk import DERIVED, Output, Work, check
-from benchmarks.watching import REQUEST_SECONDS, ROOT, Seen, rate, read, running, watch_end
+from benchmarks.measure import Better, Plan, Row, Target, compared, rounds_of, row_of
+from benchmarks.watching import REQUEST_SECONDS, ROOT, Pace, Seen, pace, read, running, watch_end
 from streams.client.kafka import bar_topics_of
 from streams.settings import Settings
 
@@ -63,8 +65,8 @@ class Peer(NamedTuple):
     environment: Callable[[Place], Mapping[str, str]] = lambda place: {}
 
 
-def run_peer(folder: Path, servers: str, work: Work, peer: Peer) -> float:
-    """Run a peer over the work's topics with a group, an output topic and a state of its own; bars a second."""
+def run_peer(folder: Path, servers: str, work: Work, peer: Peer) -> Pace:
+    """Run a peer over the work's topics with a group, an output topic and a state of its own; its pace in bars."""
     name = f"peer-{os.getpid()}-{next(_numbers)}"
     output = f"{name}-output"
     settings = Settings.load(bootstrap_servers=servers)
@@ -86,7 +88,8 @@ def run_peer(folder: Path, servers: str, work: Work, peer: Peer) -> float:
         for done in admin.delete_topics(mine, operation_timeout=REQUEST_SECONDS).values() if mine else ():
             done.result()
         shutil.rmtree(state)
-    return rate(_working(seen, peer), after=round(peer.outputs * peer.skipped)) / OUTPUTS_PER_BAR
+    outputs = pace(_working(seen, peer), after=round(peer.outputs * peer.skipped))
+    return Pace(outputs.per_second / OUTPUTS_PER_BAR, outputs.cpu_us_each * OUTPUTS_PER_BAR)
 
 
 def _create(admin: AdminClient, topics: list[str], cleanup: str) -> None:
@@ -106,3 +109,20 @@ def _outputs(servers: str, topic: str) -> Iterator[Output]:
         value = fastavro.schemaless_reader(io.BytesIO(message.value() or b""), schema, None)
         del value["end"]
         yield Output(value.pop("symbol"), value.pop("interval"), value.pop("start"), **value)
+
+
+def rows_of(
+    group: str, subjects: Mapping[str, Callable[[], Pace]], plan: Plan, targets: Mapping[str, Sequence[Target]], notes: Mapping[str, str]
+) -> list[Row]:
+    """Rows in bars a second, the subjects in turn; the notes begin with what a bar costs."""
+    rows = []
+    for name, paces in rounds_of(subjects, plan.rounds, warm_up=False).items():
+        note = f"{cpu_note(paces)}{'; ' if name in notes else ''}{notes.get(name, '')}"
+        figures = [one.per_second for one in paces]
+        rows.append(row_of(group, name, "bars/s", figures, better=Better.HIGHER, targets=targets.get(name, ()), note=note))
+    return compared(rows)
+
+
+def cpu_note(paces: Sequence[Pace]) -> str:
+    """What a bar costs of the processor, all threads of the process together."""
+    return f"{statistics.median(one.cpu_us_each for one in paces):.1f} us of processor time a bar"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import psutil
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
@@ -32,10 +33,18 @@ class SubjectEndedError(Exception):
 
 
 class Seen(NamedTuple):
-    """How much was committed when."""
+    """How much was committed when, and how much processor time the subject had used by then."""
 
     at_seconds: float
     count: int
+    cpu_seconds: float
+
+
+class Pace(NamedTuple):
+    """How fast a subject went, and what it used of the processor: the second says more on a machine that is busy."""
+
+    per_second: float
+    cpu_us_each: float
 
 
 class Subject:
@@ -53,6 +62,11 @@ class Subject:
         why = f"did not come to {awaited} within {LIMIT_SECONDS:g} s" if ended is None else f"ended with {ended} before {awaited}"
         tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
         raise SubjectEndedError(f"{self._log.stem} {why}; its log ends:\n{tail}")
+
+    def seen(self, count: int) -> Seen:
+        """So much is committed now."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return Seen(time.perf_counter(), count, times.user + times.system)
 
     def stop(self) -> None:
         """End the process in an orderly way."""
@@ -91,7 +105,7 @@ def watch_end(servers: str, topic: str, subject: Subject, *, until: int, commits
         now_end = once_led(ask)
         if now_end != end:
             end = now_end
-            seen.append(Seen(time.perf_counter(), end))
+            seen.append(subject.seen(end))
         pause.wait(POLL_SECONDS)
     return seen
 
@@ -137,9 +151,11 @@ def read(
         consumer.close()
 
 
-def rate(seen: Sequence[Seen], *, after: int = 0) -> float:
-    """What was committed a second, from the first sight at `after` or more to the last."""
+def pace(seen: Sequence[Seen], *, after: int = 0) -> Pace:
+    """What was committed a second and what each cost, from the first sight at `after` or more to the last."""
     counted = [one for one in seen if one.count >= after]
     if len(counted) < 2:
         raise SubjectEndedError(f"{len(counted)} commits were seen after {after}: too few for a rate")
-    return (counted[-1].count - counted[0].count) / (counted[-1].at_seconds - counted[0].at_seconds)
+    first, last = counted[0], counted[-1]
+    count = last.count - first.count
+    return Pace(count / (last.at_seconds - first.at_seconds), (last.cpu_seconds - first.cpu_seconds) * 1e6 / count)

@@ -17,7 +17,7 @@ from tests.support.topics import unique_symbol
 @pytest.mark.parametrize(("published", "interleaved"), [(True, True), (False, False)])
 def test_a_drain_of_ours_runs(bootstrap_servers: str, tmp_path: Path, published: bool, interleaved: bool) -> None:
     drained = drain(tmp_path, bootstrap_servers, Work("S", 4, 600), published=published, interleaved=interleaved)
-    assert drained.bars_per_second > 0
+    assert drained.pace.per_second > 0
 
 
 @pytest.mark.skipif(not beside.PYTHON.exists(), reason="the peers' environment is not there; `make bench` sets it up")
@@ -30,4 +30,4 @@ def test_a_drain_of_a_peer_runs(bootstrap_servers: str, tmp_path: Path, name: st
         "plain Faust": beside.plain_faust(outputs, whole=True),
         "quixstreams": beside.quixstreams(outputs, commit_seconds=0.02, whole=True),
     }
-    assert run_peer(tmp_path, bootstrap_servers, work, peers[name]) > 0
+    assert run_peer(tmp_path, bootstrap_servers, work, peers[name]).per_second > 0

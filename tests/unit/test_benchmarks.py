@@ -19,7 +19,7 @@ from benchmarks.measure import (
     first_better_by_no_more_than,
     in_turn,
 )
-from benchmarks.watching import Seen, SubjectEndedError, rate
+from benchmarks.watching import Seen, SubjectEndedError, pace
 
 SMALL = Plan(rounds=1, small=True)
 
@@ -86,12 +86,12 @@ def test_saving_replaces_a_groups_table_and_nothing_else(tmp_path: Path) -> None
     assert "<!-- figures: two -->" in text
 
 
-def test_a_rate_leaves_out_what_came_before_its_first_sight() -> None:
-    seen = [Seen(10.0, 500), Seen(11.0, 700), Seen(12.0, 900)]
-    assert rate(seen) == 200.0
-    assert rate([Seen(0.0, 100), *seen], after=500) == 200.0
+def test_a_pace_leaves_out_what_came_before_its_first_sight() -> None:
+    seen = [Seen(10.0, 500, 3.0), Seen(11.0, 700, 3.5), Seen(12.0, 900, 3.8)]
+    assert pace(seen) == pytest.approx((200.0, 2_000.0))  # 400 in 2 s, for 0.8 s of the processor
+    assert pace([Seen(0.0, 100, 0.0), *seen], after=500) == pace(seen)
     with pytest.raises(SubjectEndedError, match="too few"):
-        rate(seen, after=800)
+        pace(seen, after=800)
 
 
 def _outputs() -> list[Output]:
