@@ -13,11 +13,12 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from streams.engine.journal import InputKind, JournalRecord
 from streams.engine.rows import ProgressRow, Row, SessionRow
 from streams.records import AnalysisKind, Bar, Extent
-from streams.times import iso
+from streams.times import interval_us, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 
 Life = tuple[str, int]
@@ -71,6 +72,7 @@ def judge(evidence: Evidence) -> list[str]:
     read = _bars_read(evidence, findings)
     _check_values(evidence, read, findings)
     _check_base_bars_are_accounted_for(evidence, read, findings)
+    _check_windows_are_accounted_for(evidence, read, findings)
     _check_state_counts(evidence, findings)
     return findings.sentences()
 
@@ -248,6 +250,29 @@ def _check_base_bars_are_accounted_for(evidence: Evidence, read: Mapping[Life, S
             places = held[bar.start_us] + (bar.start_us in published[series])
             if places != 1:
                 findings.add("account", f"{series} {iso(bar.start_us)} is accounted for {places} times")
+
+
+def _check_windows_are_accounted_for(evidence: Evidence, read: Mapping[Life, Sequence[Bar]], findings: _Findings) -> None:
+    """Each derived bar whose window was read to its end is published, or lies in a stretch that was held back.
+
+    Windows are taken to begin at multiples of their length. How many versions of one were held back is not told here: the
+    clock may close one before its last bar comes, and what comes then makes another version of it.
+    """
+    published: dict[Series, set[int]] = defaultdict(set)
+    for series, bar in _bars_of(evidence.analysis):
+        published[series].add(bar.start_us)
+    extents = _extents(evidence)
+    base = _base_intervals(read)
+    intervals = {series[2] for series in (*published, *extents)}
+    for life, interval in product(read, intervals):
+        if not read[life] or interval == base[life]:
+            continue
+        series, width_us = (*life, interval), interval_us(interval)
+        starts = {bar.start_us - bar.start_us % width_us for bar in read[life]}
+        ended = {start for start in starts if start + width_us <= read[life][-1].end_us}
+        held = {start for one in extents.get(series, ()) for start in ended if one.first_start_us <= start < one.last_end_us}
+        for start in sorted(ended - held - published.get(series, set())):
+            findings.add("account", f"{series} {iso(start)} was read to its end, and is neither published nor held back")
 
 
 def _check_state_counts(evidence: Evidence, findings: _Findings) -> None:
