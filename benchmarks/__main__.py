@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
         print(report.markdown(title, every))
     else:
         Console(width=None if sys.stdout.isatty() else 160).print(report.table(title, every))
+        print("\n".join(report.notes(every)))
     if chosen.save:
         report.save(chosen.save, title, rows)
     return 0

@@ -29,8 +29,13 @@ def markdown(title: str, rows: Sequence[Row]) -> str:
     """Rows as a table in Markdown, with the notes below."""
     lines = [title, "", f"| {' | '.join(HEADINGS)} |", "|---|---|---:|---:|---:|---|"]
     lines += [f"| {' | '.join(cell.replace('|', '/') for cell in _cells(row))} |" for row in rows]
-    notes = [f"- {row.subject}: {row.note}" for row in rows if row.note]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
+    told = notes(rows)
+    return "\n".join([*lines, *([""] if told else []), *told])
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """What there is to say of some rows, a line each."""
+    return [f"- {row.group}, {row.subject}: {row.note}" for row in rows if row.note]
 
 
 def save(document: Path, title: str, rows: Mapping[str, Sequence[Row]]) -> None:
