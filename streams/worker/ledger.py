@@ -134,8 +134,11 @@ class Ledger:
             producer.begin_transaction()
             produce = producer.produce
             last_row = max((place for place, record in enumerate(records) if record.topic == self._changelog), default=-1)
+            # Of each topic the last one is told of, which comes when all before it have: to be told of each would cost more.
+            last = {record.topic: place for place, record in enumerate(records)}
             for place, record in enumerate(records):
-                delivered = self._row_delivered if place == last_row else None
+                delivered = self._row_delivered if place == last_row else self._delivered if place == last[record.topic] else None
+                # on_delivery goes by two names, and the first of them counts, even as None.
                 produce(record.topic, record.value, record.key, 0, delivered, None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
             producer.commit_transaction(self._commit_seconds)
         except KafkaException as error:
@@ -153,8 +156,12 @@ class Ledger:
         else:
             self._undelivered = error
 
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._undelivered = error
+
     def _why_undelivered(self) -> KafkaError | None:
-        """Why the last row did not arrive: told while the producer is polled, which the commit that failed may not have done."""
+        """Why a record did not arrive: told while the producer is polled, which the commit that failed may not have done."""
         for _ in range(_REPORT_POLLS):
             if self._undelivered is None and self._producer is not None:
                 self._producer.poll(_REPORT_POLL_SECONDS)

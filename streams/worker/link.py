@@ -60,12 +60,19 @@ def plain(why: str) -> str:
     return _TWICE.sub(r"\1", told)
 
 
+def _words(error: BaseException) -> str:
+    if isinstance(error, KafkaException):
+        return str(error.args[0].str())
+    # aiokafka's words for it are lists of address families.
+    return "no connection could be made" if isinstance(error, aiokafka_errors.KafkaConnectionError) else str(error)
+
+
 def as_fatal(error: BaseException, servers: str) -> FatalError:
     """What an error means for the worker; its cause is the error where nobody expected it."""
     if isinstance(error, FatalError):
         return error
     if is_cut(error):
-        return broker_lost(servers, error.args[0].str() if isinstance(error, KafkaException) else str(error))
+        return broker_lost(servers, _words(error))
     fatal = InternalError(f"{type(error).__name__}: {error}")
     fatal.__cause__ = error
     return fatal

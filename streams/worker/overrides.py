@@ -54,6 +54,9 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **options)
         self._reading = asyncio.Lock()
 
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Do nothing: Faust prints a traceback here, and then ends the worker, whose end says why."""
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # aiokafka makes its fetcher from these when it starts, which is after this returns.

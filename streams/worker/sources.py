@@ -16,10 +16,11 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec, TopicDescription
 from msgspec import Struct
 
-from streams.client.kafka import once_led
+from streams.client.kafka import leaderless, once_led
 from streams.errors import BrokerLostError, StreamsError
 from streams.records import SourcePosition
 from streams.settings import Settings
+from streams.worker.link import broker_lost, is_cut
 
 REQUEST_SECONDS: Final = 10.0
 ATTEMPTS: Final = 3
@@ -59,16 +60,6 @@ class TopicLook(Struct, frozen=True):
 
 # About this one topic, not about the broker or our rights to anything else.
 _REFUSED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION})
-
-_NOT_THERE: Final = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._TIMED_OUT_QUEUE,
-        KafkaError.REQUEST_TIMED_OUT,
-    }
-)
 
 
 class Sources:
@@ -218,13 +209,18 @@ class Sources:
                     return ask()
                 except KafkaException as error:
                     what = error.args[0]
-                    if what.code() not in _NOT_THERE and not what.retriable():
+                    if not (is_cut(error) or what.retriable() or _has_no_leader(what)):
                         raise SourceRefusedError(f"{what.name()}: {what.str()}") from error
                     if not left:
-                        raise BrokerLostError(f"Kafka did not answer a question about topics: {what.str()}") from error
+                        raise broker_lost(self._settings.bootstrap_servers, what.str(), "asking about topics") from error
             raise AssertionError
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, attempt)
+
+
+def _has_no_leader(error: KafkaError) -> bool:
+    """Whether a topic that is there has had no leader for a while: its broker is away, which says nothing about the topic."""
+    return leaderless(error) and error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART
 
 
 def _is_refused(topic: str, error: KafkaException, refused: dict[str, str] | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from streams.times import ManualClock
 from streams.worker.ledger import Ledger
 from streams.worker.link import as_fatal, plain
 from streams.worker.log import SAY_AGAIN_SECONDS, LibraryLines
+from streams.worker.sources import SourceRefusedError, Sources
 
 SETTINGS = Settings.load(bootstrap_servers="kafka.example:9092")
 
@@ -113,3 +115,23 @@ def test_other_lines_of_the_libraries_are_handed_on(said: list[str]) -> None:
     lines.emit(line("aiokafka", "Authentication failed for %s", "desk"))
     lines.emit(line("faust", "table %s is broken", "state"))
     assert said == ["ERROR Authentication failed for desk", "ERROR table state is broken"]
+
+
+def no_leaders() -> KafkaException:
+    return KafkaException(KafkaError(KafkaError._NOENT, "Failed to query partition leaders: No leaders found"))
+
+
+def test_topics_without_a_leader_are_those_of_a_broker_that_is_away_and_no_reason_to_fail_a_symbol() -> None:
+    def ask() -> None:
+        raise no_leaders()
+
+    with pytest.raises(BrokerLostError, match=r"no broker answers at kafka\.example:9092 \(.*No leaders found\)"):
+        asyncio.run(Sources(SETTINGS)._run(ask))
+
+
+def test_a_topic_that_the_broker_refuses_is_refused() -> None:
+    def ask() -> None:
+        raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+    with pytest.raises(SourceRefusedError, match="TOPIC_AUTHORIZATION_FAILED"):
+        asyncio.run(Sources(SETTINGS)._run(ask))
