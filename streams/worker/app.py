@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import faust
+from confluent_kafka import KafkaException
 from faust.types import TP
 from loguru import logger
 
 from streams.config import SessionConfig
-from streams.errors import ControlLostError, DemotedError, FatalError, SessionConfigError, StreamsError
+from streams.errors import ControlLostError, DemotedError, DuplicateWorkerError, FatalError, FencedError, SessionConfigError, StreamsError
 from streams.settings import Settings
 from streams.times import Clock, SteadyClock
 from streams.wire.codec import Codec
@@ -35,6 +36,7 @@ from streams.worker.ledger import Ledger
 from streams.worker.log import SAY_AGAIN_SECONDS, log_leap, set_up
 from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
+from streams.worker.past import successor
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
 from streams.worker.security import broker_credentials
 from streams.worker.setup import prepare_topics
@@ -66,6 +68,7 @@ class SessionWorker:
         self.app_id = f"{settings.topic_prefix}{config.session_name}"
         self.names = names
         self._settings = settings
+        self._codec = codec
         self.instance = instance  # the claim lasts as long as the object
         self.app: Any = _make_app(self.app_id, settings, instance)
         self.app.owner = self
@@ -97,7 +100,22 @@ class SessionWorker:
 
     def die(self, error: BaseException) -> NoReturn:
         """End the process, with the error's exit code."""
-        die(error, self._settings)
+        die(self._with_successor(error) if isinstance(error, FencedError) else error, self._settings)
+
+    def _with_successor(self, error: FencedError) -> FatalError:
+        """Say who has taken over. One of this worker's name is another process: the two would fence each other without end."""
+        since = self.runner.active_since
+        if since is None:
+            return error
+        try:
+            owner = successor(self._settings, self.names.journal, self._codec, self._clock, owner=self.instance.name, after=since)
+        except KafkaException:
+            return error  # it is only about the words
+        if owner == self.instance.name:
+            return DuplicateWorkerError(
+                f"another process runs as {owner} and has taken this session over: give each worker a STREAMS_INSTANCE_ID of its own"
+            )
+        return error if owner is None else FencedError(f"{owner} has taken this session over: this worker ends, to come back as a standby")
 
     # ------------------------------------------------------------------------------- what recovery tells and asks
 

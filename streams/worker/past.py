@@ -1,15 +1,20 @@
-"""What a session's journal says about former epochs: read once, when there is no state to go on from."""
+"""What a session's journal says about others: former epochs, when there is no state to go on from, and who took over."""
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.client.kafka import once_led
+from streams.engine.journal import InputKind, JournalRecord
 from streams.errors import BrokerLostError, WireError
 from streams.settings import Settings
+from streams.times import Clock
 from streams.wire.codec import Codec
 
 READ_SECONDS = 15.0
+SUCCESSOR_SECONDS = 5.0
+_SUCCESSOR_BACK = 512
+_TAKES_OVER = frozenset({InputKind.OPENED, InputKind.RESUMED})
 
 
 def last_epoch(settings: Settings, journal_topic: str, codec: Codec) -> int:
@@ -18,17 +23,7 @@ def last_epoch(settings: Settings, journal_topic: str, codec: Codec) -> int:
     Raises:
         BrokerLostError: the broker did not answer.
     """
-    consumer = Consumer(
-        {
-            "log_level": 0,
-            **settings.kafka(),
-            "group.id": "unused",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = _consumer(settings)
     try:
         partition = TopicPartition(journal_topic, 0)
         first, end = once_led(lambda: consumer.get_watermark_offsets(partition, timeout=READ_SECONDS))
@@ -47,6 +42,53 @@ def last_epoch(settings: Settings, journal_topic: str, codec: Codec) -> int:
         consumer.close()
 
 
+def successor(settings: Settings, journal_topic: str, codec: Codec, clock: Clock, *, owner: str, after: tuple[int, int]) -> str | None:
+    """The worker that took the session over from `owner` after a transaction, by its epoch and number; None when none says so in time.
+
+    A new owner says so in its first transaction, which comes a moment after it has fenced the former one. It may have the same name.
+
+    Raises:
+        KafkaException: the journal can't be read.
+    """
+    deadline = clock.monotonic() + SUCCESSOR_SECONDS
+    consumer = _consumer(settings)
+    try:
+        first, end = consumer.get_watermark_offsets(TopicPartition(journal_topic, 0), timeout=SUCCESSOR_SECONDS)
+        consumer.assign([TopicPartition(journal_topic, 0, max(first, end - _SUCCESSOR_BACK))])
+        while clock.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            record = None if message is None or message.error() is not None else _journal(codec, message)
+            if record is None or (record.epoch, record.transaction) <= after:
+                continue
+            if record.owner != owner or any(one.kind in _TAKES_OVER for one in record.inputs):
+                return record.owner
+    finally:
+        consumer.close()
+    return None
+
+
+def _consumer(settings: Settings) -> Consumer:
+    return Consumer(
+        {
+            "log_level": 0,
+            **settings.kafka(),
+            "group.id": "unused",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+        }
+    )
+
+
+def _journal(codec: Codec, message: Message) -> JournalRecord | None:
+    value = message.value()
+    try:
+        return codec.journal_from(value if isinstance(value, bytes) else None)
+    except WireError:
+        return None  # written by somebody else: it says nothing
+
+
 def _newest_epoch(consumer: Consumer, topic: str, start: int, codec: Codec) -> int:
     consumer.assign([TopicPartition(topic, 0, start)])
     epoch = 0
@@ -59,8 +101,5 @@ def _newest_epoch(consumer: Consumer, topic: str, start: int, codec: Codec) -> i
             if error.code() == KafkaError._PARTITION_EOF:
                 return epoch
             raise KafkaException(error)
-        value = message.value()
-        try:
-            epoch = codec.journal_from(value if isinstance(value, bytes) else None).epoch
-        except WireError:
-            continue  # written by somebody else: it says nothing about epochs
+        record = _journal(codec, message)
+        epoch = epoch if record is None else record.epoch

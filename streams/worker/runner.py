@@ -109,6 +109,7 @@ class SessionRunner:
         self._taken: int | None = None
         self.session: Session | None = None
         self.active = False
+        self.active_since: tuple[int, int] | None = None
         self.has_been_standby = False
         self.committed_at = 0.0
         self.bars_read = 0
@@ -136,6 +137,7 @@ class SessionRunner:
             self._encoder = Encoder(self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch)
             self._commit(self._prepare(transaction.finish(), _no_raw))
             await self._settled()
+            self.active_since = (session.state.epoch, session.state.transaction)
             self._taken = None  # what was on the channel before may have been cleared, and is of no use now
             self.active = True
             self._read_from_state()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.engine.journal import InputKind
-from streams.errors import DemotedError, FencedError
+from streams.errors import DemotedError, DuplicateWorkerError, FencedError
 from tests.support import unique_symbol, wait_until
 from tests.support.desk import READ_SECONDS, Desk
 from tests.support.feeders import SteadyFeed, endless_timeline, live_timeline
@@ -104,7 +104,7 @@ def test_of_two_machines_that_run_a_worker_of_one_name_one_serves_and_they_do_no
     states = {worker.status() if worker.is_running else worker.process.returncode for worker in (first, second)}
     assert "active" in states
     # The other was fenced and has ended, or the group does not take it in, and its page says that it is not ready.
-    assert states & {FencedError.exit_code, DemotedError.exit_code, "starting", "recovering"}
+    assert states & {FencedError.exit_code, DemotedError.exit_code, DuplicateWorkerError.exit_code, "starting", "recovering"}
     assert inputs_of(desk, InputKind.RESUMED) <= MOST_TAKE_OVERS
     for worker in (second, first):
         if worker.is_running:
