@@ -40,6 +40,7 @@ class BarProducer:
         as_json: JSON values instead of Avro.
         create_topics: make a symbol's topic where it is missing: one partition, kept for ever unless the settings say
             otherwise, because bars of 2013 are older than any limit the moment they arrive. None: as the settings say.
+        delivery_timeout_seconds: how long a bar may wait for a broker that is away before it counts as not delivered.
 
     Raises:
         NobodyThereError: no broker answers.
@@ -53,8 +54,10 @@ class BarProducer:
         codec: Codec | None = None,
         as_json: bool = False,
         create_topics: bool | None = None,
+        delivery_timeout_seconds: float = DELIVERY_TIMEOUT_SECONDS,
     ) -> None:
         self.sent = 0
+        self._patience_seconds = delivery_timeout_seconds
         self._settings = settings
         self._topics = topics or bar_topics_of(settings)
         self._codec = codec or codec_of(settings)
@@ -68,7 +71,7 @@ class BarProducer:
         own: dict[str, ConfigValue] = {
             "enable.idempotence": True,
             "delivery.report.only.error": True,
-            "message.timeout.ms": round(DELIVERY_TIMEOUT_SECONDS * 1000),
+            "message.timeout.ms": round(delivery_timeout_seconds * 1000),
         }
         self._producer = make_producer(settings, self._note, own, {"linger.ms": 5, "compression.type": "lz4"})
 
@@ -121,14 +124,14 @@ class BarProducer:
         self._producer.poll(0)
         self._raise_failure()
 
-    def flush(self, timeout_seconds: float = DELIVERY_TIMEOUT_SECONDS + 5) -> None:
-        """Wait until every bar that was sent is in its topic.
+    def flush(self, timeout_seconds: float | None = None) -> None:
+        """Wait until every bar that was sent is in its topic; by default until each was delivered or its time was over.
 
         Raises:
             BrokerRefusedError: a bar was refused.
             NobodyThereError: not all could be delivered in time.
         """
-        left = self._producer.flush(timeout_seconds)
+        left = self._producer.flush(self._patience_seconds + 5 if timeout_seconds is None else timeout_seconds)
         self._raise_failure()
         if left:
             raise no_broker(self._settings, self._note)
