@@ -212,10 +212,20 @@ class SessionWorker:
     async def _tick(self) -> None:
         while not self.app.should_stop:
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            self._check_group()
             self._clock.now_us()  # a clock that a standby has not looked at for days may be seconds off: no leap
             if self.runner.active:
                 self._put(Tick(self._sent))
                 self._watch_commits()
+
+    def _check_group(self) -> None:
+        """End when this worker has dropped out of the group: it would never be given anything to do, and not know it."""
+        error = self.app.consumer.group_error()
+        if error is not None:
+            what = error.__cause__ or error
+            self.die(
+                DemotedError(f"this worker has lost its place in the group ({type(what).__name__}: {what}): it ends, to join it again")
+            )
 
     def _watch_commits(self) -> None:
         """Say it when nothing gets through to the broker; the ledger gives up by itself."""
@@ -255,6 +265,9 @@ def _make_app(app_id: str, settings: Settings, instance: Instance) -> Any:
         value_serializer="raw",
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=instance.name,
+        # The group gives a member that comes back what it had, address included, and Faust refuses another address than its own: so
+        # it goes by the name that both go by, not by host and port, which may be others after a start.
+        canonical_url=f"http://session-streams/{instance.name}",
         broker_session_timeout=session_timeout,
         broker_heartbeat_interval=min(1.0, session_timeout / 4),
         broker_request_timeout=max(30.0, session_timeout),

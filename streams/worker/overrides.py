@@ -80,6 +80,17 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
 class CommittedConsumer(driver.Consumer):
     """A consumer with the thread above."""
 
+    def group_error(self) -> BaseException | None:
+        """What ended this consumer's part in the group; aiokafka keeps it for whoever asks, and Faust never does."""
+        consumer = self._thread._consumer
+        coordinator = None if consumer is None else getattr(consumer, "_coordinator", None)
+        if coordinator is None:
+            return None
+        task = coordinator._coordination_task
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            return error  # type: ignore[no-any-return]
+        return coordinator._pending_exception  # type: ignore[no-any-return]
+
     def _new_consumer_thread(self) -> CommittedConsumerThread:
         return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

@@ -16,12 +16,15 @@ import confluent_kafka
 import faust
 import mode
 import pytest
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import ServiceThread
 
 from streams.config import SessionConfig
 from streams.settings import Settings
@@ -132,6 +135,23 @@ def test_a_seek_waits_for_the_fetch_that_is_under_way_and_the_next_fetch_for_the
 
 
 # ------------------------------------------------------------------------------------------------------------ recovery
+
+
+def test_what_ended_a_consumers_part_in_the_group_is_kept_where_we_look_for_it() -> None:
+    kept = source(GroupCoordinator.check_errors)
+    for place in ("self._coordination_task.result()", "self._pending_exception"):
+        assert place in kept, "a worker that dropped out of its group would wait for ever: see CommittedConsumer.group_error"
+    assert "_coordinator" in source(aiokafka.AIOKafkaConsumer.start)
+
+
+def test_a_members_address_must_be_the_one_that_the_group_knows_and_ours_is_its_name(worker: SessionWorker) -> None:
+    assert "assert metadata.url == str(self._url)" in source(PartitionAssignor.on_assignment), "canonical_url need not be set any more"
+    assert str(worker.app.conf.canonical_url) == "http://session-streams/contract"
+
+
+def test_a_thread_that_crashes_prints_its_traceback_by_on_crash() -> None:
+    assert "traceback.print_exc" in source(ServiceThread.on_crash)
+    assert "on_crash" in vars(overrides.CommittedConsumerThread)
 
 
 def test_the_app_takes_its_table_manager_and_its_table_from_settings(worker: SessionWorker) -> None:

@@ -166,6 +166,18 @@ def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name
     assert "another worker has taken this session over" in worker.tail()
 
 
+def test_a_killed_worker_that_comes_back_at_another_address_takes_its_place_again(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    """The group gives it what it had before, and with it the address that it had."""
+    worker = workers.start(second_bars(session_name, []))
+    worker.wait_until("active")
+    worker.kill()
+    worker.move()
+    worker.start()
+    worker.wait_until("active")
+
+
 def test_a_supervisor_starts_a_killed_worker_again_and_ends_with_sigterm(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:

@@ -39,6 +39,7 @@ class Worker:
 
     def __init__(self, name: str, config: Path, environment: Mapping[str, str], log: Path, options: tuple[str, ...], module: str) -> None:
         self.name = name
+        self.instance = environment["STREAMS_INSTANCE_ID"]
         self.log = log
         self._module = module
         self._config = config
@@ -53,6 +54,11 @@ class Worker:
         command = [sys.executable, "-m", self._module, "worker", str(self._config), *self._options]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def move(self) -> None:
+        """Serve the pages on another port from the next start on."""
+        self._port = free_port()
+        self._environment["STREAMS_HTTP_PORT"] = str(self._port)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -99,6 +105,11 @@ class Worker:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this process, and to no other."""
         self.process.send_signal(number)
+
+    def signal_worker(self, number: signal.Signals) -> None:
+        """Send a signal to the worker that this supervisor runs now."""
+        (child,) = self.children()
+        os.kill(child, number)
 
     def kill(self) -> int:
         """SIGKILL, and wait for the end."""
