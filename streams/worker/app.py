@@ -44,6 +44,7 @@ from streams.worker.sources import Sources
 
 CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
 TABLE: Final = "state"
+OWNERLESS_SECONDS: Final = 15.0
 
 
 class SessionWorker:
@@ -85,6 +86,8 @@ class SessionWorker:
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
         self._clock = clock
         self._said_at: float | None = None
+        self._table = table
+        self._followed: tuple[int | None, float] | None = None
         self._was_active = False
         self._sent = 0
         self._connect()
@@ -214,6 +217,7 @@ class SessionWorker:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             self._check_group()
             self._clock.now_us()  # a clock that a standby has not looked at for days may be seconds off: no leap
+            self._watch_owner()
             if self.runner.active:
                 self._put(Tick(self._sent))
                 self._watch_commits()
@@ -226,6 +230,20 @@ class SessionWorker:
             self.die(
                 DemotedError(f"this worker has lost its place in the group ({type(what).__name__}: {what}): it ends, to join it again")
             )
+
+    def _watch_owner(self) -> None:
+        """Ask the group to decide again when nobody writes the state that this standby follows: an active worker does each second.
+
+        The group may have given the active role to nobody: it decides by what its leader knows of the topics, which is nothing
+        while a broker that was killed comes back; and no later news makes it decide again.
+        """
+        now, applied = self._clock.monotonic(), self._table.reach
+        if self.health.status is not WorkerStatus.STANDBY or self._followed is None or self._followed[0] != applied:
+            self._followed = (applied, now)
+        elif now - self._followed[1] >= OWNERLESS_SECONDS:
+            self._followed = (applied, now)
+            logger.warning("nobody has written the session's state for {:g} s: asking the group for an owner", OWNERLESS_SECONDS)
+            self.app.consumer.join_anew()
 
     def _watch_commits(self) -> None:
         """Say it when nothing gets through to the broker; the ledger gives up by itself."""

@@ -91,6 +91,16 @@ class CommittedConsumer(driver.Consumer):
             return error  # type: ignore[no-any-return]
         return coordinator._pending_exception  # type: ignore[no-any-return]
 
+    def join_anew(self) -> None:
+        """Have the group assign everything again, by what the brokers know of the topics now."""
+        coordinator = self._thread._ensure_consumer()._coordinator
+
+        async def join() -> None:
+            await coordinator._client.force_metadata_update()
+            coordinator.request_rejoin()
+
+        asyncio.run_coroutine_threadsafe(join(), self._thread.thread_loop)
+
     def _new_consumer_thread(self) -> CommittedConsumerThread:
         return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -208,6 +218,11 @@ class TransactionalTable(faust.Table[bytes, bytes]):
         """The table holds all that stands in its changelog up to this offset: it was written from here, and committed."""
         if offset is not None:
             self._applied = offset
+
+    @property
+    def reach(self) -> int | None:
+        """The offset in the changelog that the table holds all before, itself included."""
+        return self._applied
 
     def persisted_offset(self, tp: TP) -> int | None:
         """Where reading of the changelog can go on: a memory standby would read all of it again."""

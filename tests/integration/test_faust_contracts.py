@@ -16,6 +16,7 @@ import confluent_kafka
 import faust
 import mode
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
@@ -142,6 +143,12 @@ def test_what_ended_a_consumers_part_in_the_group_is_kept_where_we_look_for_it()
     for place in ("self._coordination_task.result()", "self._pending_exception"):
         assert place in kept, "a worker that dropped out of its group would wait for ever: see CommittedConsumer.group_error"
     assert "_coordinator" in source(aiokafka.AIOKafkaConsumer.start)
+
+
+def test_a_consumer_can_be_made_to_join_its_group_anew() -> None:
+    assert "_rejoin_needed_fut" in source(GroupCoordinator.request_rejoin)
+    assert parameters(AIOKafkaClient.force_metadata_update) == ["self"]
+    assert "self._consumer" in source(driver.AIOKafkaConsumerThread._ensure_consumer)
 
 
 def test_a_members_address_must_be_the_one_that_the_group_knows_and_ours_is_its_name(worker: SessionWorker) -> None:
