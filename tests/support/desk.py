@@ -37,8 +37,8 @@ class Desk:
         self.settings = Settings.load(bootstrap_servers=bootstrap_servers, session=config.session_name)
         self.topics = SessionTopics(bootstrap_servers, config.session_name)
         self.names = self.topics.names
-        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0})
+        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 0, "log_level": 0})
 
     def raw(self, topic: str, *values: bytes | None, key: bytes | None = None) -> None:
         """Produce values as any console producer would."""

@@ -90,11 +90,21 @@ class SteadyFeed:
         bars: what to produce, in this order.
         per_second: the rate; lateness is made up for.
         at_least: bars without end are produced until `finish` was called and so many are sent.
+        patient_seconds: how long it waits for a broker that is away; None: as long as any producer does.
     """
 
-    def __init__(self, settings: Settings, bars: Iterable[Bar], per_second: float, *, at_least: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        bars: Iterable[Bar],
+        per_second: float,
+        *,
+        at_least: int | None = None,
+        patient_seconds: float | None = None,
+    ) -> None:
         self.sent = 0
         self.sent_of: Counter[str] = Counter()
+        self._options = {} if patient_seconds is None else {"delivery_timeout_seconds": patient_seconds}
         self._settings = settings
         self._bars = bars
         self._per_second = per_second
@@ -125,7 +135,7 @@ class SteadyFeed:
 
     def _run(self) -> None:
         try:
-            with BarProducer(self._settings) as producer:
+            with BarProducer(self._settings, **self._options) as producer:
                 began = time.monotonic()
                 for number, bar in enumerate(self._bars):
                     if self._at_least is not None and number >= self._at_least and self._finishing.is_set():

@@ -33,6 +33,7 @@ def read_topic(bootstrap_servers: str, topic: str, *, isolation: str = "read_com
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.wait.max.ms": 10,
+            "log_level": 0,
         }
     )
     try:

@@ -1,0 +1,124 @@
+"""Two workers that both take themselves for the owner: only one of them writes, and the other ends with a code that says why."""
+
+from __future__ import annotations
+
+import signal
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from streams.errors import DemotedError, DuplicateWorkerError, FencedError
+from tests.support.outages import Story
+from tests.support.waiting import wait_until
+from tests.support.workers import Worker, Workers
+
+ROUNDS = 10
+TAKES_OVER_SECONDS = 60.0
+"""A limit for waiting: the group's session timeout, and a start on a busy machine."""
+SUPERVISED = ("--supervise",)
+
+
+def said(worker: Worker) -> str:
+    return worker.log.read_text(errors="replace")
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+def test_ten_times_paused_ten_times_replaced_and_never_two_that_write(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
+    story = Story(bootstrap_servers, session_name, each=3000)
+    active = workers.start(story.config)
+    active.wait_until("active")
+    standby = workers.start(story.config)
+    standby.wait_until("standby")
+    turns = [active.instance]
+    with story.feed(per_second=40.0):
+        for number in range(ROUNDS):
+            active.wait_until("active")
+            story.await_published(50)
+            active.signal(signal.SIGSTOP)
+            standby.wait_until("active", TAKES_OVER_SECONDS)
+            story.await_published(20)
+            active.signal(signal.SIGCONT)
+            code = active.wait_ended()
+            assert code in (FencedError.exit_code, DemotedError.exit_code), f"round {number}: exit code {code}\n{active.tail()}"
+            active.start()
+            active.wait_until("standby")
+            active, standby = standby, active
+            turns.append(active.instance)
+    story.await_read()
+    active.wait_until("active")
+    assert standby.stop() == 0
+    owners = story.prove(active)
+    # Each owner's transactions stand together: once another has taken over, none of the former one's follows.
+    assert [owner for owner, _ in groupby(owners)] == turns
+
+
+@pytest.mark.chaos
+def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_and_repeats_nothing(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    story = Story(bootstrap_servers, session_name, each=600)
+    worker = workers.start(story.config, options=SUPERVISED, settings={"STREAMS_TRANSACTION_TIMEOUT_MS": "1000"})
+    worker.wait_until("active")
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    topics = [story.desk.names.analysis, story.desk.names.journal, story.desk.topics.changelog]
+
+    def is_open() -> bool:
+        """Whether a transaction is open: then committed reading ends before the topic does."""
+        asked = {TopicPartition(topic, 0): OffsetSpec.latest() for topic in topics}
+        ends = [
+            {partition.topic: found.result().offset for partition, found in admin.list_offsets(asked, isolation_level=level).items()}
+            for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+        ]
+        return ends[0] != ends[1]
+
+    def paused_in_a_transaction() -> bool:
+        """Pause it; whether that was in the middle of a transaction."""
+        worker.signal_worker(signal.SIGSTOP)
+        if is_open():
+            return True
+        worker.signal_worker(signal.SIGCONT)
+        return False
+
+    with story.feed():
+        story.await_published(100)
+        wait_until(paused_in_a_transaction, "a pause to hit an open transaction", 60.0)
+        try:
+            wait_until(lambda: not is_open(), "the broker to abort the transaction", 60.0)
+        finally:
+            worker.signal_worker(signal.SIGCONT)
+        wait_until(lambda: f"the worker ended with exit code {FencedError.exit_code}" in said(worker), "the worker to end", 60.0)
+        worker.wait_until("active")
+        story.await_fed()
+    assert "the transaction was open for more than 1 s" in said(worker)
+    story.await_read()
+    story.prove(worker)
+
+
+@pytest.mark.chaos
+def test_of_two_workers_with_one_instance_id_on_two_machines_one_ends_for_good(
+    bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
+) -> None:
+    story = Story(bootstrap_servers, session_name, each=300)
+    machines = [tmp_path / "here", tmp_path / "there"]
+    twins: list[Worker] = []
+    with story.feed():
+        for machine in machines:
+            machine.mkdir()
+            # A slot is a locked file: another folder is as another machine.
+            twins.append(workers.start(story.config, instance="twin", options=SUPERVISED, settings={"TMPDIR": str(machine)}))
+            if len(twins) == 1:
+                twins[0].wait_until("active")
+                story.await_published(50)
+        wait_until(lambda: not all(twin.is_running for twin in twins), "one of the two to end", 120.0)
+        (left,) = [twin for twin in twins if twin.is_running]
+        (ended,) = [twin for twin in twins if not twin.is_running]
+        left.wait_until("active")
+        story.await_fed()
+    assert ended.wait_ended() == DuplicateWorkerError.exit_code
+    assert "STREAMS_INSTANCE_ID" in said(ended)
+    story.await_read()
+    story.prove(left)
