@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from tests.support import create_topics, unique_symbol, wait_until
-from tests.support.desk import READ_SECONDS, Desk
+from tests.support.desk import READ_SECONDS, LiveDesk
 from tests.support.feeders import SteadyFeed, endless_timeline, made_up_bars, now_us
 from tests.support.kill_run import commits
 from tests.support.reading import read_topic
@@ -50,12 +50,12 @@ def a_restless_cleaner(admin: AdminClient) -> Iterator[None]:
         alter(AlterConfigOpType.DELETE, None)
 
 
-def offsets_before(desk: Desk, end: int) -> set[int]:
+def offsets_before(desk: LiveDesk, end: int) -> set[int]:
     """The offsets of the changelog before `end` that still hold a record."""
     return {record.offset for record in read_topic(desk.servers, desk.topics.changelog) if record.offset < end}
 
 
-def end_of(desk: Desk) -> int:
+def end_of(desk: LiveDesk) -> int:
     """The offset behind the changelog's last record."""
     return read_topic(desk.servers, desk.topics.changelog)[-1].offset + 1
 
@@ -63,7 +63,7 @@ def end_of(desk: Desk) -> int:
 @pytest.mark.chaos
 def test_compaction_that_runs_while_a_worker_recovers_costs_nothing(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
     symbols = [unique_symbol("C") for _ in range(10)]
-    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, derived=["5s", "1m"]))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, derived=["5s", "1m"]))
     create_topics(bootstrap_servers, desk.topics.changelog, settings=TINY_SEGMENTS)
     feed = SteadyFeed(desk.settings, endless_timeline(symbols, 1000, 200.0), 200.0, at_least=10_000)
     compacted = rounds = 0
@@ -90,7 +90,7 @@ def test_compaction_that_runs_while_a_worker_recovers_costs_nothing(bootstrap_se
     desk.check_left_behind(symbols)
 
 
-def lengthened(desk: Desk, versions: int) -> int:
+def lengthened(desk: LiveDesk, versions: int) -> int:
     """Give the changelog a long past: former versions of each row, then the rows as they are; gives its number of records."""
     newest = {record.key: record.value for record in read_topic(desk.servers, desk.topics.changelog)}
     rows = {key: value for key, value in newest.items() if value is not None}
@@ -116,7 +116,7 @@ def test_a_large_changelog_is_recovered_by_a_worker_that_is_killed_on_its_way_an
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     symbols = [unique_symbol("L") for _ in range(20)]
-    desk = Desk(bootstrap_servers, second_bars(session_name, symbols))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols))
     create_topics(bootstrap_servers, desk.topics.changelog, settings=NEVER_COMPACTED)
     worker = workers.start(desk.config)
     worker.wait_until("active")

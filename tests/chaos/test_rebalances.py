@@ -10,7 +10,7 @@ import pytest
 from streams.engine.journal import InputKind
 from streams.errors import DemotedError, DuplicateWorkerError, FencedError
 from tests.support import unique_symbol, wait_until
-from tests.support.desk import READ_SECONDS, Desk
+from tests.support.desk import READ_SECONDS, LiveDesk
 from tests.support.feeders import SteadyFeed, endless_timeline, live_timeline
 from tests.support.sessions import second_bars
 from tests.support.workers import Workers
@@ -23,12 +23,12 @@ MOST_TAKE_OVERS = 4
 pytestmark = pytest.mark.chaos
 
 
-def inputs_of(desk: Desk, kind: InputKind) -> int:
+def inputs_of(desk: LiveDesk, kind: InputKind) -> int:
     """How often an input of this kind stands in the journal."""
     return sum(given.kind is kind for record in desk.topics.evidence(desk.config, []).journal for given in record.inputs)
 
 
-def last_sequence(desk: Desk) -> int:
+def last_sequence(desk: LiveDesk) -> int:
     """The newest analysis record's number, 0 when there is none."""
     return max((event.sequence for event in desk.topics.analysis()), default=0)
 
@@ -38,7 +38,7 @@ def test_a_standby_that_comes_and_goes_costs_no_bar_and_an_added_symbol_not_even
 ) -> None:
     symbols = [unique_symbol("R") for _ in range(6)]
     initial, added = symbols[:-2], symbols[-2:]
-    desk = Desk(bootstrap_servers, second_bars(session_name, initial, threshold_seconds=3600))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, initial, threshold_seconds=3600))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     feed = SteadyFeed(desk.settings, endless_timeline(symbols, 300, 100.0), 100.0, at_least=1800)
@@ -69,7 +69,7 @@ def test_a_standby_that_comes_and_goes_costs_no_bar_and_an_added_symbol_not_even
 
 def test_a_channel_that_loses_what_it_holds_is_noticed_and_read_again(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
     symbols = [unique_symbol("L") for _ in range(6)]
-    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
     worker = workers.start(desk.config, module="tests.support.leaky_worker")
     worker.wait_until("active")
     feed = SteadyFeed(desk.settings, endless_timeline(symbols, 600, 300.0), 300.0, at_least=3600)
@@ -90,7 +90,7 @@ def test_of_two_machines_that_run_a_worker_of_one_name_one_serves_and_they_do_no
     bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
 ) -> None:
     symbols = [unique_symbol("N") for _ in range(4)]
-    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
     (tmp_path / "another-machine").mkdir()
     # Slots are locked files below the temporary folder: another folder is another machine.
     first = workers.start(desk.config, instance="the-one")

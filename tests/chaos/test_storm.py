@@ -22,7 +22,7 @@ from streams.replay.verify import verify
 from streams.wire.codec import Codec
 from tests.support import create_topics, unique_symbol, wait_until
 from tests.support.buggy_worker import CURSED
-from tests.support.desk import Desk
+from tests.support.desk import LiveDesk
 from tests.support.evidence import CODEC
 from tests.support.feeders import SteadyFeed, live_timeline, made_up_bars, now_us
 from tests.support.oracle import judge
@@ -44,7 +44,7 @@ THRESHOLD_SECONDS = 1800
 class Account:
     """What became of each record of a session's topics, counted from what anybody can read."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: LiveDesk) -> None:
         self.analysis = desk.topics.analysis()
         self.rows = desk.topics.rows()
         self.letters: dict[str, list[Read]] = {}
@@ -83,7 +83,7 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
     storm = Storm(seed, cursed=True)
     stormy = [unique_symbol(f"STORM{place}") for place in range(STORMY)]
     calm, doomed = unique_symbol("CALM"), unique_symbol("DOOMED")
-    desk = Desk(bootstrap_servers, second_bars(session_name, [*stormy, calm, doomed], threshold_seconds=THRESHOLD_SECONDS))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, [*stormy, calm, doomed], threshold_seconds=THRESHOLD_SECONDS))
     names, each = desk.names, values // (STORMY + 1)
     create_topics(bootstrap_servers, *map(names.bars, desk.config.symbols))
     end_us = now_us()
@@ -152,7 +152,7 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
     assert during, "the calm symbol is published while the storm is worked through"
 
 
-def the_commands_add_up(desk: Desk, account: Account, commands: Sequence[bytes | None]) -> None:
+def the_commands_add_up(desk: LiveDesk, account: Account, commands: Sequence[bytes | None]) -> None:
     """Each control record is a command with an answer, or a dead letter."""
     inputs = [
         given

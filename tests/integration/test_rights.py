@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 from streams.broker import LocalBroker
 from streams.broker.folder import DataFolder
 from tests.support import unique_symbol, wait_until
-from tests.support.desk import Desk
+from tests.support.desk import LiveDesk
 from tests.support.feeders import made_up_bars, now_us
 from tests.support.sessions import second_bars
 from tests.support.workers import Workers
@@ -69,7 +69,7 @@ def test_a_bar_topic_that_may_not_be_read_fails_its_symbol_alone_while_the_worke
     guarded_servers: str, session_name: str, tmp_path: Path
 ) -> None:
     running, starting, free = unique_symbol("RUN"), unique_symbol("START"), unique_symbol("FREE")
-    desk = Desk(guarded_servers, second_bars(session_name, [running, starting, free]))
+    desk = LiveDesk(guarded_servers, second_bars(session_name, [running, starting, free]))
     bars = {symbol: made_up_bars(symbol, 12, end_us=now_us()) for symbol in (running, starting, free)}
     with Workers(guarded_servers, tmp_path) as workers:
         worker = workers.start(desk.config)

@@ -6,7 +6,7 @@ import signal
 
 from streams.errors import DemotedError, FencedError
 from tests.support import unique_symbol, wait_until
-from tests.support.desk import Desk
+from tests.support.desk import LiveDesk
 from tests.support.feeders import SteadyFeed, live_timeline
 from tests.support.sessions import second_bars
 from tests.support.workers import Workers
@@ -20,7 +20,7 @@ TAKES_OVER_SECONDS = 30.0
 
 def test_a_standby_takes_over_from_a_killed_worker_and_goes_on_exactly(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
     symbols = [unique_symbol() for _ in range(SYMBOLS)]
-    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
     first = workers.start(desk.config)
     first.wait_until("active")
     with SteadyFeed(desk.settings, live_timeline(symbols, EACH, BARS_A_SECOND), BARS_A_SECOND) as feed:
@@ -44,7 +44,7 @@ def test_a_paused_worker_that_is_continued_writes_nothing_and_ends_with_a_code_o
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     symbols = [unique_symbol() for _ in range(SYMBOLS)]
-    desk = Desk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
     former = workers.start(desk.config)
     former.wait_until("active")
     successor = workers.start(desk.config)

@@ -13,15 +13,15 @@ from confluent_kafka import TopicPartition
 from streams.errors import ControlLostError
 from streams.replay.verify import verify
 from tests.support import create_topics, unique_name, unique_symbol, wait_until
-from tests.support.desk import Desk
+from tests.support.desk import LiveDesk
 from tests.support.feeders import made_up_bars, now_us
 from tests.support.sessions import second_bars
 from tests.support.workers import Worker, Workers
 
 
 @pytest.fixture(scope="module")
-def running(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Worker]]:
-    desk = Desk(bootstrap_servers, second_bars(unique_name("topics"), [unique_symbol("ANCHOR")]))
+def running(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LiveDesk, Worker]]:
+    desk = LiveDesk(bootstrap_servers, second_bars(unique_name("topics"), [unique_symbol("ANCHOR")]))
     with Workers(bootstrap_servers, tmp_path_factory.mktemp("topics")) as workers:
         worker = workers.start(desk.config)
         worker.wait_until("active")
@@ -29,36 +29,36 @@ def running(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def desk(running: tuple[Desk, Worker]) -> Desk:
+def desk(running: tuple[LiveDesk, Worker]) -> LiveDesk:
     return running[0]
 
 
 @pytest.fixture
-def worker(running: tuple[Desk, Worker]) -> Worker:
+def worker(running: tuple[LiveDesk, Worker]) -> Worker:
     return running[1]
 
 
 @pytest.fixture
-def symbol(desk: Desk) -> str:
+def symbol(desk: LiveDesk) -> str:
     """A symbol in the session."""
     name = unique_symbol()
     desk.add(name)
     return name
 
 
-def delete_records(desk: Desk, topic: str, before: int) -> None:
+def delete_records(desk: LiveDesk, topic: str, before: int) -> None:
     partition = TopicPartition(topic, 0, before)
     desk.admin.delete_records([partition])[partition].result(20)
 
 
-def the_anchor_goes_on(desk: Desk) -> None:
+def the_anchor_goes_on(desk: LiveDesk) -> None:
     (anchor,) = desk.config.symbols
     before = sum(event.bar is not None and event.interval == "1s" for event in desk.of(anchor))
     desk.bars(made_up_bars(anchor, 1, end_us=now_us()))
     desk.await_bars(anchor, before + 1)
 
 
-def test_a_topic_created_again_with_more_records_than_were_read_is_read_from_its_first_one(desk: Desk, symbol: str) -> None:
+def test_a_topic_created_again_with_more_records_than_were_read_is_read_from_its_first_one(desk: LiveDesk, symbol: str) -> None:
     topic = desk.names.bars(symbol)
     bars = made_up_bars(symbol, 60, end_us=now_us())
     desk.bars(bars[:10])
@@ -85,7 +85,7 @@ def test_a_topic_created_again_with_more_records_than_were_read_is_read_from_its
     the_anchor_goes_on(desk)
 
 
-def test_a_topic_truncated_behind_the_position_is_read_on_as_if_nothing_were(desk: Desk, symbol: str) -> None:
+def test_a_topic_truncated_behind_the_position_is_read_on_as_if_nothing_were(desk: LiveDesk, symbol: str) -> None:
     bars = made_up_bars(symbol, 20, end_us=now_us())
     desk.bars(bars[:10])
     desk.await_progress(symbol, lambda row: row.offset == 10, "ten bars read")
@@ -96,7 +96,7 @@ def test_a_topic_truncated_behind_the_position_is_read_on_as_if_nothing_were(des
 
 
 def test_a_topic_truncated_beyond_the_position_of_a_running_worker_is_read_on_with_an_event(
-    desk: Desk, symbol: str, worker: Worker
+    desk: LiveDesk, symbol: str, worker: Worker
 ) -> None:
     topic = desk.names.bars(symbol)
     bars = made_up_bars(symbol, 20, end_us=now_us())
@@ -117,7 +117,7 @@ def test_a_topic_truncated_beyond_the_position_of_a_running_worker_is_read_on_wi
     the_anchor_goes_on(desk)
 
 
-def test_an_empty_topic_in_place_of_one_with_records_is_found_and_read(desk: Desk, symbol: str) -> None:
+def test_an_empty_topic_in_place_of_one_with_records_is_found_and_read(desk: LiveDesk, symbol: str) -> None:
     topic = desk.names.bars(symbol)
     bars = made_up_bars(symbol, 8, end_us=now_us())
     desk.bars(bars[:5])
@@ -138,7 +138,7 @@ def test_an_initial_symbol_without_a_topic_fails_alone_where_topics_may_not_be_c
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     present, missing = unique_symbol("PRE"), unique_symbol("MIS")
-    desk = Desk(bootstrap_servers, second_bars(session_name, [present, missing]))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, [present, missing]))
     names = desk.names
     create_topics(bootstrap_servers, names.bars(present))
     create_topics(bootstrap_servers, names.control, settings={"retention.ms": "-1"})
@@ -155,7 +155,7 @@ def test_an_initial_symbol_without_a_topic_fails_alone_where_topics_may_not_be_c
 def test_a_control_topic_that_is_deleted_under_a_worker_ends_it_with_advice_and_so_does_the_next_start(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, second_bars(session_name, []))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     desk.delete_topic(desk.names.control)
@@ -175,7 +175,7 @@ def test_a_control_topic_that_is_deleted_under_a_worker_ends_it_with_advice_and_
 def test_a_control_topic_truncated_beyond_the_position_of_a_running_worker_ends_it_with_advice(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, second_bars(session_name, []))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     worker.signal(signal.SIGSTOP)
@@ -189,7 +189,7 @@ def test_a_control_topic_truncated_beyond_the_position_of_a_running_worker_ends_
 
 
 def test_a_control_topic_truncated_behind_the_position_is_read_on(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
-    desk = Desk(bootstrap_servers, second_bars(session_name, []))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     desk.raw(desk.names.control, *[b"{}"] * 5)
@@ -204,7 +204,7 @@ def test_a_control_topic_truncated_behind_the_position_is_read_on(bootstrap_serv
 def test_thousands_of_long_control_records_in_one_go_are_more_than_one_journal_record_and_each_is_answered_for(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, second_bars(session_name, []))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     # What is wrong with each is told by quoting the unknown field: two million characters in all, where Kafka takes one.

@@ -16,7 +16,7 @@ from streams.config import SessionConfig
 from streams.replay.verify import VerifyReport, verify
 from streams.wire.codec import Codec
 from tests.support import unique_name, unique_symbol, wait_until
-from tests.support.desk import Desk
+from tests.support.desk import LiveDesk
 from tests.support.feeders import SteadyFeed, around_the_clock, live_timeline, made_up_bars, now_us
 from tests.support.workers import Workers
 
@@ -29,7 +29,7 @@ PER_SECOND = 150.0
 class Story:
     """A session that was fed, tampered with by nobody, and killed once; its worker has stopped."""
 
-    desk: Desk
+    desk: LiveDesk
     symbols: list[str]
     live: list[VerifyReport]
 
@@ -47,7 +47,7 @@ def story(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> I
     with Workers(bootstrap_servers, tmp_path_factory.mktemp("verify")) as workers:
         worker = workers.start(config)
         worker.wait_until("active")
-        desk = Desk(bootstrap_servers, config)
+        desk = LiveDesk(bootstrap_servers, config)
         live = []
         with SteadyFeed(desk.settings, live_timeline(symbols, EACH, PER_SECOND), PER_SECOND) as feed:
             added = unique_symbol("V")
@@ -68,7 +68,7 @@ def story(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> I
         yield Story(desk, [*symbols, added], live)
 
 
-def cli(capsys: pytest.CaptureFixture[str], desk: Desk, *options: str) -> tuple[int, dict[str, Any]]:
+def cli(capsys: pytest.CaptureFixture[str], desk: LiveDesk, *options: str) -> tuple[int, dict[str, Any]]:
     code = run(["verify", "--bootstrap", desk.servers, "--session", desk.config.session_name, "--json", *options])
     return code, json.loads(capsys.readouterr().out)
 

@@ -17,7 +17,7 @@ from streams.records import AnalysisKind
 from streams.times import SECOND_US
 from streams.wire.codec import Codec
 from tests.support import create_topics, unique_name, unique_symbol, wait_until
-from tests.support.desk import Desk
+from tests.support.desk import LiveDesk
 from tests.support.feeders import around_the_clock, made_up_bars, now_us, produce_in_transaction
 from tests.support.oracle import judge
 from tests.support.workers import Worker, Workers
@@ -28,7 +28,7 @@ THRESHOLD_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def running(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Worker]]:
+def running(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LiveDesk, Worker]]:
     config = SessionConfig.from_dict(
         {
             "session_name": unique_name("worker"),
@@ -44,23 +44,23 @@ def running(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) ->
     with Workers(bootstrap_servers, tmp_path_factory.mktemp("worker")) as workers:
         worker = workers.start(config)
         worker.wait_until("active")
-        yield Desk(bootstrap_servers, config), worker
+        yield LiveDesk(bootstrap_servers, config), worker
 
 
 @pytest.fixture
-def desk(running: tuple[Desk, Worker]) -> Desk:
+def desk(running: tuple[LiveDesk, Worker]) -> LiveDesk:
     desk, worker = running
     wait_until(lambda: worker.health().get("session_active") is True, "the gate to be open")
     return desk
 
 
 @pytest.fixture
-def worker(running: tuple[Desk, Worker]) -> Worker:
+def worker(running: tuple[LiveDesk, Worker]) -> Worker:
     return running[1]
 
 
 @pytest.fixture
-def symbol(desk: Desk) -> Iterator[str]:
+def symbol(desk: LiveDesk) -> Iterator[str]:
     """A symbol in the session, gone after the test."""
     name = unique_symbol()
     desk.add(name)
@@ -69,12 +69,12 @@ def symbol(desk: Desk) -> Iterator[str]:
         desk.remove(name, immediate=True)
 
 
-def base_bars(desk: Desk, symbol: str) -> int:
+def base_bars(desk: LiveDesk, symbol: str) -> int:
     """How many second bars of a symbol are on analysis."""
     return sum(event.bar is not None and event.interval == "1s" for event in desk.of(symbol))
 
 
-def test_a_first_start_creates_the_topics_with_the_settings_that_the_promises_need(desk: Desk) -> None:
+def test_a_first_start_creates_the_topics_with_the_settings_that_the_promises_need(desk: LiveDesk) -> None:
     names = desk.names
     forever, kept = {"cleanup.policy": "delete", "retention.ms": "-1"}, {"cleanup.policy": "delete"}
     wanted = {
@@ -91,7 +91,7 @@ def test_a_first_start_creates_the_topics_with_the_settings_that_the_promises_ne
     assert {topic: len(present[topic].partitions) for topic in wanted} == dict.fromkeys(wanted, 1)
 
 
-def test_a_fresh_bar_goes_to_analysis_with_the_time_until_which_it_is_fresh(desk: Desk, symbol: str) -> None:
+def test_a_fresh_bar_goes_to_analysis_with_the_time_until_which_it_is_fresh(desk: LiveDesk, symbol: str) -> None:
     (bar,) = made_up_bars(symbol, 1, end_us=now_us())
     desk.bars([bar])
     (event,) = desk.await_bars(symbol, 1)
@@ -101,7 +101,7 @@ def test_a_fresh_bar_goes_to_analysis_with_the_time_until_which_it_is_fresh(desk
     assert event.emitted_us <= event.bar.valid_until_us
 
 
-def test_a_bar_typed_as_json_is_as_good_as_one_in_avro(desk: Desk, symbol: str) -> None:
+def test_a_bar_typed_as_json_is_as_good_as_one_in_avro(desk: LiveDesk, symbol: str) -> None:
     (bar,) = made_up_bars(symbol, 1, end_us=now_us())
     desk.raw(desk.names.bars(symbol), CODEC.bar_to_json(bar))
     (event,) = desk.await_bars(symbol, 1)
@@ -109,7 +109,7 @@ def test_a_bar_typed_as_json_is_as_good_as_one_in_avro(desk: Desk, symbol: str) 
     assert (event.bar.start_us, event.bar.high, event.bar.low) == (bar.start_us, bar.high, bar.low)
 
 
-def test_a_command_typed_by_hand_without_an_id_is_run_and_answered_under_its_place(desk: Desk) -> None:
+def test_a_command_typed_by_hand_without_an_id_is_run_and_answered_under_its_place(desk: LiveDesk) -> None:
     name = unique_symbol()
     desk.type_command(command="add_symbol", symbol=name)
     reply = wait_until(
@@ -120,7 +120,7 @@ def test_a_command_typed_by_hand_without_an_id_is_run_and_answered_under_its_pla
     desk.remove(name, immediate=True)
 
 
-def test_a_symbol_that_is_there_already_is_refused_with_the_reason(desk: Desk, symbol: str) -> None:
+def test_a_symbol_that_is_there_already_is_refused_with_the_reason(desk: LiveDesk, symbol: str) -> None:
     with pytest.raises(CommandRefusedError, match="is in the session already"):
         desk.add(symbol)
 
@@ -134,7 +134,7 @@ def test_a_symbol_that_is_there_already_is_refused_with_the_reason(desk: Desk, s
         ({"command": "dance", "symbol": "X1"}, "dance"),
     ],
 )
-def test_a_command_that_can_not_be_run_fails_with_the_reason(desk: Desk, fields: dict[str, object], reason: str) -> None:
+def test_a_command_that_can_not_be_run_fails_with_the_reason(desk: LiveDesk, fields: dict[str, object], reason: str) -> None:
     command_id = unique_name("bad")
     desk.type_command(id=command_id, **fields)
     (reply,) = desk.await_replies(command_id, 1)
@@ -142,12 +142,12 @@ def test_a_command_that_can_not_be_run_fails_with_the_reason(desk: Desk, fields:
     assert reason in (reply.reason or "")
 
 
-def test_a_symbol_whose_topic_must_exist_and_does_not_is_not_added(desk: Desk) -> None:
+def test_a_symbol_whose_topic_must_exist_and_does_not_is_not_added(desk: LiveDesk) -> None:
     with pytest.raises(CommandRefusedError, match="there is no topic"):
         desk.add(unique_symbol(), must_exist=True)
 
 
-def test_a_symbol_whose_topic_has_more_than_one_partition_is_not_added_since_bars_would_be_missed(desk: Desk) -> None:
+def test_a_symbol_whose_topic_has_more_than_one_partition_is_not_added_since_bars_would_be_missed(desk: LiveDesk) -> None:
     symbol = unique_symbol()
     create_topics(desk.servers, desk.names.bars(symbol), partitions=2)
     with pytest.raises(CommandRefusedError, match="has 2 partitions and must have 1"):
@@ -155,7 +155,7 @@ def test_a_symbol_whose_topic_has_more_than_one_partition_is_not_added_since_bar
     desk.remove(symbol, immediate=True)
 
 
-def test_a_start_before_1970_is_the_beginning_of_the_topic(desk: Desk) -> None:
+def test_a_start_before_1970_is_the_beginning_of_the_topic(desk: LiveDesk) -> None:
     symbol = unique_symbol()
     create_topics(desk.servers, desk.names.bars(symbol))
     desk.bars(made_up_bars(symbol, 3, end_us=now_us()))
@@ -165,7 +165,7 @@ def test_a_start_before_1970_is_the_beginning_of_the_topic(desk: Desk) -> None:
     desk.remove(symbol, immediate=True)
 
 
-def test_a_repeated_id_is_answered_again_and_not_run_again(desk: Desk) -> None:
+def test_a_repeated_id_is_answered_again_and_not_run_again(desk: LiveDesk) -> None:
     name, command_id = unique_symbol(), unique_name("once")
     desk.add(name, command_id=command_id)
     desk.remove(name, immediate=True)
@@ -199,7 +199,7 @@ def garbage(chance: random.Random) -> list[bytes | None]:
     ]
 
 
-def test_garbage_on_the_control_topic_is_dead_lettered_and_the_session_goes_on(desk: Desk, symbol: str) -> None:
+def test_garbage_on_the_control_topic_is_dead_lettered_and_the_session_goes_on(desk: LiveDesk, symbol: str) -> None:
     values = garbage(random.Random(7))
     before = len(desk.dead_letters(desk.names.control))
     desk.raw(desk.names.control, *values)
@@ -213,7 +213,7 @@ def test_garbage_on_the_control_topic_is_dead_lettered_and_the_session_goes_on(d
     desk.await_bars(symbol, 1)
 
 
-def test_a_bad_command_whose_id_can_be_made_out_is_answered_too(desk: Desk) -> None:
+def test_a_bad_command_whose_id_can_be_made_out_is_answered_too(desk: LiveDesk) -> None:
     command_id = unique_name("broken")
     desk.type_command(id=command_id, command="add_symbol", symbol=17)
     (reply,) = desk.await_replies(command_id, 1)
@@ -221,7 +221,7 @@ def test_a_bad_command_whose_id_can_be_made_out_is_answered_too(desk: Desk) -> N
     assert reply.reason
 
 
-def test_what_is_no_bar_of_its_symbol_goes_to_the_dead_letters_as_received_with_the_reason(desk: Desk, symbol: str) -> None:
+def test_what_is_no_bar_of_its_symbol_goes_to_the_dead_letters_as_received_with_the_reason(desk: LiveDesk, symbol: str) -> None:
     good, last = made_up_bars(symbol, 2, end_us=now_us())
     future_us = good.start_us + 3600 * SECOND_US
     bad = {
@@ -243,7 +243,7 @@ def test_what_is_no_bar_of_its_symbol_goes_to_the_dead_letters_as_received_with_
     assert progress.accepted == 2
 
 
-def test_records_as_large_as_kafka_takes_stop_nobody(desk: Desk, symbol: str) -> None:
+def test_records_as_large_as_kafka_takes_stop_nobody(desk: LiveDesk, symbol: str) -> None:
     topic, size = desk.names.bars(symbol), 999_700
     first, second = made_up_bars(symbol, 2, end_us=now_us())
     boundless = CODEC.bar_to_avro(msgspec.structs.replace(first, provenance="p" * size))
@@ -260,7 +260,7 @@ def test_records_as_large_as_kafka_takes_stop_nobody(desk: Desk, symbol: str) ->
     assert (reply.status, "at most 200 characters" in (reply.reason or "")) == ("failed", True)
 
 
-def test_an_equal_bar_is_counted_and_a_different_one_is_a_revision(desk: Desk, symbol: str) -> None:
+def test_an_equal_bar_is_counted_and_a_different_one_is_a_revision(desk: LiveDesk, symbol: str) -> None:
     (bar,) = made_up_bars(symbol, 1, end_us=now_us())
     corrected = msgspec.structs.replace(bar, volume=bar.volume + 1)
     desk.bars([bar, bar, corrected])
@@ -271,7 +271,7 @@ def test_an_equal_bar_is_counted_and_a_different_one_is_a_revision(desk: Desk, s
     desk.await_progress(symbol, lambda row: (row.duplicates, row.corrected) == (1, 1), "one duplicate and one correction")
 
 
-def test_adding_a_symbol_with_a_backlog_shuts_the_gate_until_it_is_read_and_disturbs_no_other(desk: Desk) -> None:
+def test_adding_a_symbol_with_a_backlog_shuts_the_gate_until_it_is_read_and_disturbs_no_other(desk: LiveDesk) -> None:
     name, other = unique_symbol(), ANCHOR
     other_before = base_bars(desk, other)
     backlog = made_up_bars(name, 2000, end_us=now_us())
@@ -298,7 +298,7 @@ def test_adding_a_symbol_with_a_backlog_shuts_the_gate_until_it_is_read_and_dist
     desk.remove(name)
 
 
-def test_a_graceful_removal_drains_a_topic_that_ends_with_transaction_markers(desk: Desk, symbol: str) -> None:
+def test_a_graceful_removal_drains_a_topic_that_ends_with_transaction_markers(desk: LiveDesk, symbol: str) -> None:
     bars = made_up_bars(symbol, 10, end_us=now_us())
     produce_in_transaction(desk.servers, bars[:5])
     produce_in_transaction(desk.servers, bars[5:])
@@ -313,7 +313,7 @@ def test_a_graceful_removal_drains_a_topic_that_ends_with_transaction_markers(de
     assert not [key for key in desk.topics.rows() if key.endswith(f"|{symbol}")]
 
 
-def test_a_backlog_that_ends_with_transaction_markers_is_caught_up_with(desk: Desk) -> None:
+def test_a_backlog_that_ends_with_transaction_markers_is_caught_up_with(desk: LiveDesk) -> None:
     name = unique_symbol()
     stale_us = now_us() - 2 * THRESHOLD_SECONDS * SECOND_US
     create_topics(desk.servers, desk.names.bars(name))
@@ -324,7 +324,7 @@ def test_a_backlog_that_ends_with_transaction_markers_is_caught_up_with(desk: De
     desk.remove(name, immediate=True)
 
 
-def test_a_topic_that_holds_former_days_only_is_read_from_its_end(desk: Desk) -> None:
+def test_a_topic_that_holds_former_days_only_is_read_from_its_end(desk: LiveDesk) -> None:
     name = unique_symbol()
     two_days_us = 2 * 24 * 3600 * SECOND_US
     create_topics(desk.servers, desk.names.bars(name), settings={"retention.ms": "-1"})
@@ -338,7 +338,7 @@ def test_a_topic_that_holds_former_days_only_is_read_from_its_end(desk: Desk) ->
     desk.remove(name, immediate=True)
 
 
-def test_a_symbol_that_is_removed_and_added_again_in_one_go_is_read_from_its_beginning(desk: Desk, symbol: str) -> None:
+def test_a_symbol_that_is_removed_and_added_again_in_one_go_is_read_from_its_beginning(desk: LiveDesk, symbol: str) -> None:
     bars = made_up_bars(symbol, 20, end_us=now_us())
     desk.bars(bars)
     desk.await_bars(symbol, 20)
@@ -356,7 +356,7 @@ def test_a_symbol_that_is_removed_and_added_again_in_one_go_is_read_from_its_beg
     assert progress.offset == 20
 
 
-def test_a_bar_topic_that_is_deleted_fails_only_its_symbol(desk: Desk, symbol: str) -> None:
+def test_a_bar_topic_that_is_deleted_fails_only_its_symbol(desk: LiveDesk, symbol: str) -> None:
     desk.bars(made_up_bars(symbol, 5, end_us=now_us()))
     desk.await_bars(symbol, 5)
     desk.delete_topic(desk.names.bars(symbol))
@@ -367,14 +367,14 @@ def test_a_bar_topic_that_is_deleted_fails_only_its_symbol(desk: Desk, symbol: s
     desk.await_bars(ANCHOR, before + 1)
 
 
-def test_a_bar_topic_that_is_given_more_partitions_fails_only_its_symbol(desk: Desk, symbol: str) -> None:
+def test_a_bar_topic_that_is_given_more_partitions_fails_only_its_symbol(desk: LiveDesk, symbol: str) -> None:
     topic = desk.names.bars(symbol)
     desk.admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
     event = desk.await_event("symbol_failed", symbol)
     assert "was given 3 partitions" in (event.reason or "")
 
 
-def test_a_bar_topic_that_is_created_again_is_read_from_its_beginning_with_an_event(desk: Desk, symbol: str, worker: Worker) -> None:
+def test_a_bar_topic_that_is_created_again_is_read_from_its_beginning_with_an_event(desk: LiveDesk, symbol: str, worker: Worker) -> None:
     topic = desk.names.bars(symbol)
     bars = made_up_bars(symbol, 10, end_us=now_us())
     desk.bars(bars[:5])
@@ -392,14 +392,14 @@ def test_a_bar_topic_that_is_created_again_is_read_from_its_beginning_with_an_ev
     assert [event.bar.start_us for event in published if event.bar is not None] == [bar.start_us for bar in bars]
 
 
-def test_the_health_page_says_what_the_worker_is_doing(desk: Desk, worker: Worker) -> None:
+def test_the_health_page_says_what_the_worker_is_doing(desk: LiveDesk, worker: Worker) -> None:
     report = worker.health()
     assert report["status"] == "active"
     assert report["session"] == desk.config.session_name
     assert (report["epoch"], report["session_active"], report["lagging"]) == (1, True, [])
 
 
-def test_the_metrics_page_is_prometheus_text_with_the_figures_of_each_symbol(desk: Desk, symbol: str, worker: Worker) -> None:
+def test_the_metrics_page_is_prometheus_text_with_the_figures_of_each_symbol(desk: LiveDesk, symbol: str, worker: Worker) -> None:
     desk.bars(made_up_bars(symbol, 10, end_us=now_us()))
     desk.await_bars(symbol, 10)
     families = {family.name: family for family in text_string_to_metric_families(worker.page("/metrics") or "")}
@@ -412,7 +412,7 @@ def test_the_metrics_page_is_prometheus_text_with_the_figures_of_each_symbol(des
     assert {"streams_dead_letters", "streams_transactions", "streams_symbol_lag_seconds", "streams_symbol_held_back"} <= set(families)
 
 
-def test_what_all_these_tests_have_left_behind_adds_up(desk: Desk) -> None:
+def test_what_all_these_tests_have_left_behind_adds_up(desk: LiveDesk) -> None:
     evidence = desk.topics.evidence(desk.config, [ANCHOR])
     # Bars of the other symbols were corrected, repeated and lost on purpose: only the anchor's are accounted for one by one.
     findings = judge(evidence)

@@ -10,7 +10,7 @@ from confluent_kafka import Producer, TopicPartition
 from streams.engine.rows import SessionRow, progress_key
 from streams.errors import ConfigConflictError, ControlLostError, DuplicateWorkerError, FencedError, RecoveryError, TopicSetupError
 from tests.support import create_topics, unique_symbol, wait_until
-from tests.support.desk import Desk
+from tests.support.desk import LiveDesk
 from tests.support.feeders import made_up_bars, now_us
 from tests.support.oracle import judge
 from tests.support.reading import read_topic
@@ -20,7 +20,7 @@ from tests.support.workers import Workers
 STOPS_WITHIN_SECONDS = 5.0
 
 
-def session_row(desk: Desk) -> SessionRow:
+def session_row(desk: LiveDesk) -> SessionRow:
     row = desk.topics.rows()["session"]
     assert isinstance(row, SessionRow)
     return row
@@ -48,7 +48,7 @@ def test_a_start_after_changes_takes_each_as_it_is_and_goes_on_with_the_rest(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     kept, truncated, deleted, recreated, dropped, added = (unique_symbol(name) for name in ("KEP", "TRU", "DEL", "REC", "DRO", "ADD"))
-    desk = Desk(bootstrap_servers, second_bars(session_name, [kept, truncated, deleted, recreated, dropped]))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, [kept, truncated, deleted, recreated, dropped]))
     bars = {symbol: made_up_bars(symbol, 20, end_us=now_us()) for symbol in (kept, truncated, deleted, recreated, dropped, added)}
     worker = workers.start(desk.config)
     worker.wait_until("active")
@@ -88,7 +88,7 @@ def test_another_exchange_is_refused_and_deleted_state_begins_another_epoch(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     initial, by_command = unique_symbol(), unique_symbol()
-    desk = Desk(bootstrap_servers, second_bars(session_name, [initial]))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, [initial]))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     desk.add(by_command)
@@ -116,7 +116,7 @@ def test_another_exchange_is_refused_and_deleted_state_begins_another_epoch(
 def test_a_control_topic_that_lost_commands_ends_the_worker_with_advice(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, second_bars(session_name, []))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     worker.kill()
@@ -131,7 +131,7 @@ def test_a_control_topic_that_lost_commands_ends_the_worker_with_advice(
 
 def test_a_changelog_that_somebody_else_wrote_to_is_not_gone_on_from(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
     symbol = unique_symbol()
-    desk = Desk(bootstrap_servers, second_bars(session_name, [symbol]))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, [symbol]))
     worker = workers.start(desk.config)
     worker.wait_until("active")
     desk.bars(made_up_bars(symbol, 5, end_us=now_us()))
@@ -154,7 +154,7 @@ def test_a_changelog_that_somebody_else_wrote_to_is_not_gone_on_from(bootstrap_s
 def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    desk = Desk(bootstrap_servers, second_bars(session_name, []))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
     worker = workers.start(desk.config, instance="the-one")
     worker.wait_until("active")
     double = workers.start(desk.config, instance="the-one")
@@ -182,7 +182,7 @@ def test_a_supervisor_starts_a_killed_worker_again_and_ends_with_sigterm(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     symbol = unique_symbol()
-    desk = Desk(bootstrap_servers, second_bars(session_name, [symbol]))
+    desk = LiveDesk(bootstrap_servers, second_bars(session_name, [symbol]))
     bars = made_up_bars(symbol, 20, end_us=now_us())
     supervisor = workers.start(desk.config, options=("--supervise",))
     supervisor.wait_until("active")

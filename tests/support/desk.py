@@ -28,7 +28,7 @@ READ_SECONDS = 120.0
 """A limit for waiting: a take-over on a busy machine, and reading what has come meanwhile."""
 
 
-class Desk:
+class LiveDesk:
     """Talks to the session of `config` as its users do."""
 
     def __init__(self, bootstrap_servers: str, config: SessionConfig) -> None:
