@@ -20,6 +20,8 @@ from streams.engine.windows import Grid
 from streams.records import PROVENANCE_DERIVED, PROVENANCE_FEED, SessionBar
 
 SEAL_AT = 8
+# A bar that comes late has its block unpacked and written again, however many bars of a backlog were read at once.
+LARGEST_BLOCK = 256
 
 # An optional column that has nothing to say, and all columns of no bars. Nobody writes into a column.
 _NO_NUMBERS = array("q")
@@ -140,14 +142,20 @@ class BarSeries:
         self.changed.add(number)
 
     def seal(self, at_least: int = SEAL_AT) -> None:
-        """Turn the tail into a block when it holds `at_least` bars (and any)."""
-        if self.tail and len(self.tail) >= at_least:
+        """Turn the tail into blocks, as long as it holds `at_least` bars (and any)."""
+        sealed = False
+        while self.tail and len(self.tail) >= at_least:
+            sealed = True
+            block = self._pack(self.tail[:LARGEST_BLOCK], is_plain=self.is_plain)
+            self.tail = self.tail[LARGEST_BLOCK:]
             self.changed.add(len(self._blocks))
-            self._blocks.append(self.tail_columns())
-            self._first_starts.append(self.tail[0].start_us)
-            self._in_blocks += len(self.tail)
-            self.tail = []
+            self._blocks.append(block)
+            self._first_starts.append(block.first_start_us)
+            self._in_blocks += len(block.slots)
+        if sealed and not self.tail:
             self.is_plain = True
+        elif sealed and not self._is_base:
+            self.changed.add(len(self._blocks))
 
     def tail_columns(self) -> Columns:
         """The tail as columns, for its row."""

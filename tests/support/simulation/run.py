@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
-from streams.engine import intake
+from streams.engine import intake, series
 from streams.records import Bar
 from tests.support.simulation.actions import step
 from tests.support.simulation.books import Violation
@@ -54,7 +54,8 @@ def _surroundings() -> Iterator[None]:
         if bar.provenance == POISON:
             raise RuntimeError("a bug that this bar meets, after it has changed the state")
 
-    with kept_calendars(), mock.patch.object(intake, "receive", receive):
+    # Blocks are full sooner than in use, so that a batch of bars fills several.
+    with kept_calendars(), mock.patch.object(intake, "receive", receive), mock.patch.object(series, "LARGEST_BLOCK", 12):
         yield
 
 

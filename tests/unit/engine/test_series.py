@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.calendar import TradingCalendar
+from streams.engine.rows import BlockRow
 from streams.engine.series import BarSeries
 from streams.engine.windows import Grid
 from streams.records import SessionBar
 from streams.times import MINUTE_US
-from tests.support.engine import at
+from tests.support.engine import Desk, at, bar, config, minutes
 
 DAY = TradingCalendar("XNYS").current_day(at("09:30"))
 GRIDS = {True: Grid(DAY, "1m", "1m", "session"), False: Grid(DAY, "5m", "1m", "session")}
@@ -76,3 +78,22 @@ def test_a_series_is_a_dictionary_in_order_of_start(is_base: bool, played: list[
     for first, last in ((0, 0), (0, 78), (7, 9), (8, 40), (33, 77)):
         bounds = DAY.open_us + first * grid.width_us, DAY.open_us + last * grid.width_us
         assert list(series.between(*bounds)) == [one for one in bars if bounds[0] <= one.start_us < bounds[1]]
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_a_backlog_that_is_read_at_once_goes_into_blocks_of_bounded_size(restores: bool) -> None:
+    values = config("SPY", "IBM", exchange="24/7", derived_intervals=["2m"], catchup_threshold_seconds=10**6)
+    begin = at("20:00")  # midnight UTC
+    desk = Desk(values, begin, restores=restores)
+    desk.load("SPY", "IBM")
+    desk.feed(*minutes("SPY", begin, 523), now_us=begin + 600 * MINUTE_US)
+    sizes = {key: len(row.bars.slots) for key, row in desk.table.items() if isinstance(row, BlockRow)}
+    assert [size for key, size in sizes.items() if "|1m|" in key] == [256, 256, 11]
+    assert [size for key, size in sizes.items() if "|2m|" in key] == [256, 5]
+    desk.feed(*minutes("SPY", begin + 523 * MINUTE_US, 5))
+    desk.feed(bar("SPY", begin + 300 * MINUTE_US, price=7.0))
+    assert [one.start_us for one in desk.bars("SPY")] == [begin + index * MINUTE_US for index in range(528)]
+    assert [one.start_us for one in desk.bars("SPY", "2m")] == [begin + index * 2 * MINUTE_US for index in range(264)]
+    assert desk.bars("SPY")[300].close == 7.0
+    assert desk.bars("SPY", "2m")[150].revision == 1
+    desk.check_redriven()
