@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from streams.engine.rows import ProgressRow, progress_key
 from streams.replay.verify import verify
-from tests.support.desk import Desk
+from tests.support.desk import LiveDesk
 from tests.support.feeders import SteadyFeed, live_timeline
 from tests.support.oracle import judge
 from tests.support.sessions import second_bars
@@ -32,7 +32,7 @@ class Story:
         self.symbols = [unique_symbol() for _ in range(symbols)]
         self.each = each
         # An hour, so that each bar is published however long a fault lasts.
-        self.desk = Desk(servers, second_bars(session, self.symbols, threshold_seconds=3600))
+        self.desk = LiveDesk(servers, second_bars(session, self.symbols, threshold_seconds=3600))
         self.config = self.desk.config
         self._feed: SteadyFeed | None = None
 
