@@ -30,8 +30,8 @@ from streams.engine.windows import Grid
 from streams.errors import StateError
 
 
-def restore_state(rows: Mapping[str, Row]) -> SessionState:
-    """The state that the rows were taken from.
+def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> SessionState:
+    """The state that the rows were taken from; the calendar of `like` serves again where the config is the same.
 
     Raises:
         StateError: the rows are not those of one session.
@@ -40,7 +40,7 @@ def restore_state(rows: Mapping[str, Row]) -> SessionState:
     if not isinstance(session, SessionRow) or not isinstance(config_row, ConfigRow):
         raise StateError(f"the tables hold {len(rows)} rows but no session row with a config: they are not those of a session")
     config = SessionConfig.from_json(config_row.config_json)
-    state = SessionState(config, config.calendar())
+    state = SessionState(config, like.calendar if like is not None and like.config == config else config.calendar())
     state.epoch, state.transaction, state.sequence = session.epoch, session.transaction, session.sequence
     state.now_us, state.days, state.owner = session.now_us, session.trading_days, session.owner
     state.active, state.ever_active, state.gate_reason = session.active, session.ever_active, session.gate_reason

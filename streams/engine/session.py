@@ -287,7 +287,7 @@ class Session:
         try:
             base = self._base
             if base is None:
-                base = restore_state(self._written)
+                base = restore_state(self._written, self._state)
                 touched = None
             else:
                 touched = None if received is None else {received, *(data.symbol for data in self._state.symbols.values() if data.dirty)}
