@@ -45,6 +45,8 @@ from streams.worker.sources import Sources
 CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
 TABLE: Final = "state"
 OWNERLESS_SECONDS: Final = 15.0
+# A standby hears of a dead worker with its next heartbeat, after the session's timeout.
+GROUP_HEARTBEAT_SECONDS: Final = 0.25
 
 
 class SessionWorker:
@@ -287,7 +289,7 @@ def _make_app(app_id: str, settings: Settings, instance: Instance) -> Any:
         # it goes by the name that both go by, not by host and port, which may be others after a start.
         canonical_url=f"http://session-streams/{instance.name}",
         broker_session_timeout=session_timeout,
-        broker_heartbeat_interval=min(1.0, session_timeout / 4),
+        broker_heartbeat_interval=min(GROUP_HEARTBEAT_SECONDS, session_timeout / 4),
         broker_request_timeout=max(30.0, session_timeout),
         stream_wait_empty=False,
         worker_redirect_stdouts=False,

@@ -112,6 +112,8 @@ class Ledger:
 
         try:
             producer = Producer(self._config)
+            # Asked for its coordinator before it is connected to any broker, librdkafka asks again half a second later, or a second.
+            producer.list_topics(changelogs[0], TAKE_OVER_SECONDS)
             producer.init_transactions(TAKE_OVER_SECONDS)
             producer.begin_transaction()
             for changelog in changelogs:
