@@ -104,18 +104,21 @@ def test_of_two_workers_with_one_instance_id_on_two_machines_one_ends_for_good(
 ) -> None:
     story = Story(bootstrap_servers, session_name, each=300)
     machines = [tmp_path / "here", tmp_path / "there"]
-    twins: list[Worker] = []
+    for machine in machines:
+        machine.mkdir()
+
+    def twin(machine: Path) -> Worker:
+        # A slot is a locked file: another folder is as another machine.
+        return workers.start(story.config, instance="twin", options=SUPERVISED, settings={"TMPDIR": str(machine)})
+
+    twins = [twin(machines[0])]
+    twins[0].wait_until("active")
     with story.feed():
-        for machine in machines:
-            machine.mkdir()
-            # A slot is a locked file: another folder is as another machine.
-            twins.append(workers.start(story.config, instance="twin", options=SUPERVISED, settings={"TMPDIR": str(machine)}))
-            if len(twins) == 1:
-                twins[0].wait_until("active")
-                story.await_published(50)
-        wait_until(lambda: not all(twin.is_running for twin in twins), "one of the two to end", 120.0)
-        (left,) = [twin for twin in twins if twin.is_running]
-        (ended,) = [twin for twin in twins if not twin.is_running]
+        story.await_published(50)
+        twins.append(twin(machines[1]))
+        wait_until(lambda: not all(one.is_running for one in twins), "one of the two to end", 120.0)
+        (left,) = [one for one in twins if one.is_running]
+        (ended,) = [one for one in twins if not one.is_running]
         left.wait_until("active")
         story.await_fed()
     assert ended.wait_ended() == DuplicateWorkerError.exit_code
