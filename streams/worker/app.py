@@ -45,6 +45,8 @@ from streams.worker.sources import Sources
 CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
 TABLE: Final = "state"
 OWNERLESS_SECONDS: Final = 15.0
+TAKEN_IN_SECONDS: Final = 30.0
+TAKEN_IN_MOST: Final = 12
 # A standby hears of a dead worker with its next heartbeat, after the session's timeout.
 GROUP_HEARTBEAT_SECONDS: Final = 0.25
 
@@ -89,6 +91,7 @@ class SessionWorker:
         self._clock = clock
         self._said_at: float | None = None
         self._table = table
+        self._stood_by: list[float] = []
         self._followed: tuple[int | None, float] | None = None
         self._was_active = False
         self._sent = 0
@@ -151,6 +154,7 @@ class SessionWorker:
         elif self._was_active:
             self.die(await self._why_demoted())
         else:
+            self._note_standby()
             self.runner.has_been_standby = True
             self.health.enter(WorkerStatus.STANDBY)
             logger.info("standby: following the changelog")
@@ -223,6 +227,21 @@ class SessionWorker:
             if self.runner.active:
                 self._put(Tick(self._sent))
                 self._watch_commits()
+
+    def _note_standby(self) -> None:
+        """End when the group takes this standby in again and again: another process has its name, and each puts the other out.
+
+        No worker can start as often as this. The limit differs by process, so that one of the two is left.
+        """
+        now = self._clock.monotonic()
+        self._stood_by = [*[at for at in self._stood_by if now - at < TAKEN_IN_SECONDS], now]
+        if len(self._stood_by) > TAKEN_IN_MOST + os.getpid() % TAKEN_IN_MOST:
+            self.die(
+                DuplicateWorkerError(
+                    f"the group has taken this worker in {len(self._stood_by)} times in {TAKEN_IN_SECONDS:g} s: another process runs as "
+                    f"{self.instance.name}: give each worker a STREAMS_INSTANCE_ID of its own"
+                )
+            )
 
     def _check_group(self) -> None:
         """End when this worker has dropped out of the group: it would never be given anything to do, and not know it."""

@@ -125,3 +125,28 @@ def test_of_two_workers_with_one_instance_id_on_two_machines_one_ends_for_good(
     assert "STREAMS_INSTANCE_ID" in said(ended)
     story.await_read()
     story.prove(left)
+
+
+@pytest.mark.chaos
+def test_of_two_standbys_with_one_instance_id_one_ends_and_the_owner_goes_on(
+    bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
+) -> None:
+    story = Story(bootstrap_servers, session_name, each=100)
+    active = workers.start(story.config)
+    active.wait_until("active")
+    twins = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        twins.append(workers.start(story.config, instance="twin", options=SUPERVISED, settings={"TMPDIR": str(tmp_path / name)}))
+        twins[0].wait_until("standby")
+    with story.feed():
+        wait_until(lambda: not all(one.is_running for one in twins), "one of the two to end", 120.0)
+        story.await_fed()
+    (ended,) = [one for one in twins if not one.is_running]
+    assert ended.wait_ended() == DuplicateWorkerError.exit_code
+    assert "STREAMS_INSTANCE_ID" in said(ended)
+    (left,) = [one for one in twins if one.is_running]
+    left.wait_until("standby")
+    story.await_read()
+    active.wait_until("active")
+    assert set(story.prove(active)) == {active.instance}, "the owner was not disturbed"
