@@ -134,6 +134,8 @@ class SessionWorker:
             partitions = list(changelogs)
             offsets = await self.ledger.take_over([partition.topic for partition in partitions])
             return {partition: offsets[partition.topic] for partition in partitions}
+        except asyncio.CancelledError:
+            self.die(DemotedError("the group was rebalanced while this worker was taking over: it ends, to start again"))
         except BaseException as error:  # without the fence nothing may be read, and Faust would try again half-way
             self.die(error)
 
