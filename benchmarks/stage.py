@@ -238,6 +238,8 @@ class Act:
                     "symbols": list(symbols),
                     "streams": ["1m"],
                     "derived_intervals": ["5m", "15m"],
+                    # The bars' minutes pass faster than the clock's: the clock must not close a window before its bars are there.
+                    "grace_seconds": threshold_seconds - 1,
                     "streaming": {"catchup_threshold_seconds": threshold_seconds},
                 },
             }
