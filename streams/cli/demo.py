@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -149,9 +148,9 @@ class Demo:
         before = len(self._witness.seen)
         pid = self._worker.kill()
         self._say(f"$ kill -9 {pid}   (the bars go on; the supervisor starts the worker again)")
-        killed = self._clock.monotonic()
-        self._wait_for_bars(FIRST, 1, before, quiet_for_us=2 * SECOND_US)
-        self._say(f"back after {self._clock.monotonic() - killed:.1f} s, and on with the next record")
+        killed_us = self._clock.now_us()
+        self._wait_for_bars(FIRST, 1, before, emitted_after_us=killed_us)
+        self._say(f"back after {(self._clock.now_us() - killed_us) / SECOND_US:.1f} s, and on with the next record")
         self._wait_for_bars(FIRST, 4, before)
 
     def _remove_second(self) -> None:
@@ -219,15 +218,12 @@ class Demo:
             reply = run(symbol)
         self._say(f"{reply.status}: {reply.symbol}" if reply is not None else "sent")
 
-    def _wait_for_bars(self, symbol: str, count: int, since: int = 0, quiet_for_us: int = 0) -> None:
-        """Wait for `count` bars of a symbol, after a pause of `quiet_for_us` between two of them if one is asked for."""
+    def _wait_for_bars(self, symbol: str, count: int, since: int = 0, emitted_after_us: int = 0) -> None:
+        """Wait for `count` bars of a symbol that were emitted after an instant."""
 
         def arrived(seen: list[Seen]) -> bool:
-            bars = [one for one in seen if one.event.bar is not None and one.event.symbol == symbol and one.event.interval == INTERVAL]
-            if quiet_for_us:
-                emitted = [one.event.emitted_us for one in self._witness.seen[max(0, since - 1) :] if one.event.bar is not None]
-                return any(later - earlier >= quiet_for_us for earlier, later in pairwise(emitted))
-            return len(bars) >= count
+            found = [one.event for one in seen if one.event.symbol == symbol and one.event.interval == INTERVAL]
+            return sum(event.bar is not None and event.emitted_us > emitted_after_us for event in found) >= count
 
         self._witness.wait_for(f"{count} bars of {symbol}", arrived, SCENE_SECONDS, since)
 

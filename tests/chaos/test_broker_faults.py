@@ -84,6 +84,7 @@ def test_a_broker_that_is_killed_under_load_is_waited_for(broker: LocalBroker, w
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_a_broker_that_dies_while_a_worker_starts_is_no_reason_for_its_supervisor_to_end(
     broker: LocalBroker, workers_there: Workers, session_name: str
 ) -> None:

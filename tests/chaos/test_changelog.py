@@ -61,6 +61,7 @@ def end_of(desk: LiveDesk) -> int:
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_compaction_that_runs_while_a_worker_recovers_costs_nothing(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
     symbols = [unique_symbol("C") for _ in range(10)]
     desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, derived=["5s", "1m"]))

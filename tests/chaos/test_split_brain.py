@@ -99,6 +99,7 @@ def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_an
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_of_two_workers_with_one_instance_id_on_two_machines_one_ends_for_good(
     bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
 ) -> None:
