@@ -32,6 +32,11 @@ def symbol_key(symbol: str) -> str:
     return f"symbol|{symbol}"
 
 
+def is_symbol_key(key: str) -> bool:
+    """Whether a key is that of an identity row, which is written when a symbol comes, goes or is read from elsewhere."""
+    return key.startswith("symbol|")
+
+
 def progress_key(symbol: str) -> str:
     """Key of a symbol's progress row."""
     return f"progress|{symbol}"

@@ -19,10 +19,9 @@ from msgspec import Struct
 
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
-from streams.engine.rows import SESSION_KEY, Row
+from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
 from streams.engine.session import Session
-from streams.engine.symbol import SymbolStatus
-from streams.engine.transaction import RangeRead, Transaction, TransactionResult
+from streams.engine.transaction import Transaction, TransactionResult
 from streams.errors import ConfigConflictError, StateError, TopicSetupError
 from streams.settings import Settings
 from streams.times import Clock
@@ -31,7 +30,8 @@ from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.topics import TopicNames
 from streams.worker.commands import CommandReader
 from streams.worker.digest import CARRIER, HEADER, RowDigest, check
-from streams.worker.feed import Feed, FeedBatch, TopicRead, Trouble
+from streams.worker.ends import ReachedEnds
+from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.follower import Follower
 from streams.worker.inbox import BarReads, Item, Loads, Notice, Tick
 from streams.worker.ledger import Ledger
@@ -103,7 +103,8 @@ class SessionRunner:
         self._in_flight: asyncio.Future[None] | None = None
         self._changelog: list[tuple[bytes, bytes | None]] = []
         self._digest = RowDigest()
-        self._ends: dict[tuple[str, int], int] = {}
+        self._ends = ReachedEnds()
+        self._membership_changed = False
         self._next_number = 1
         self._wrote_at = 0.0
         self._taken: int | None = None
@@ -246,14 +247,17 @@ class SessionRunner:
                 self._write_inputs(self._follower.take_loads())
             case Tick():
                 self._take_tick(item)
-        self._follower.follow(self._require_session())
+        # To look at each symbol after each batch would cost the more the more there are. A tick makes sure.
+        if self._membership_changed or isinstance(item, Tick):
+            self._membership_changed = False
+            self._follower.follow(self._require_session())
 
     def _take_notice(self, notice: Notice) -> None:
         if self._follower.is_of_now(notice):
             given = notice.given
             self._write_inputs([given])
             if given.kind is InputKind.SOURCE_LOST:
-                self._ends.pop((given.symbol or "", given.incarnation or 0), None)
+                self._ends.forget(given.symbol or "", given.incarnation or 0)
                 self._follower.read_anew(self._require_session(), given.symbol or "")
 
     async def _take_batch(self, batch: FeedBatch) -> None:
@@ -275,39 +279,20 @@ class SessionRunner:
             self._write_inputs(part.inputs, part.dead_letters)
         bars = BarReads(self._codec, session, reads)
         # Before anything is skipped: a symbol that is to drain later may be at its end already, and is told so only once.
-        self._note_ends(reads)
+        self._ends.note(reads)
         if not commands.inputs and not bars:
             return
         transaction = Transaction(session, owner=self._owner, now_us=self._clock.now_us())
         for given in commands.inputs:
             transaction.apply(given)
         transaction.read(bars.ranges)
-        transaction.read(self._ends_of_removing(session))
+        transaction.read(self._ends.of_removing(session))
         for symbol, incarnation in bars.at_end:
             transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol, incarnation))
         self.bars_read += sum(len(read.records) for read in bars.ranges)
         prepared = self._prepare(transaction.finish(), bars.raw, commands.dead_letters)
         await self._settled()
         self._commit(prepared)
-
-    def _note_ends(self, reads: list[TopicRead]) -> None:
-        """Remember where the ends lie that were reached: behind the last record, when markers of transactions follow it."""
-        for read in reads:
-            if read.symbol is not None:
-                key = (read.symbol, read.incarnation)
-                if read.at_end:
-                    self._ends[key] = read.next_offset
-                else:
-                    self._ends.pop(key, None)
-
-    def _ends_of_removing(self, session: Session) -> list[RangeRead]:
-        """Empty ranges that bring removing symbols to the end that was reached before, past markers without records."""
-        ranges = []
-        for data in session.state.symbols.values():
-            end = self._ends.get((data.symbol, data.incarnation), 0)
-            if data.status is SymbolStatus.REMOVING and end > data.offset:
-                ranges.append(RangeRead(data.symbol, data.incarnation, data.offset, end, [], []))
-        return ranges
 
     def _write_inputs(self, inputs: list[JournalInput], dead_letters: list[Record] | None = None) -> None:
         transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
@@ -354,6 +339,8 @@ class SessionRunner:
             raise StateError("a transaction was finished before the session was active")
         encode = self._codec.row_to
         rows = [(key.encode(), None if row is None else encode(row)) for key, row in result.rows.items()]
+        if any(map(is_symbol_key, result.rows)):
+            self._membership_changed = True
         return _Prepared(result, self._encoder.records(result, raw), rows, more or [])
 
     def _commit(self, prepared: _Prepared) -> None:
