@@ -1,24 +1,20 @@
-"""The group is rebalanced, channels lose what they hold, two machines run a worker of one name: the output goes on exactly."""
+"""The group is rebalanced, channels lose what they hold: the output goes on exactly."""
 
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 
 import pytest
 
 from streams.engine.journal import InputKind
-from streams.errors import DemotedError, DuplicateWorkerError, FencedError
 from tests.support import unique_symbol, wait_until
 from tests.support.desk import READ_SECONDS, LiveDesk
-from tests.support.feeders import SteadyFeed, endless_timeline, live_timeline
+from tests.support.feeders import SteadyFeed, endless_timeline
 from tests.support.sessions import second_bars
 from tests.support.workers import Workers
 
 JOINS = 3
 LOSSES = 3
-MOST_TAKE_OVERS = 4
-"""Of two workers of one name: one each, and some for the way there. Two that take turns make dozens."""
 
 pytestmark = pytest.mark.chaos
 
@@ -83,30 +79,4 @@ def test_a_channel_that_loses_what_it_holds_is_noticed_and_read_again(bootstrap_
         wait_until(lambda: feed.is_done, "the feed to end", READ_SECONDS)
     desk.await_read(feed.sent_of)
     assert worker.stop() == 0
-    desk.check_left_behind(symbols)
-
-
-def test_of_two_machines_that_run_a_worker_of_one_name_one_serves_and_they_do_not_take_turns(
-    bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
-) -> None:
-    symbols = [unique_symbol("N") for _ in range(4)]
-    desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
-    (tmp_path / "another-machine").mkdir()
-    # Slots are locked files below the temporary folder: another folder is another machine.
-    first = workers.start(desk.config, instance="the-one")
-    first.wait_until("active")
-    with SteadyFeed(desk.settings, live_timeline(symbols, 600, 120.0), 120.0) as feed:
-        wait_until(lambda: last_sequence(desk) > 20, "bars to be published")
-        second = workers.start(desk.config, instance="the-one", settings={"TMPDIR": str(tmp_path / "another-machine")})
-        wait_until(lambda: second.status() is not None or not second.is_running, "the second to be there", READ_SECONDS)
-        wait_until(lambda: feed.is_done, "the feed to end", READ_SECONDS)
-    desk.await_read(dict.fromkeys(symbols, 600))
-    states = {worker.status() if worker.is_running else worker.process.returncode for worker in (first, second)}
-    assert "active" in states
-    # The other was fenced and has ended, or the group does not take it in, and its page says that it is not ready.
-    assert states & {FencedError.exit_code, DemotedError.exit_code, DuplicateWorkerError.exit_code, "starting", "recovering"}
-    assert inputs_of(desk, InputKind.RESUMED) <= MOST_TAKE_OVERS
-    for worker in (second, first):
-        if worker.is_running:
-            worker.stop()
     desk.check_left_behind(symbols)

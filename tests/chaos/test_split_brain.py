@@ -78,7 +78,8 @@ def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_an
     def paused_in_a_transaction() -> bool:
         """Pause it; whether that was in the middle of a transaction."""
         worker.signal_worker(signal.SIGSTOP)
-        if is_open():
+        # One that is committed a moment later was on its way to the broker already: that was no pause in its middle.
+        if all(is_open() for _ in range(20)):
             return True
         worker.signal_worker(signal.SIGCONT)
         return False
@@ -99,7 +100,6 @@ def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_an
 
 
 @pytest.mark.chaos
-@pytest.mark.slow
 def test_of_two_workers_with_one_instance_id_on_two_machines_one_ends_for_good(
     bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
 ) -> None:
