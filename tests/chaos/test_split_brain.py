@@ -57,6 +57,7 @@ def test_ten_times_paused_ten_times_replaced_and_never_two_that_write(bootstrap_
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_and_repeats_nothing(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
@@ -86,7 +87,7 @@ def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_an
 
     with story.feed():
         story.await_published(100)
-        wait_until(paused_in_a_transaction, "a pause to hit an open transaction", 60.0)
+        wait_until(paused_in_a_transaction, "a pause to hit an open transaction", 300.0)
         try:
             wait_until(lambda: not is_open(), "the broker to abort the transaction", 60.0)
         finally:
