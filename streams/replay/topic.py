@@ -73,8 +73,8 @@ class TopicSink:
             NobodyThereError: an earlier one could not be delivered in time.
         """
         key = self._session_key if outcome.symbol is None else outcome.symbol.encode()
-        value = self._encoder.encode(outcome, now_us)
-        headers: list[tuple[str, str | bytes | None]] = [*self._encoder.headers(outcome)]
+        value, found = self._encoder.record(outcome, now_us)
+        headers: list[tuple[str, str | bytes | None]] = [*found]
         while True:
             try:
                 self._producer.produce(
