@@ -3,9 +3,11 @@
 A full block is a `Columns`: immutable, eight bytes a value, and exactly what its row holds, so that a restart takes it
 over without decoding. The tail of a base series stands in the symbol's progress row, which every batch writes anyway; the
 tail of a derived series is a block like the others, written when it was touched. A bar that arrives late is put into the
-block it belongs to, and only that block is written again. Bars are made from columns when somebody reads them.
+block it belongs to, and only that block is written again; one that has grown too large for that is split in two. Bars are
+made from columns when somebody reads them.
 
-The invariant: starts rise strictly through the blocks and then the tail; no block is empty.
+The invariant: starts rise strictly through the blocks and then the tail; no block is empty. A block keeps the number that
+it was given, the next one free, so numbers say nothing of the order once a block has been split; the tail's is the last.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class BarSeries:
     need not be looked at. Whoever appends to the tail keeps it true, or says that it is not.
     """
 
-    __slots__ = ("_blocks", "_first_starts", "_in_blocks", "_is_base", "_usual_provenance", "changed", "grid", "is_plain", "tail")
+    __slots__ = (
+        "_blocks", "_first_starts", "_in_blocks", "_is_base", "_numbers", "_usual_provenance", "changed", "grid", "is_plain", "tail",
+    )  # fmt: skip
 
     def __init__(self, grid: Grid, *, is_base: bool) -> None:
         self.grid = grid
@@ -47,6 +51,7 @@ class BarSeries:
         self._usual_provenance = PROVENANCE_FEED if is_base else PROVENANCE_DERIVED
         self._blocks: list[Columns] = []
         self._first_starts: list[int] = []
+        self._numbers: list[int] = []
         self._in_blocks = 0
         self.tail: list[SessionBar] = []
         self.is_plain = True
@@ -66,8 +71,8 @@ class BarSeries:
             yield from reversed(self._unpack(block))
 
     def block(self, number: int) -> Columns:
-        """A block by its number; the tail comes after the full ones."""
-        return self._blocks[number] if number < len(self._blocks) else self.tail_columns()
+        """A block by its number; that of the tail comes after those of the full ones."""
+        return self._blocks[self._numbers.index(number)] if number < len(self._blocks) else self.tail_columns()
 
     @property
     def full_blocks(self) -> int:
@@ -92,10 +97,10 @@ class BarSeries:
         if self.tail and start_us >= self.tail[0].start_us:
             place = bisect_left(self.tail, start_us, key=_start)
             return self.tail[place] if place < len(self.tail) and self.tail[place].start_us == start_us else None
-        number = bisect_right(self._first_starts, start_us) - 1
-        if number < 0:
+        at = bisect_right(self._first_starts, start_us) - 1
+        if at < 0:
             return None
-        block = self._blocks[number]
+        block = self._blocks[at]
         slot, rest = divmod(self.grid.line_of(start_us) - block.first_start_us, self.grid.width_us)
         place = bisect_left(block.slots, slot)
         if rest or place == len(block.slots) or block.slots[place] != slot:
@@ -105,8 +110,8 @@ class BarSeries:
     def between(self, from_us: int, to_us: int) -> Iterator[SessionBar]:
         """The bars with start in `[from_us, to_us)`, in order."""
         first, last = max(0, bisect_right(self._first_starts, from_us) - 1), bisect_left(self._first_starts, to_us)
-        for number in range(first, last):
-            for bar in self._unpack(self._blocks[number]):
+        for block in self._blocks[first:last]:
+            for bar in self._unpack(block):
                 if from_us <= bar.start_us < to_us:
                     yield bar
         tail = self.tail
@@ -132,14 +137,32 @@ class BarSeries:
             if not self._is_base:
                 self.changed.add(len(self._blocks))
             return
-        number = max(0, bisect_right(self._first_starts, bar.start_us) - 1)
-        bars = self._unpack(self._blocks[number])
+        at = max(0, bisect_right(self._first_starts, bar.start_us) - 1)
+        bars = self._unpack(self._blocks[at])
         self._in_blocks -= len(bars)
         _put(bars, bar)
         self._in_blocks += len(bars)
-        self._blocks[number] = self._pack(bars)
-        self._first_starts[number] = bars[0].start_us
-        self.changed.add(number)
+        if len(bars) > LARGEST_BLOCK:
+            self._split(at, bars)
+            return
+        self._replace(at, bars)
+
+    def _replace(self, at: int, bars: list[SessionBar]) -> None:
+        block = self._blocks[at] = self._pack(bars)
+        self._first_starts[at] = block.first_start_us
+        self.changed.add(self._numbers[at])
+
+    def _split(self, at: int, bars: list[SessionBar]) -> None:
+        """Part a block that has grown too large: late bars by the thousand would make each of them unpack all, and a row too large."""
+        half = len(bars) // 2
+        self._replace(at, bars[:half])
+        number = len(self._blocks)
+        self._blocks.insert(at + 1, _NO_BARS)
+        self._first_starts.insert(at + 1, 0)
+        self._numbers.insert(at + 1, number)
+        self._replace(at + 1, bars[half:])
+        if self.tail and not self._is_base:
+            self.changed.add(number + 1)  # the tail's number has gone to the new block
 
     def seal(self, at_least: int = SEAL_AT) -> None:
         """Turn the tail into blocks, as long as it holds `at_least` bars (and any)."""
@@ -149,6 +172,7 @@ class BarSeries:
             block = self._pack(self.tail[:LARGEST_BLOCK], is_plain=self.is_plain)
             self.tail = self.tail[LARGEST_BLOCK:]
             self.changed.add(len(self._blocks))
+            self._numbers.append(len(self._blocks))
             self._blocks.append(block)
             self._first_starts.append(block.first_start_us)
             self._in_blocks += len(block.slots)
@@ -169,8 +193,9 @@ class BarSeries:
         if blocks and not is_over and not self._is_base and len(blocks[-1].slots) < SEAL_AT:
             self.restore_tail(blocks[-1])
             blocks = blocks[:-1]
-        self._blocks = list(blocks)
-        self._first_starts = [block.first_start_us for block in blocks]
+        self._numbers = sorted(range(len(blocks)), key=lambda number: blocks[number].first_start_us)
+        self._blocks = [blocks[number] for number in self._numbers]
+        self._first_starts = [block.first_start_us for block in self._blocks]
         self._in_blocks = sum(len(block.slots) for block in blocks)
 
     def restore_tail(self, columns: Columns) -> None:

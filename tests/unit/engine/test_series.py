@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.calendar import TradingCalendar
+from streams.engine import series as series_module
 from streams.engine.rows import BlockRow
-from streams.engine.series import BarSeries
+from streams.engine.series import SEAL_AT, BarSeries
 from streams.engine.windows import Grid
 from streams.records import SessionBar
 from streams.times import MINUTE_US
@@ -47,11 +50,16 @@ def restarted(series: BarSeries, grid: Grid, *, is_base: bool) -> BarSeries:
 
 
 @settings(deadline=None, max_examples=60)
-@given(is_base=st.booleans(), played=steps)
-@example(is_base=True, played=[("put", 20, 0), ("append", 9, 0), ("seal", 0, 0), ("put", 3, 0)])  # before the first block
-@example(is_base=False, played=[("append", 9, 0), ("seal", 0, 0), ("put", 20, 0), ("put", 12, 0)])  # between block and tail
-def test_a_series_is_a_dictionary_in_order_of_start(is_base: bool, played: list[tuple[str, int, int]]) -> None:
-    grid = GRIDS[is_base]
+@given(is_base=st.booleans(), largest=st.sampled_from([2 * SEAL_AT, 256]), played=steps)
+@example(is_base=True, largest=256, played=[("put", 20, 0), ("append", 9, 0), ("seal", 0, 0), ("put", 3, 0)])  # before the first block
+@example(is_base=False, largest=256, played=[("append", 9, 0), ("seal", 0, 0), ("put", 20, 0), ("put", 12, 0)])  # between block and tail
+@example(is_base=False, largest=16, played=[("put", 60, 0), ("append", 12, 0), ("seal", 0, 0), *[("put", slot, 0) for slot in range(30)]])
+def test_a_series_is_a_dictionary_in_order_of_start(is_base: bool, largest: int, played: list[tuple[str, int, int]]) -> None:
+    with patch.object(series_module, "LARGEST_BLOCK", largest):
+        _check_series(GRIDS[is_base], played, is_base=is_base)
+
+
+def _check_series(grid: Grid, played: list[tuple[str, int, int]], *, is_base: bool) -> None:
     series, model = BarSeries(grid, is_base=is_base), dict[int, SessionBar]()
     for kind, number, revision in played:
         newest = (max(model) - DAY.open_us) // grid.width_us if model else -1
@@ -97,3 +105,22 @@ def test_a_backlog_that_is_read_at_once_goes_into_blocks_of_bounded_size(restore
     assert desk.bars("SPY")[300].close == 7.0
     assert desk.bars("SPY", "2m")[150].revision == 1
     desk.check_redriven()
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_thousands_of_late_bars_before_the_first_one_go_into_blocks_of_bounded_size(restores: bool) -> None:
+    values = config("SPY", exchange="24/7", derived_intervals=["2m"], catchup_threshold_seconds=10**6)
+    midnight = at("20:00")  # in UTC
+    desk = Desk(values, midnight + 1300 * MINUTE_US, restores=restores)
+    desk.load("SPY")
+    desk.feed(*minutes("SPY", midnight + 1290 * MINUTE_US, 10))
+    for first in range(0, 1290, 258):
+        desk.feed(*minutes("SPY", midnight + first * MINUTE_US, 258))
+    blocks = [row for row in desk.table.values() if isinstance(row, BlockRow)]
+    assert max(len(row.bars.slots) for row in blocks) <= 256
+    assert [one.start_us for one in desk.bars("SPY")] == [midnight + index * MINUTE_US for index in range(1300)]
+    assert [one.start_us for one in desk.bars("SPY", "2m")] == [midnight + index * 2 * MINUTE_US for index in range(650)]
+    desk.flow(*minutes("SPY", midnight + 1300 * MINUTE_US, 3))
+    desk.check_redriven()
+    desk.command("remove_symbol", "SPY", immediate=True)
+    assert not [key for key in desk.table if "SPY" in key]
