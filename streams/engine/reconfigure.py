@@ -6,7 +6,7 @@ What would contradict bars that are already in the state is refused, with what t
 from __future__ import annotations
 
 from streams.config import SessionConfig
-from streams.engine import gate, lifecycle
+from streams.engine import gate, lifecycle, rollover
 from streams.engine.publish import RECONFIGURED, hold
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
@@ -46,6 +46,7 @@ def configure(state: SessionState, config: SessionConfig) -> None:
     for data in list(state.ordered()):
         gate.apply_policy(state, data)
         data.dirty = True
+        rollover.trim_history(data, config.session_data_config.historical.trailing_days)
         if old.derived_intervals != config.derived_intervals:
             _rederive(state, data, old, config)
     gate.open_if_clear(state, "configured")

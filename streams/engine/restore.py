@@ -1,7 +1,7 @@
 """The state from its rows: what was stored is taken over, what can be computed from it is computed again.
 
-Rows of a former incarnation (a table that was written by a worker which has since been fenced, or an interrupted clean-up)
-are dropped and queued for deletion. Blocks stay as columns: only the open windows' base bars are made.
+Rows of a former incarnation and of days that are no longer kept, which a transaction has left for later ones to delete, are
+dropped and queued for deletion. Blocks stay as columns: only the open windows' base bars are made.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from streams.engine.rows import (
     Row,
     SessionRow,
     SymbolRow,
+    block_key,
     progress_key,
 )
 from streams.engine.series import BarSeries
@@ -109,8 +110,14 @@ def _restore_progress(data: SymbolSessionData, row: ProgressRow) -> None:
 
 def _restore_bars(state: SessionState, data: SymbolSessionData, progress: ProgressRow, blocks: list[BlockRow]) -> None:
     by_series: dict[tuple[int, str], list[BlockRow]] = defaultdict(list)
+    today, intervals = data.day.days, {data.base_interval, *data.derived_intervals}
+    former = sorted({row.trading_days for row in blocks if row.interval in intervals} - {today})
+    kept = former[max(0, len(former) - state.config.session_data_config.historical.trailing_days) :]
     for row in blocks:
-        by_series[row.trading_days, row.interval].append(row)
+        if row.trading_days == today or (row.trading_days in kept and row.interval in intervals):
+            by_series[row.trading_days, row.interval].append(row)
+        else:
+            state.removed_keys.add(block_key(row.symbol, row.interval, row.trading_days, row.index))
     for (days, interval), rows in by_series.items():
         is_over = days != data.day.days
         series = _historical_series(state, data, days, interval) if is_over else data.series(interval)

@@ -9,7 +9,8 @@ Each row is small and has a key of its own, so that a batch writes only what it 
     progress|<SYMBOL>                       position, frontier, metrics, held-back runs and the newest base bars
     bars|<interval>|<days>|<index>|<SYMBOL> a block of bars, written when it is full or touched
 
-`incarnation` stands in every row of a symbol: a row of a former one is dropped on restore.
+`incarnation` stands in every row of a symbol: a row of a former one is dropped on restore, as is a block of a day that is no
+longer kept. Such rows are there for a while, since no transaction deletes more than so many.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ def progress_key(symbol: str) -> str:
 def block_key(symbol: str, interval: str, trading_days: int, index: int) -> str:
     """Key of a block of bars."""
     return f"bars|{interval}|{trading_days}|{index:05d}|{symbol}"
+
+
+def is_block_key(key: str) -> bool:
+    """Whether a key is that of a block of bars."""
+    return key.startswith("bars|")
 
 
 class Columns(Struct, frozen=True):

@@ -17,7 +17,9 @@ A shell drives it through `engine.transaction`, which keeps the journal too. Wha
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -25,7 +27,7 @@ from streams.config import SessionConfig
 from streams.engine import derive, gate, intake, lifecycle, publish, reconfigure, rollover, source
 from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.restore import restore_state
-from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row
+from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row, is_block_key
 from streams.engine.state import SessionState, by_symbol
 from streams.engine.symbol import SymbolSessionData
 from streams.errors import RedriveError
@@ -39,6 +41,10 @@ from streams.records import (
     ReplyStatus,
     SourcePosition,
 )
+
+MOST_DELETIONS: Final = 10_000
+"""How many blocks of bars one transaction deletes. A day that is over leaves hundreds for each symbol, of one-second bars ten
+thousand, and all symbols may leave it in one transaction, which has a time to keep to and a queue to fit into."""
 
 _Verb = Callable[[SessionState], None]
 
@@ -227,17 +233,40 @@ class Session:
 
     def _collect(self) -> dict[str, Row | None]:
         state = self._state
-        rows: dict[str, Row | None] = dict.fromkeys(sorted(state.removed_keys))
-        state.removed_keys = set()
-        rows.update(lifecycle.command_rows(state))
+        rows = lifecycle.command_rows(state)
         touched = [data for data in state.symbols.values() if data.dirty or data.pending_blocks]
         for data in sorted(touched, key=by_symbol):
+            if data.pending_blocks:
+                state.removed_keys.update(data.take_forgotten())
             rows.update(data.changed_rows())
+        if state.removed_keys or state.doomed:
+            self._delete(rows)
         if state.config_changed:
             rows[CONFIG_KEY] = ConfigRow(state.config.to_json())
             state.config_changed = False
         rows[SESSION_KEY] = state.session_row()
         return rows
+
+    def _delete(self, rows: dict[str, Row | None]) -> None:
+        """Delete what has been let go of: who a symbol was at once, its blocks and those of former days in the order of their keys.
+
+        What is left for later transactions is known by the rows alone, so that a restored session goes on with it.
+        """
+        state = self._state
+        gone = {key for key in state.removed_keys if key in self._written and key not in rows}
+        state.removed_keys = set()
+        blocks = {key for key in gone if is_block_key(key)}
+        if blocks:
+            state.doomed = sorted({*state.doomed, *blocks})
+        doomed = state.doomed
+        for key in rows if doomed else ():  # a symbol that was added again has written some of them anew
+            place = bisect_left(doomed, key)
+            if place < len(doomed) and doomed[place] == key:
+                del doomed[place]
+        # Under another config other days and intervals belong to the session: what is left then would be taken for such.
+        count = len(doomed) if state.config_changed else MOST_DELETIONS
+        rows.update(dict.fromkeys((*sorted(gone - blocks), *doomed[:count])))
+        state.doomed = doomed[count:]
 
     @property
     def state(self) -> SessionState:
@@ -248,7 +277,7 @@ class Session:
     def has_changes(self) -> bool:
         """Whether `finish` would write more than the session's own row."""
         state = self._state
-        if state.config_changed or state.removed_keys or state.changed_commands or self._base is not None:
+        if state.config_changed or state.removed_keys or state.doomed or state.changed_commands or self._base is not None:
             return True
         return any(data.dirty or data.pending_blocks for data in state.symbols.values())
 

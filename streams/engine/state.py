@@ -28,7 +28,7 @@ class SessionState:
 
     __slots__ = (
         "active", "by_open", "calendar", "changed_commands", "commands", "config", "config_changed", "control_offset",
-        "control_topic_id", "days", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us", "lagging",
+        "control_topic_id", "days", "doomed", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us", "lagging",
         "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "removed_keys", "revised", "sequence",
         "silent", "strategy", "symbols", "transaction",
     )  # fmt: skip
@@ -50,6 +50,7 @@ class SessionState:
         self.symbols: dict[str, SymbolSessionData] = {}
         self.commands: dict[str, CommandRow] = {}
         # What follows is not stored: it is empty between transactions or computed from the rest.
+        self.doomed: list[str] = []
         self.lagging: set[str] = set()
         self.next_close_us = NEVER_DUE_US
         self.silent: set[str] = set()

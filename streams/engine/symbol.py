@@ -169,6 +169,13 @@ class SymbolSessionData:
         self.dirty = self.identity_changed = False
         return rows
 
+    def take_forgotten(self) -> list[str]:
+        """The keys of rows that are to be deleted, among the queued ones; they are queued no more."""
+        forgotten = [key for key, row in self.pending_blocks.items() if row is None]
+        for key in forgotten:
+            del self.pending_blocks[key]
+        return forgotten
+
     def all_keys(self) -> list[str]:
         """The keys of every row that this symbol may have in the tables."""
         keys = [symbol_key(self.symbol), progress_key(self.symbol)]

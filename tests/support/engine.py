@@ -263,7 +263,9 @@ class Desk:
         progress, identity = self.table[f"progress|{symbol}"], self.table[f"symbol|{symbol}"]
         assert isinstance(progress, ProgressRow)
         assert isinstance(identity, SymbolRow)
-        columns = [(row.interval, row.bars) for row in self.table.values() if isinstance(row, BlockRow) and row.symbol == symbol]
+        own = (symbol, progress.incarnation)  # blocks of a former one may be left for later transactions to delete
+        blocks = [row for row in self.table.values() if isinstance(row, BlockRow) and (row.symbol, row.incarnation) == own]
+        columns = [(row.interval, row.bars) for row in blocks]
         for interval, one in [*columns, (identity.base_interval, progress.tail)]:
             found[interval] += len(one.slots) + sum(one.revisions)
         return found

@@ -179,9 +179,13 @@ class Barbook(Gatebook):
         self.tell("symbol_rolled", life)
         if life.bars:
             life.past[life.day.days] = life.series()
+        self.trim(life)
+        life.stand_on(day)
+
+    def trim(self, life: Life) -> None:
+        """Let go of the days that the config does not keep."""
         for days in sorted(life.past)[: max(0, len(life.past) - self.config.session_data_config.historical.trailing_days)]:
             del life.past[days]
-        life.stand_on(day)
 
     def roll_by_clock(self) -> None:
         """Symbols that are up to date go to the day of the clock, once the bars of the day they leave would be stale."""

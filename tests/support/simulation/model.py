@@ -316,6 +316,7 @@ class Model(Barbook):
             life = self.lives[symbol]
             if life.lagging and not self.gates(life):
                 self.leave(life, "gates_off")
+            self.trim(life)
             if old.derived_intervals != config.derived_intervals:
                 self._derive_other(life, old, config)
         self.open("configured")
