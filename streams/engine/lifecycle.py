@@ -94,6 +94,8 @@ def _intervals_of(state: SessionState, command: ControlCommand) -> tuple[str, tu
 def _add(state: SessionState, command: ControlCommand) -> None:
     failed = state.symbols.get(command.symbol)
     if failed is not None:
+        # Its runs were told when it failed; another config may since have made derived bars of what it holds.
+        gate.flush_held_back(state, failed)
         _discard(state, failed)
     base, derived = _intervals_of(state, command)
     data = begin_symbol(state, command.symbol, base, derived, initial=False)

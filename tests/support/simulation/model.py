@@ -283,6 +283,7 @@ class Model(Barbook):
             longer = {name for name in wanted if interval_us(name) > interval_us(base) and interval_us(name) % interval_us(base) == 0}
             derived = tuple(sorted(longer, key=interval_us))
         if failed is not None:
+            self.flush(failed)
             self.ended.append(failed)
         life = self._begin(command.symbol, base, derived, initial=False)
         life.dynamic, life.command_id, life.start_us = True, command.id, command.start_us

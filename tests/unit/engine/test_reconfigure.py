@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streams.engine.journal import InputKind
 from streams.engine.transaction import TransactionResult
 from streams.records import AnalysisKind, Marker, PublishedBar
 from streams.times import SECOND_US
@@ -104,3 +105,13 @@ def test_removing_a_symbol_removes_the_bars_of_a_dropped_interval_too() -> None:
     desk.configure(WITHOUT)
     desk.command("remove_symbol", "SPY", immediate=True)
     assert [key for key in desk.table if "SPY" in key] == []
+
+
+def test_bars_that_another_config_made_of_a_failed_symbol_are_accounted_for_when_it_is_added_again() -> None:
+    desk = desk_with_five(12)
+    desk.apply(desk.about(InputKind.LOAD_FAILED, "SPY", reason="its topic was deleted"))
+    desk.configure(config("SPY", derived_intervals=["5m", "2m"], catchup_threshold_seconds=120))
+    assert len(desk.bars("SPY", "2m")) == 6
+    told = desk.command("add_symbol", "SPY")
+    assert shown(told) == ["held_back SPY 2m 6"]
+    desk.check_redriven()
