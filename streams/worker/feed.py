@@ -275,6 +275,7 @@ class Feed:
     def _judge(self, topic: str, error: KafkaError) -> None:
         assignment = self._assigned.get(topic)
         if error.code() in _LOST and assignment is not None:
+            self._at_end.discard(topic)  # it is read no further, so nobody knows
             refused = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
             self._deliver(Trouble(self._read_generation, topic, assignment, f"{error.name()}: {error.str()}", refused))
         elif error.fatal():

@@ -72,10 +72,14 @@ class Follower:
         for task in list(self._tasks):
             task.cancel()
 
-    def is_of_now(self, notice: Notice) -> bool:
+    def is_of_now(self, session: Session, notice: Notice) -> bool:
         """Whether a notice is about the reading that goes on now."""
         symbol = notice.given.symbol or ""
         if notice.generation != self._feed.generation:
+            return False
+        data = session.symbol(symbol)
+        if notice.is_truncation and data is not None and data.offset >= (notice.given.first_offset or 0):
+            # It had been fetched before it was truncated: to begin there now would take in again what came behind it.
             return False
         # A loss that was found twice must not send reading back twice.
         return notice.assignment is None or self._feed.assigned.get(self._names.bars(symbol)) is notice.assignment
@@ -187,7 +191,9 @@ class Follower:
         for given in lost:
             topic = self._names.bars(given.symbol or "")
             troubles.pop(topic, None)
-            self._send(Notice(generation, given, assigned.get(topic)))
+            data = session.symbol(given.symbol or "")
+            is_truncation = data is not None and given.topic_id == data.topic_id and data.offset < (given.first_offset or 0)
+            self._send(Notice(generation, given, assigned.get(topic), is_truncation))
         for topic, trouble in troubles.items():
             if trouble.generation == self._feed.generation and self._feed.assigned.get(topic) is trouble.assignment:
                 self._read_on(session, topic, trouble)

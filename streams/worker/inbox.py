@@ -21,12 +21,14 @@ from streams.worker.feed import Assignment, FeedBatch, TopicRead, Trouble
 class Notice(Struct, frozen=True):
     """Something that a task of the worker found out; what is about a former life of the worker is dropped.
 
-    `assignment` is how the topic was read when it was looked at, for what was found out about one that is being read.
+    `assignment` is how the topic was read when it was looked at, for what was found out about one that is being read;
+    `is_truncation` says that the topic has lost what lies before `given.first_offset`, and nothing else.
     """
 
     generation: int
     given: JournalInput
     assignment: Assignment | None = None
+    is_truncation: bool = False
 
 
 class Loads(Struct, frozen=True):

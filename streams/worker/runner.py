@@ -253,7 +253,7 @@ class SessionRunner:
             self._follower.follow(self._require_session())
 
     def _take_notice(self, notice: Notice) -> None:
-        if self._follower.is_of_now(notice):
+        if self._follower.is_of_now(self._require_session(), notice):
             given = notice.given
             self._write_inputs([given])
             if given.kind is InputKind.SOURCE_LOST:

@@ -156,3 +156,13 @@ def test_properties_of_the_user_do_not_silence_the_log_that_the_feed_listens_to(
     settings = Settings.load(kafka_config={"debug": "broker", "log_level": "0"})
     config = Feed(settings, deliver=lambda item: None, die=lambda error: None)._config
     assert (config["debug"], config["log_level"]) == ("broker,metadata", 7)
+
+
+def test_a_topic_that_can_be_read_no_further_is_not_known_to_be_at_its_end() -> None:
+    """Its symbol would be called silent, and keep nobody waiting, while bars may lie there unread."""
+    bench = Bench(spy=SPY)
+    bench.fetch(Message("spy", 5, KafkaError(KafkaError._PARTITION_EOF)))
+    assert bench.feed.is_at_end("spy")
+    (trouble,) = bench.fetch(Message("spy", 5, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+    assert isinstance(trouble, Trouble)
+    assert not bench.feed.is_at_end("spy")

@@ -84,6 +84,7 @@ class Sources:
 
     def __init__(self, ids: dict[str, str | None]) -> None:
         self.ids = ids
+        self.first = 0
         self.refused: dict[str, str] = {}
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
@@ -96,7 +97,7 @@ class Sources:
 
     async def look(self, topics: Iterable[str]) -> dict[str, TopicLook]:
         return {
-            topic: TopicLook(refused=self.refused[topic]) if topic in self.refused else TopicLook(self.ids[topic], 1, 0, 1000)
+            topic: TopicLook(refused=self.refused[topic]) if topic in self.refused else TopicLook(self.ids[topic], 1, self.first, 1000)
             for topic in topics
         }
 
@@ -191,6 +192,26 @@ def test_a_loss_that_is_found_twice_sends_reading_back_once() -> None:
         await bench.runner.process(bench.batch(1, minutes("SPY", at("10:05"), 3), first=0))
         await bench.runner.process(second)
         assert bench.progress().offset == 3
+        assert not bench.ends
+
+    run(scenario())
+
+
+def test_what_was_fetched_before_a_topic_was_truncated_is_not_read_again() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        fetched = bench.batch(1, minutes("SPY", at("10:05"), 5), first=5)
+        bench.sources.first = 7
+        bench.clock.advance_seconds(60)
+        await bench.runner.process(Tick(0))
+        await answered(bench)
+        (notice,) = bench.sent
+        await bench.runner.process(fetched)
+        await bench.runner.process(notice)
+        assert bench.progress().offset == 10
+        await bench.runner.process(bench.batch(2, minutes("SPY", at("10:10"), 1), first=10))
+        assert (bench.progress().offset, bench.progress().duplicates) == (11, 0)
         assert not bench.ends
 
     run(scenario())
