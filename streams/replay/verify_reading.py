@@ -236,38 +236,50 @@ class SourceTopics:
         return shelf
 
     def _fetch(self, topic: str, shelf: _Shelf, following: int) -> None:
-        if self._assigned != topic:
-            self._consumer.assign([TopicPartition(topic, 0, shelf.position)])
-            self._assigned = topic
+        is_anew = self._assigned != topic
+        if is_anew:
+            self._assign(topic, shelf)
         deadline = self._clock.monotonic() + PATIENCE_SECONDS
         while shelf.position < following:
             # More than one waits for once the first is there: what is asked for next lies behind it.
             first = self._consumer.poll(_POLL_SECONDS)
+            has_ended = False
             for message in [] if first is None else [first, *self._consumer.consume(self._fetch_records - 1, 0)]:
-                self._take(topic, shelf, following, message)
+                has_ended = self._take(topic, shelf, message) or has_ended
+            if has_ended and shelf.position < following:
+                # In a running session the end may be that of an earlier fetch, before what is asked for was there.
+                if is_anew:
+                    raise HistoryError(f"{topic} ends at offset {shelf.position}, records up to {following - 1} were read from it")
+                self._assign(topic, shelf)
+                is_anew = True
             if shelf.position < following and self._clock.monotonic() > deadline:
                 raise NobodyThereError(
                     f"offset {following} of {topic} was not reached within {PATIENCE_SECONDS:g} s, reading stands at {shelf.position}: "
                     f"is the broker at {self._settings.bootstrap_servers} up?"
                 )
 
-    def _take(self, topic: str, shelf: _Shelf, following: int, message: Message) -> None:
+    def _assign(self, topic: str, shelf: _Shelf) -> None:
+        self._consumer.assign([TopicPartition(topic, 0, shelf.position)])
+        self._assigned = topic
+
+    def _take(self, topic: str, shelf: _Shelf, message: Message) -> bool:
+        """Put a record on the shelf; whether it is no record, but the topic's end."""
         error, offset = message.error(), message.offset() or 0
         if message.topic() not in (topic, None):
-            return  # it was on its way when the topic before was let go
+            return False  # it was on its way when the topic before was let go
         if error is None:
             shelf.records.append(_raw(topic, offset, message))
             shelf.position = offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:
             shelf.position = max(shelf.position, offset)
-            if shelf.position < following:
-                raise HistoryError(f"{topic} ends at offset {offset}, records up to {following - 1} were read from it")
+            return True
         elif error.code() in _OUT_OF_RANGE:
             raise HistoryError(f"{topic} no longer holds offset {shelf.position}: it begins at {self._beginning(topic)}")
         elif error.code() in _NO_TOPIC:
             raise HistoryError(f"topic {topic} is no longer there")
         elif error.code() not in _PASSING:
             raise explain(error, self._settings, self._note, f"reading {topic} at offset {shelf.position}")
+        return False
 
     def _beginning(self, topic: str) -> int:
         try:

@@ -13,9 +13,12 @@ from msgspec.structs import replace
 
 from streams.cli.main import run
 from streams.config import SessionConfig
+from streams.errors import HistoryError
 from streams.replay.verify import VerifyReport, verify
+from streams.replay.verify_reading import SourceTopics
+from streams.times import SystemClock
 from streams.wire.codec import Codec
-from tests.support import unique_name, unique_symbol, wait_until
+from tests.support import create_topics, unique_name, unique_symbol, wait_until
 from tests.support.desk import LiveDesk
 from tests.support.feeders import SteadyFeed, around_the_clock, live_timeline, made_up_bars, now_us
 from tests.support.workers import Workers
@@ -71,6 +74,21 @@ def story(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory) -> I
 def cli(capsys: pytest.CaptureFixture[str], desk: LiveDesk, *options: str) -> tuple[int, dict[str, Any]]:
     code = run(["verify", "--bootstrap", desk.servers, "--session", desk.config.session_name, "--json", *options])
     return code, json.loads(capsys.readouterr().out)
+
+
+def test_records_that_come_after_the_end_of_a_topic_was_seen_are_read_too(bootstrap_servers: str, session_name: str) -> None:
+    """A running session's journal may speak of bars that were not there when the audit came to their topic's end."""
+    desk = LiveDesk(bootstrap_servers, SessionConfig.from_dict({"session_name": session_name, "session_data_config": {"symbols": []}}))
+    topic = unique_name("bars")
+    create_topics(bootstrap_servers, topic)
+    desk.raw(topic, *[b"old"] * 5)
+    with SourceTopics(desk.settings, SystemClock(), fetch_records=5) as source:
+        assert len(source.records(topic, "", 0, 5)) == 5
+        for following in range(6, 12):
+            desk.raw(topic, b"new")
+            assert [raw.offset for raw in source.records(topic, "", following - 1, following)] == [following - 1]
+        with pytest.raises(HistoryError, match=f"{topic} ends at offset 11, records up to 11 were read from it"):
+            source.records(topic, "", 11, 12)
 
 
 def test_a_running_session_is_equal(story: Story) -> None:
