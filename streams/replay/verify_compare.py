@@ -157,7 +157,7 @@ class TopicComparison:
         if not self._form.has_epochs:
             return found.timestamp_ms < self._since_ms
         epoch = self._form.epoch_of(found.value)
-        return epoch is not None and epoch < self._epoch
+        return found.timestamp_ms < self._since_ms if epoch is None else epoch < self._epoch
 
     def _is_after(self, found: Found) -> bool:
         if self._until_ms is None:

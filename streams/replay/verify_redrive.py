@@ -99,7 +99,8 @@ class Redrive:
         try:
             record = self._codec.journal_from(found.value)
         except WireError as error:
-            self._tell(DifferenceKind.EXTRA, 0, found.offset, f"a record that is no journal record ({error})")
+            if self._is_driving or not self._epoch:  # else it lies in an epoch that is not asked for
+                self._tell(DifferenceKind.EXTRA, 0, found.offset, f"a record that is no journal record ({error})")
             return
         opens = bool(record.inputs) and record.inputs[0].kind is InputKind.OPENED
         if record.epoch > self._epoch and (opens or not self._is_driving):

@@ -390,6 +390,16 @@ def test_a_fault_in_one_epoch_is_none_of_the_other(begun_anew: Left) -> None:
         assert [(one.kind, one.epoch) for one in begun_anew.audit(epoch).differences] == [("missing", 1)] * 4
 
 
+def test_what_somebody_else_has_written_in_a_former_epoch_is_none_of_the_next(begun_anew: Left) -> None:
+    names = begun_anew.names
+    for topic in (names.analysis, names.events, names.replies, names.dlq, names.journal):
+        before = begun_anew.topics[topic][0]
+        begun_anew.topics[topic].insert(1, Record(99, before.timestamp_ms, b"", b"junk", ()))
+    assert begun_anew.audit().is_equal, [str(one) for one in begun_anew.audit().differences]
+    for epoch in (1, "all"):
+        assert [(one.kind, one.epoch) for one in begun_anew.audit(epoch).differences] == [("extra", 1)] * 5
+
+
 def test_an_epoch_whose_beginning_is_gone_is_left_out_of_all(begun_anew: Left) -> None:
     del begun_anew.topics[begun_anew.names.journal][:3]
     report = begun_anew.audit("all")
