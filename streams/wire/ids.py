@@ -86,7 +86,7 @@ class IdFile:
         if schema is None:
             if schema_id not in self._files:
                 raise UnknownSchemaError(
-                    f"schema id {schema_id} is not in {self._folder / ID_FILE}: "
+                    f"schema id {schema_id} is not in {ID_FILE}: "  # no path: a dead letter says it, and an audit elsewhere again
                     "the writer may be newer than this reader, or use a Schema Registry"
                 )
             name, path = self._files[schema_id]

@@ -86,7 +86,7 @@ def test_a_missing_vwap_in_a_column_stays_not_a_number() -> None:
         (b"SPY,1m,168.0", FramingError, "begins with byte 0x53 (b'SPY,1m,168.0'), neither with 0 (Avro in Confluent framing) nor with '{'"),
         (b"\x01" + BAR_VALUE[1:], FramingError, "begins with byte 0x01"),  # wrong magic
         (b"\x00\x40\x00", FramingError, "the value has 3 bytes (b'\\x00@\\x00'), but the header of framed Avro alone has 5"),
-        (b"\x00\x00\x00\x00\x07" + BAR_BODY, UnknownSchemaError, "schema id 7 is not in"),
+        (b"\x00\x00\x00\x00\x07" + BAR_BODY, UnknownSchemaError, "schema id 7 is not in ids.json: "),
         (BAR_VALUE[:-1], BodyError, f"the body of a Bar (schema id 1073741824, {len(BAR_BODY) - 1} bytes) is cut off"),
         (BAR_VALUE[:5], BodyError, "the body of a Bar (schema id 1073741824, 0 bytes) is cut off"),
         (BAR_VALUE + b"\x00\x00", BodyError, "ends 2 bytes before the value does"),
