@@ -29,28 +29,38 @@ Header = tuple[str, bytes]
 
 
 class _Stream:
-    """What all bars of a symbol's interval have in common, as long as its incarnation and trading day last."""
+    """What all bars of a symbol's interval have in common, as long as its incarnation and trading day last.
 
-    __slots__ = ("headers", "incarnation", "lead", "trading_days")
+    `ending` is that of its latest bar which was complete and never replaced: the next one most likely has the same.
+    """
+
+    __slots__ = ("ending", "expected", "headers", "incarnation", "lead", "provenance", "trading_days")
 
     def __init__(self, incarnation: int, trading_days: int, lead: bytes, headers: tuple[Header, Header, Header]) -> None:
         self.incarnation = incarnation
         self.trading_days = trading_days
         self.lead = lead
         self.headers = headers
+        self.expected = -1
+        self.provenance = ""
+        self.ending = b""
 
 
 class _Instants(dict[int, tuple[bytes, Header]]):
-    """Instants as Avro longs and as headers: those of a batch are few, since the bars of all symbols share them."""
+    """Instants as Avro longs, with what always stands behind them, and as headers.
 
-    def __init__(self, header_name: str) -> None:
+    Those of a batch are few, since the bars of all symbols share them.
+    """
+
+    def __init__(self, header_name: str, behind: bytes = b"") -> None:
         super().__init__()
         self._name = header_name
+        self._behind = behind
 
     def __missing__(self, instant_us: int) -> tuple[bytes, Header]:
         if len(self) >= _FULL:
             self.clear()
-        found = self[instant_us] = long_bytes(instant_us), (self._name, b"%d" % instant_us)
+        found = self[instant_us] = long_bytes(instant_us) + self._behind, (self._name, b"%d" % instant_us)
         return found
 
 
@@ -75,8 +85,7 @@ class AnalysisEncoder:
         self._stamp = b""
         self._streams: dict[tuple[str, str], _Stream] = {}
         self._bar_ends = _Instants("end_us")
-        self._validities = _Instants("valid_until_us")
-        self._endings: dict[tuple[int, int, int, bool, str], bytes] = {}
+        self._validities = _Instants("valid_until_us", _NO_MORE)
         self._epoch_header = ("epoch", str(epoch).encode())
 
     def record(self, outcome: PublishedBar | Marker, emitted_us: int) -> tuple[bytes, list[Header]]:
@@ -94,9 +103,11 @@ class AnalysisEncoder:
         if stream is None or stream.incarnation != outcome.incarnation or stream.trading_days != outcome.trading_days:
             stream = self._learn_stream(outcome)
         bar, sequence = outcome.bar, outcome.sequence
-        ending = self._endings.get((bar.base_count, bar.expected_count, bar.revision, bar.complete, bar.provenance))
-        if ending is None:
-            ending = self._learn_ending(bar)
+        expected, provenance = bar.expected_count, bar.provenance
+        if bar.complete and not bar.revision and expected == stream.expected and provenance == stream.provenance:
+            ending = stream.ending
+        else:
+            ending = self._ending(stream, bar)
         end, end_header = self._bar_ends[bar.end_us]
         valid_until, validity_header = self._validities[outcome.valid_until_us]
         value = b"".join(
@@ -110,7 +121,6 @@ class AnalysisEncoder:
                 figures(bar),
                 ending,
                 valid_until,
-                _NO_MORE,
             )
         )
         kind, symbol, interval = stream.headers
@@ -150,9 +160,9 @@ class AnalysisEncoder:
         stream = self._streams[outcome.symbol, outcome.interval] = _Stream(outcome.incarnation, outcome.trading_days, lead, headers)
         return stream
 
-    def _learn_ending(self, bar: SessionBar) -> bytes:
+    def _ending(self, stream: _Stream, bar: SessionBar) -> bytes:
         longs = self._longs
-        coded = b"".join(
+        ending = b"".join(
             (
                 longs[bar.base_count],
                 longs[bar.expected_count],
@@ -161,10 +171,9 @@ class AnalysisEncoder:
                 self._texts[bar.provenance],
             )
         )
-        if len(self._endings) >= _FULL:
-            self._endings.clear()
-        self._endings[bar.base_count, bar.expected_count, bar.revision, bar.complete, bar.provenance] = coded
-        return coded
+        if bar.complete and bar.base_count == bar.expected_count and not bar.revision:
+            stream.expected, stream.provenance, stream.ending = bar.expected_count, bar.provenance, ending
+        return ending
 
 
 def analysis_event(outcome: PublishedBar | Marker, *, session: str, epoch: int, emitted_us: int) -> AnalysisEvent:

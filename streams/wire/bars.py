@@ -102,6 +102,8 @@ def stretch(bar: Bar | SessionBar, longs: Longs) -> bytes:
 
 def figures(bar: Bar | SessionBar) -> bytes:
     """The fields from open to trades."""
+    if bar.vwap is None and bar.trades is None:
+        return _PRICES.pack(bar.open, bar.high, bar.low, bar.close, bar.volume, 0, 0)
     if bar.vwap is None:
         prices = _PRICES.pack(bar.open, bar.high, bar.low, bar.close, bar.volume, 0, 0 if bar.trades is None else 2)
     else:

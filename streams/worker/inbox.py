@@ -74,7 +74,7 @@ class BarReads:
             if matters:
                 self._messages[symbol] = messages
                 offsets = [message.offset() or 0 for message in messages]
-                values = [_bytes(message.value()) for message in messages]
+                values = [message.value() for message in messages]
                 self.ranges.append(range_read(codec, symbol, data.incarnation, data.offset, read.next_offset, offsets, values))
             if read.at_end and data.backlog:
                 self.at_end.append((symbol, data.incarnation))

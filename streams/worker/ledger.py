@@ -135,13 +135,11 @@ class Ledger:
         try:
             producer.begin_transaction()
             produce = producer.produce
-            last_row = max((place for place, record in enumerate(records) if record.topic == self._changelog), default=-1)
             # Of each topic the last one is told of, which comes when all before it have: to be told of each would cost more.
-            last = {record.topic: place for place, record in enumerate(records)}
+            told = {place: self._delivered for place in {record.topic: place for place, record in enumerate(records)}.values()}
             for place, record in enumerate(records):
-                delivered = self._row_delivered if place == last_row else self._delivered if place == last[record.topic] else None
                 # on_delivery goes by two names, and the first of them counts, even as None.
-                produce(record.topic, record.value, record.key, 0, delivered, None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
+                produce(record.topic, record.value, record.key, 0, told.get(place), None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
             producer.commit_transaction(self._commit_seconds)
         except KafkaException as error:
             raise self._fatal(error.args[0], f"committing a transaction of {len(records)} records") from error
@@ -152,15 +150,11 @@ class Ledger:
         self.last_commit_seconds = self._clock.monotonic() - began
         self.commit_seconds += self.last_commit_seconds
 
-    def _row_delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self._row_offset = message.offset()
-        else:
-            self._undelivered = error
-
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._undelivered = error
+        elif message.topic() == self._changelog:
+            self._row_offset = message.offset()
 
     def _why_undelivered(self) -> KafkaError | None:
         """Why a record did not arrive: told while the producer is polled, which the commit that failed may not have done."""
