@@ -26,11 +26,20 @@ class Ahead:
         self._changed = threading.Condition()
         self._under_way = 0
         self._last_was_full = False
+        self._is_awaited_elsewhere = False
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Wait until a batch may be fetched; whether one may."""
+        """Wait until a batch may be fetched, or until `interrupt`; whether one may."""
         with self._changed:
-            return self._changed.wait_for(self._may_fetch, timeout_seconds)
+            self._changed.wait_for(lambda: self._is_awaited_elsewhere or self._may_fetch(), timeout_seconds)
+            self._is_awaited_elsewhere = False
+            return self._may_fetch()
+
+    def interrupt(self) -> None:
+        """Whoever waits has something else to do first."""
+        with self._changed:
+            self._is_awaited_elsewhere = True
+            self._changed.notify()
 
     def took(self, *, full: bool) -> None:
         """A batch was fetched."""

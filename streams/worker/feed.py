@@ -24,6 +24,8 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -156,6 +158,9 @@ class Feed:
         self._die = die
         self._operations: queue.SimpleQueue[Callable[[Consumer], None]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._asking = ThreadPoolExecutor(1, "feed-metadata")
+        self._learning: dict[str, Future[bool]] = {}
+        self._consumer: Consumer | None = None
         self._stopping = threading.Event()
         self._ahead = Ahead()
         self._assigned: dict[str, Assignment] = {}
@@ -189,15 +194,24 @@ class Feed:
         """Begin a new generation that reads nothing."""
         self.rewind({})
 
+    def learn(self, topic: str) -> None:
+        """Ask where a topic lies that is likely to be added, while its position is still being found."""
+        with suppress(RuntimeError):  # the feed is ending
+            self._learning[topic] = self._asking.submit(self._look_up, topic)
+
     def add(self, topic: str, assignment: Assignment) -> None:
         """Read one more topic, or one that is read from another position or for another incarnation."""
         self.assigned[topic] = assignment
-        self._operations.put(lambda consumer: self._add(consumer, topic, assignment))
+        self._operate_soon(lambda consumer: self._add(consumer, topic, assignment))
 
     def remove(self, topic: str) -> None:
         """Read a topic no more."""
         self.assigned.pop(topic, None)
-        self._operations.put(lambda consumer: self._remove(consumer, topic))
+        self._operate_soon(lambda consumer: self._remove(consumer, topic))
+
+    def _operate_soon(self, operation: Callable[[Consumer], None]) -> None:
+        self._operations.put(operation)
+        self._ahead.interrupt()
 
     def done(self, batch: FeedBatch) -> None:
         """The batch has been dealt with: one more may be fetched. A small one has been when it is committed, see `Ahead`."""
@@ -212,11 +226,21 @@ class Feed:
         """Whether nothing of the topic is known to be unread."""
         return topic in self._at_end
 
+    def _look_up(self, topic: str) -> bool:
+        consumer = self._consumer
+        if consumer is None:
+            return False
+        try:
+            found = consumer.list_topics(topic, METADATA_SECONDS).topics.get(topic)
+        except (KafkaException, RuntimeError):  # it is asked again when the topic is added
+            return False
+        return found is not None and found.error is None
+
     # ------------------------------------------------------------------------------------- in the thread
 
     def _run(self) -> None:
         try:
-            consumer = Consumer(self._config)
+            consumer = self._consumer = Consumer(self._config)
             while not self._stopping.is_set():
                 self._operate(consumer)
                 if not self._reading:
@@ -225,6 +249,9 @@ class Feed:
                 ahead = self._ahead
                 if ahead.wait(IDLE_SECONDS) and ahead is self._ahead:
                     self._fetch(consumer, ahead)
+            # Whoever asks a consumer that is being closed meets memory that is gone.
+            self._consumer = None
+            self._asking.shutdown(cancel_futures=True)
             consumer.close()
         except BaseException as error:  # the worker can't go on without its feed, whatever went wrong
             self._die(error)
@@ -314,7 +341,9 @@ class Feed:
                 return  # a rewind between the request and here has done it
             self._remove(consumer, topic)
         # librdkafka would begin to fetch a topic that it has no metadata of 0.8 s later.
-        consumer.list_topics(topic, METADATA_SECONDS)
+        learning = self._learning.pop(topic, None)
+        if learning is None or learning.cancelled() or not learning.result():
+            consumer.list_topics(topic, METADATA_SECONDS)
         self._in_doubt.discard(topic)
         self._assigned[topic] = assignment
         self._at_end.discard(topic)

@@ -133,6 +133,7 @@ class Follower:
         """Find where a pending symbol's topic is to be read from, and tell the engine."""
         symbol, incarnation, generation = data.symbol, data.incarnation, self._feed.generation
         from_us = data.start_us if data.start_us is not None else data.day.open_us
+        self._feed.learn(self._names.bars(symbol))
         try:
             found = await self._sources.locate(self._names.bars(symbol), from_us=from_us, create=not data.must_exist)
         except FatalError as error:

@@ -136,7 +136,7 @@ class Ledger:
             producer.begin_transaction()
             produce = producer.produce
             # Of each topic the last one is told of, which comes when all before it have: to be told of each would cost more.
-            told = {place: self._delivered for place in {record.topic: place for place, record in enumerate(records)}.values()}
+            told = dict.fromkeys({record.topic: place for place, record in enumerate(records)}.values(), self._delivered)
             for place, record in enumerate(records):
                 # on_delivery goes by two names, and the first of them counts, even as None.
                 produce(record.topic, record.value, record.key, 0, told.get(place), None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]

@@ -45,3 +45,13 @@ def test_a_commit_wakes_the_feed_that_waits_for_it() -> None:
     ahead.done()
     feed.join(60)
     assert may_fetch == [True], "the feed slept on after the commit was through"
+
+
+def test_whoever_has_something_else_for_the_feed_to_do_wakes_it_once() -> None:
+    ahead = Ahead()
+    ahead.took(full=False)
+    ahead.interrupt()
+    assert not ahead.wait(60), "a batch may be fetched although the one before is not committed"
+    assert not ahead.wait(0)
+    ahead.done()
+    assert ahead.wait(0), "an interruption has cost the right to fetch"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.settings import Settings
 from streams.worker.feed import Assignment, Feed, FeedBatch, Trouble
@@ -35,9 +37,15 @@ class Consumer:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.fetched: list[Message] = []
+        self.existing: set[str] = set()
+        self.unavailable: dict[str, KafkaException] = {}
 
-    def list_topics(self, topic: str | None = None, timeout: float = 0) -> None:
+    def list_topics(self, topic: str | None = None, timeout: float = 0) -> SimpleNamespace:
         self.calls.append(("list_topics", topic))
+        if topic in self.unavailable:
+            raise self.unavailable[topic]
+        error = None if topic in self.existing else KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=error)})
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         self.calls.append(("assign", [(one.topic, one.offset) for one in partitions]))
@@ -166,3 +174,48 @@ def test_a_topic_that_can_be_read_no_further_is_not_known_to_be_at_its_end() -> 
     (trouble,) = bench.fetch(Message("spy", 5, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
     assert isinstance(trouble, Trouble)
     assert not bench.feed.is_at_end("spy")
+
+
+class TestWhereAnAddedTopicLies:
+    """What the feed asks before it reads one more topic."""
+
+    @pytest.fixture
+    def bench(self) -> Iterator[Bench]:
+        bench = Bench(**{"bars.SPY": SPY})
+        bench.feed._consumer = bench.consumer
+        bench.consumer.calls.clear()
+        yield bench
+        bench.feed._asking.shutdown()
+
+    def add(self, bench: Bench, topic: str) -> list[tuple[str, Any]]:
+        """What was asked of the consumer by the time at which the topic is read."""
+        bench.feed.add(topic, Assignment(0, "IBM", 2, "id-9"))
+        bench.feed._operate(bench.consumer)
+        calls: list[tuple[str, Any]] = bench.consumer.calls
+        return calls
+
+    def test_it_is_not_asked_again_when_that_was_learnt_meanwhile(self, bench: Bench) -> None:
+        bench.consumer.existing.add("bars.IBM")
+        bench.feed.learn("bars.IBM")
+        assert self.add(bench, "bars.IBM") == [("list_topics", "bars.IBM"), ("incremental_assign", [("bars.IBM", 0)])]
+
+    def test_one_that_did_not_exist_then_is_asked_for_again(self, bench: Bench) -> None:
+        bench.feed.learn("bars.IBM")
+        assert [name for name, _ in self.add(bench, "bars.IBM")] == ["list_topics", "list_topics", "incremental_assign"]
+
+    def test_a_broker_that_did_not_answer_is_asked_again(self, bench: Bench) -> None:
+        bench.consumer.unavailable["bars.IBM"] = KafkaException(KafkaError(KafkaError._TRANSPORT))
+        bench.feed.learn("bars.IBM")
+        bench.feed._asking.submit(bench.consumer.unavailable.clear).result()
+        assert [name for name, _ in self.add(bench, "bars.IBM")] == ["list_topics", "list_topics", "incremental_assign"]
+
+    def test_what_was_learnt_goes_for_one_addition(self, bench: Bench) -> None:
+        bench.consumer.existing.add("bars.IBM")
+        bench.feed.learn("bars.IBM")
+        self.add(bench, "bars.IBM")
+        assert [name for name, _ in self.add(bench, "bars.IBM")][2:] == ["incremental_unassign", "list_topics", "incremental_assign"]
+
+    def test_a_feed_that_is_ending_has_nothing_to_ask(self, bench: Bench) -> None:
+        bench.feed._asking.shutdown()
+        bench.feed.learn("bars.IBM")
+        assert bench.consumer.calls == []

@@ -90,7 +90,7 @@ def test_a_commit_that_fails_says_why(codes: tuple[int, int | None], kind: type[
     ledger = Ledger(SETTINGS, transactional_id="t", changelog="c", clock=ManualClock())
     code, undelivered = codes
     if undelivered is not None:
-        ledger._row_delivered(KafkaError(undelivered), None)  # type: ignore[arg-type]
+        ledger._delivered(KafkaError(undelivered), None)  # type: ignore[arg-type]
     fatal = ledger._fatal(KafkaError(code), "committing a transaction of 3 records")
     assert isinstance(fatal, kind)
     assert words in str(fatal)
