@@ -14,7 +14,7 @@ from streams.cli.options import AsJson, Bootstrap, Session, load_settings, print
 from streams.cli.words import clock_text, plural, seconds_text
 from streams.client.analysis import BEGINNING, END, AnalysisConsumer
 from streams.client.jsonlines import analysis_json
-from streams.errors import NoSessionError
+from streams.errors import NoSessionError, WireError
 from streams.records import AnalysisKind
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
@@ -89,11 +89,16 @@ def _once_there(consume: Callable[[], AnalysisConsumer], wait_seconds: float, cl
 
 
 def _until(consumer: AnalysisConsumer, count: int | None, idle_seconds: float | None, clock: Clock) -> Iterator[AnalysisEvent]:
-    """The records, until there were enough or none came for long enough."""
+    """The records, until there were enough or none came for long enough; one that is none is said and passed over."""
     given = 0
     last = clock.monotonic()
     while idle_seconds is None or clock.monotonic() - last < idle_seconds:
-        for event in consumer.read():
+        try:
+            events = consumer.read()
+        except WireError as error:
+            say(f"no analysis record: {error}")
+            continue
+        for event in events:
             yield event
             given += 1
             if given == count:

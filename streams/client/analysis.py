@@ -11,6 +11,7 @@ are skipped, bars that are no longer fresh are too where `fresh_only` is set; bo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 from streams.client.kafka import codec_of, session_of, topics_of
 from streams.client.reader import BEGINNING, END, Record, TopicReader
-from streams.errors import SequenceGapError
+from streams.errors import SequenceGapError, StreamsError, WireError
 from streams.records import AnalysisKind
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
@@ -96,6 +97,8 @@ class AnalysisConsumer:
         self._fresh_only = fresh_only
         self._on_gap = on_gap
         self._check = SequenceCheck()
+        self._pending: deque[Record] = deque()
+        self._error: StreamsError | None = None
         missing = f"no worker has ever run session {session_of(settings)!r} here"
         self._reader = TopicReader(settings, topics_of(settings).analysis, start=start, missing=missing, clock=self._clock)
 
@@ -112,21 +115,48 @@ class AnalysisConsumer:
     @property
     def position(self) -> int:
         """The offset to go on from: all records before it have been read."""
-        return self._reader.position
+        return self._pending[0].offset if self._pending else self._reader.position
 
     @property
     def at_end(self) -> bool:
         """Whether the last `read` came to the end of what is committed."""
-        return self._reader.at_end
+        return self._reader.at_end and not self._pending and self._error is None
 
     def read(self, timeout_seconds: float = 0.2) -> list[AnalysisEvent]:
         """What is there, waiting up to `timeout_seconds` for the first record.
 
         Raises:
-            SequenceGapError: a record is missing, and there is no `on_gap`; reading can go on behind it.
-            WireError: a record that can't be decoded.
+            SequenceGapError: a record is missing, and there is no `on_gap`.
+            WireError: a record that can't be decoded; the message says where it is.
+
+        Either is raised when all records before it have been given, and the next call goes on behind it.
         """
-        return [event for record in self._reader.read(timeout_seconds) if (event := self._take(record)) is not None]
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        if not self._pending:
+            self._pending.extend(self._reader.read(timeout_seconds))
+        events: list[AnalysisEvent] = []
+        while self._pending:
+            record = self._pending.popleft()
+            try:
+                event = self._take(record)
+            except SequenceGapError as gap:
+                self._check = SequenceCheck()
+                self._pending.appendleft(record)  # the one behind the hole is as good as any: it comes next
+                return self._put_off(gap, events)
+            except WireError as damage:
+                return self._put_off(type(damage)(f"{self._reader.topic} offset {record.offset}: {damage}"), events)
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _put_off(self, error: StreamsError, events: list[AnalysisEvent]) -> list[AnalysisEvent]:
+        """Raise the error, or first give what came before it."""
+        if not events:
+            raise error
+        self._error = error
+        return events
 
     def _take(self, record: Record) -> AnalysisEvent | None:
         event = self._codec.analysis_from(record.value or b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from streams.client.control import SessionControl
 from streams.client.reader import TopicReader
 from streams.client.state import StateReader, read_state
 from streams.engine.rows import SessionRow, SymbolRow, symbol_key
-from streams.errors import CommandRefusedError, NobodyThereError, SequenceGapError
+from streams.errors import CommandRefusedError, NobodyThereError, SequenceGapError, WireError
 from streams.records import ControlCommand, ReplyStatus
 from streams.settings import Settings
 from streams.times import SECOND_US, ManualClock, SystemClock
@@ -186,11 +187,31 @@ def test_a_hole_in_the_sequence_is_raised_or_told(settings: Settings) -> None:
     with AnalysisConsumer(settings, start=BEGINNING, on_gap=gaps.append) as consumer:
         assert [each.sequence for each in read_all(consumer, SystemClock())] == [1, 3]
     assert [(gap.last_sequence, gap.found_sequence) for gap in gaps] == [(1, 3)]
-    with (
-        AnalysisConsumer(settings, start=BEGINNING) as strict,
-        pytest.raises(SequenceGapError, match="sequence 1 comes epoch 1, sequence 3"),
-    ):
-        read_all(strict, SystemClock())
+    with AnalysisConsumer(settings, start=BEGINNING) as strict:
+        with pytest.raises(SequenceGapError, match="sequence 1 comes epoch 1, sequence 3"):
+            read_all(strict, SystemClock())
+        assert [each.sequence for each in read_all(strict, SystemClock())] == [3], "reading goes on behind the hole"
+
+
+def test_a_record_that_is_none_is_told_with_its_place_and_costs_no_other(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    topic = f"{settings.session}.analysis"
+    create_topics(settings.bootstrap_servers, topic)
+    publish(settings, event(1), event(2))
+    with transaction(settings) as producer:
+        producer.produce(topic, b"junk")
+    publish(settings, event(3))
+    place = rf"{topic} offset \d+: the value begins with byte 0x6a"
+    with AnalysisConsumer(settings, start=BEGINNING) as consumer:
+        events = iter(consumer)
+        assert [next(events).sequence for _ in range(2)] == [1, 2]
+        with pytest.raises(WireError, match=place):
+            next(events)
+        assert [each.sequence for each in read_all(consumer, SystemClock())] == [3]
+    options = ["--bootstrap", settings.bootstrap_servers, "--session", str(settings.session)]
+    assert run(["watch", *options, "--from-beginning", "--count", "3", "--json"]) == 0
+    told = capsys.readouterr()
+    assert [json.loads(line)["sequence"] for line in told.out.splitlines()] == [1, 2, 3]
+    assert re.fullmatch(f"no analysis record: {place}.*\n", told.err)
 
 
 def read_all(consumer: AnalysisConsumer, clock: SystemClock) -> list[AnalysisEvent]:
