@@ -77,24 +77,29 @@ def make_producer(
     Raises:
         SettingsError: librdkafka does not know a property, or not its value.
     """
-    with _accepted_properties():
+    with accepted_properties():
         return Producer({**_QUIET, **preferred, **settings.kafka(**own), "error_cb": note})
 
 
 def make_consumer(settings: Settings, note: ErrorNote, own: Mapping[str, ConfigValue]) -> Consumer:
     """A consumer; properties and errors as for `make_producer`."""
-    with _accepted_properties():
+    with accepted_properties():
         return Consumer({**_QUIET, **settings.kafka(**own), "error_cb": note})
 
 
 def make_admin(settings: Settings, note: ErrorNote) -> AdminClient:
     """A client for topics and their like; errors as for `make_producer`."""
-    with _accepted_properties():
+    with accepted_properties():
         return AdminClient({**_QUIET, **settings.kafka()}, error_cb=note)
 
 
 @contextmanager
-def _accepted_properties() -> Iterator[None]:
+def accepted_properties() -> Iterator[None]:
+    """Around the making of clients.
+
+    Raises:
+        SettingsError: librdkafka does not know a property, or not its value.
+    """
     try:
         yield
     except KafkaException as error:

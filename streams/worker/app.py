@@ -20,6 +20,7 @@ from confluent_kafka import KafkaException
 from faust.types import TP
 from loguru import logger
 
+from streams.client.kafka import accepted_properties
 from streams.config import SessionConfig
 from streams.errors import ControlLostError, DemotedError, DuplicateWorkerError, FatalError, FencedError, SessionConfigError, StreamsError
 from streams.settings import Settings
@@ -60,6 +61,9 @@ class SessionWorker:
         instance: this worker's place among the session's workers.
         clock: where `now` comes from.
         adopt_config: whether a standby may take over a session that runs under another config.
+
+    Raises:
+        SettingsError: the settings name a property that librdkafka does not know, or a value that it does not take.
     """
 
     def __init__(
@@ -81,8 +85,9 @@ class SessionWorker:
         self._channel = self.app.channel(maxsize=0)
         table = self.app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=1, recovery_buffer_size=1000, standby_buffer_size=1)
         self.ledger = Ledger(settings, transactional_id=self.app_id, changelog=table.changelog_topic_name, clock=clock)
-        self._feed = Feed(settings, deliver=self._deliver, die=self.die)
-        self._sources = Sources(settings)
+        with accepted_properties():
+            self._feed = Feed(settings, deliver=self._deliver, die=self.die)
+            self._sources = Sources(settings)
         self.runner = SessionRunner(
             config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,
             codec=codec, names=names, send=self._put, owner=instance.name, adopt_config=adopt_config, die=self.die,
