@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     """Measure and print; exit code 2 for a group that is not there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, in alternation, and print one table of medians.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; by default all but {', '.join(ON_DEMAND)}")
-    parser.add_argument("--rounds", type=int, default=Plan.rounds, help="how often each subject counts (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=Plan().rounds, help="how often each subject counts (default %(default)s)")
     parser.add_argument("--small", action="store_true", help="sizes at which figures mean nothing: to see that it runs")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument("--save", type=Path, metavar="FILE", help="put the tables into their places in this document, docs/performance.md")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import engine, report, wire
+from benchmarks.__main__ import main
 from benchmarks.desk import Output, Work, WrongOutputError, check
+from benchmarks.groups import GROUPS
 from benchmarks.measure import (
     Better,
     Plan,
@@ -35,6 +37,21 @@ def _rows(first: list[float], second: list[float], better: Better, target: Targe
         targets={} if target is None else {"second": [target]},
         warm_up=False,
     )
+
+
+def test_a_run_that_is_told_nothing_goes_by_the_plans_own_rounds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plans: list[Plan] = []
+
+    def rows(plan: Plan) -> list[Row]:
+        plans.append(plan)
+        return []
+
+    monkeypatch.setitem(GROUPS, "wire", rows)
+    assert main(["wire"]) == 0
+    assert plans == [Plan()]
+    assert f"median of {Plan().rounds} rounds" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_row_is_the_median_of_its_rounds_with_their_ends() -> None:
