@@ -11,6 +11,7 @@ been read, all that any former owner committed has been read too. The barrier is
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -29,6 +30,7 @@ TAKE_OVER_SECONDS: Final = 30.0
 _REPORT_POLLS: Final = 20
 _REPORT_POLL_SECONDS: Final = 0.05
 
+_UNHEARD: Final = logging.Logger("ledger", logging.CRITICAL + 1)
 _FENCED: Final = frozenset(
     {
         KafkaError._FENCED,
@@ -57,6 +59,7 @@ class Ledger:
         self._commit_seconds = timeout_ms / 1000 * 3
         self._config: dict[str, object] = {
             "log_level": 0,
+            "logger": _UNHEARD,  # else what is fatal to it goes to stderr as it is, between the lines of the log
             **settings.kafka(),
             "transactional.id": transactional_id,
             "transaction.timeout.ms": timeout_ms,

@@ -59,6 +59,7 @@ def test_a_paused_worker_that_is_continued_writes_nothing_and_ends_with_a_code_o
         code = former.wait_ended()
         wait_until(lambda: feed.is_done, "the feed to end", 60.0)
     assert code in (FencedError.exit_code, DemotedError.exit_code)
+    assert "rdkafka#" not in former.tail(), "what ends a worker is said in the log's form only"
     desk.await_read(dict.fromkeys(symbols, EACH))
     journal = desk.topics.evidence(desk.config, []).journal
     by_successor = next(place for place, record in enumerate(journal) if record.owner == getattr(taken_over, "owner", None))
