@@ -22,6 +22,7 @@ from loguru import logger
 
 from streams.client.kafka import accepted_properties
 from streams.config import SessionConfig
+from streams.engine.rows import CONFIG_KEY, ConfigRow
 from streams.errors import ControlLostError, DemotedError, DuplicateWorkerError, FatalError, FencedError, SessionConfigError, StreamsError
 from streams.settings import Settings
 from streams.times import Clock, SteadyClock
@@ -94,6 +95,9 @@ class SessionWorker:
         )  # fmt: skip
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
         self._clock = clock
+        self._config = config
+        self._adopt_config = adopt_config
+        self._compared: bytes | None = None
         self._said_at: float | None = None
         self._table = table
         self._stood_by: list[float] = []
@@ -219,6 +223,8 @@ class SessionWorker:
         app.page("/metrics")(metrics_page)
 
     async def _revoked(self, app: Any, revoked: Any, **kwargs: Any) -> None:
+        if self.runner.active and not self.app.should_stop:
+            logger.info("a worker has joined the group or left it: reading pauses until the group has decided who is active")
         await self.runner.deactivate()
 
     async def _begin(self) -> None:
@@ -229,6 +235,7 @@ class SessionWorker:
         while not self.app.should_stop:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             self._check_group()
+            self._compare_config()
             self._clock.now_us()  # a clock that a standby has not looked at for days may be seconds off: no leap
             self._watch_owner()
             if self.runner.active:
@@ -272,6 +279,25 @@ class SessionWorker:
             self._followed = (applied, now)
             logger.warning("nobody has written the session's state for {:g} s: asking the group for an owner", OWNERLESS_SECONDS)
             self.app.consumer.join_anew()
+
+    def _compare_config(self) -> None:
+        """Say at once that this standby would not take over: when it has to is too late."""
+        if self.health.status is not WorkerStatus.STANDBY or self._adopt_config:
+            return
+        kept = self._table.data.get(CONFIG_KEY.encode())
+        if kept is None or kept == self._compared:
+            return
+        self._compared = kept
+        try:
+            row = self._codec.row_from(kept)
+            is_other = isinstance(row, ConfigRow) and SessionConfig.from_json(row.config_json) != self._config
+        except StreamsError:
+            is_other = True  # that of a later version, say
+        if is_other:
+            logger.warning(
+                "this standby's config differs from the one that the session runs under, so it would not take over: give it the same "
+                "config, or start it with --adopt-config"
+            )
 
     def _watch_commits(self) -> None:
         """Say it when nothing gets through to the broker; the ledger gives up by itself."""

@@ -67,3 +67,13 @@ def test_a_paused_worker_that_is_continued_writes_nothing_and_ends_with_a_code_o
     assert journal[0].owner != journal[by_successor].owner
     assert successor.stop() == 0
     desk.check_left_behind(symbols)
+
+
+def test_a_standby_with_another_config_says_at_once_that_it_would_not_take_over(
+    bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
+    config = second_bars(session_name, [unique_symbol()])
+    workers.start(config).wait_until("active")
+    other = workers.start(second_bars(session_name, [unique_symbol()]))
+    warning = "this standby's config differs from the one that the session runs under, so it would not take over"
+    wait_until(lambda: warning in other.tail(), "the standby to see that its config is another")
