@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from loguru import logger
 
 from streams.cli.options import Bootstrap, SessionName, load_settings, named
 from streams.config import SessionConfig
@@ -69,6 +70,8 @@ def worker(
     settings = settings.model_copy(update={"http_port": port_to_serve(settings.http_host, http_port, settings.http_port)})
     try:
         one = SessionWorker(wanted, settings, Instance.claim(settings, wanted.session_name), adopt_config=adopt_config)
+        pages = f"/health and /metrics on http://{settings.http_host}:{settings.http_port}" if settings.http_port else "no pages"
+        logger.info("worker {} of session {}, {}", one.instance.name, wanted.session_name, pages)
         one.prepare(settings)
     except SettingsError:
         raise  # said in one sentence, with the exit code of a wrong call, which a supervisor does not try again
