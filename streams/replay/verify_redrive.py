@@ -2,15 +2,15 @@
 
     report = compare(session="main", codec=codec, names=names, journal=journal, inputs=inputs, outputs=outputs, tables=tables)
 
-Bars come from the source topics by the journal's offset ranges; everything else that the engine was told stands in the journal.
-Compared are each record that a transaction wrote (value, key and headers), the journal record itself, and, at the transaction
-that the tables stand at, each row.
+Bars come from the source topics by the journal's offset ranges, commands stand in the journal and are held against the control
+topic; everything else that the engine was told stands in the journal alone. Compared are each record that a transaction wrote
+(value, key and headers), the journal record itself, and, at the transaction that the tables stand at, each row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
+from typing import Literal
 
 from streams.client.reader import Record as Found
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
@@ -18,28 +18,17 @@ from streams.engine.session import Session
 from streams.engine.transaction import RangeRead, TransactionResult, redrive
 from streams.errors import HistoryError, WireError
 from streams.replay.verify_compare import Tape, TopicComparison
+from streams.replay.verify_control import ControlComparison, Inputs
 from streams.replay.verify_fields import FieldDifference, first_difference, in_words
 from streams.replay.verify_form import RecordForm
 from streams.replay.verify_report import Difference, DifferenceKind, VerifyReport
 from streams.replay.verify_rows import Tables, compare_rows
 from streams.wire.codec import Codec
-from streams.wire.outputs import Encoder, RawRecord, Record, control_letter
+from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.ranges import range_read
 from streams.wire.topics import TopicNames
 
 EpochChoice = int | Literal["all", "newest"]
-
-
-class Inputs(Protocol):
-    """The source topics."""
-
-    def records(self, topic: str, topic_id: str, first: int, following: int) -> list[RawRecord]:
-        """The committed records of `[first, following)` of the topic with this id ("" for whichever is there).
-
-        Raises:
-            HistoryError: they are not there any more.
-        """
-        ...
 
 
 class Redrive:
@@ -77,6 +66,7 @@ class Redrive:
         self._tables = tables
         self._wanted = epoch
         self._report = report
+        self._control = ControlComparison(codec, names, inputs, report)
         self._comparisons = {topic: TopicComparison(topic, forms[topic], tape, report) for topic, tape in outputs.items()}
         self._session: Session | None = None
         self._encoder: Encoder | None = None
@@ -183,8 +173,8 @@ class Redrive:
     def _drive(self, record: JournalRecord, found: Found) -> None:
         self._raws.clear()
         try:
+            letters = self._control.take(self._session, record, found.offset)
             session, result = redrive(self._session, record, self._read)
-            letters = self._control_letters(session, record)
         except HistoryError as error:
             self._report.unchecked.append(f"transaction {record.transaction} of epoch {record.epoch} can't be driven again: {error}")
             self._stop()
@@ -236,21 +226,6 @@ class Redrive:
 
     def _raw(self, symbol: str, offset: int) -> RawRecord:
         return next(raw for raw in self._raws[symbol] if raw.offset == offset)
-
-    def _control_letters(self, session: Session, record: JournalRecord) -> list[Record]:
-        """The dead letters of control records that were no commands; these are read again, and refused again."""
-        letters = []
-        control = self._names.control
-        for given in record.inputs:
-            if given.kind is not InputKind.CONTROL_SKIPPED:
-                continue
-            first, following = given.first_offset or 0, given.next_offset or 0
-            for raw in self._inputs.records(control, session.state.control_topic_id, first, following):
-                try:
-                    self._codec.command_from(raw.value, f"{control}@{raw.offset}", 0)
-                except WireError as error:
-                    letters.append(control_letter(self._names.dlq, raw, error, record.now_us // 1000))
-        return letters
 
     def _tell(
         self, kind: DifferenceKind, transaction: int, offset: int | None, what: str, difference: FieldDifference | None = None

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import sys
 
+import msgspec
+
 from streams.client.reader import Record
+from streams.engine.journal import InputKind
 from streams.engine.rows import Row
 from streams.engine.transaction import Undecodable
 from streams.errors import HistoryError, WireError
-from streams.records import Bar
+from streams.records import Bar, ControlCommand
 from streams.replay.verify_redrive import EpochChoice, compare
 from streams.replay.verify_report import VerifyReport
 from streams.replay.verify_rows import Tables
@@ -60,11 +63,15 @@ class _Inputs:
     def records(self, topic: str, topic_id: str, first: int, following: int) -> list[RawRecord]:
         if topic in self._lost:
             raise HistoryError(f"topic {topic} is no longer there")
-        return [raw for raw in self._sources[topic] if first <= raw.offset < following]
+        records = self._sources.get(f"{topic} {topic_id}") or self._sources.get(topic, [])
+        return [raw for raw in records if first <= raw.offset < following]
 
 
 class Left:
-    """The topics and tables of the session that a desk has played; `topics`, `sources` and `rows` may be changed."""
+    """The topics and tables of the session that a desk has played; `topics`, `sources` and `rows` may be changed.
+
+    The control topic is another one for each epoch, and stands in `sources` by its name and id.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.session = desk.config.session_name
@@ -86,12 +93,26 @@ class Left:
             topic = self.names.bars(symbol)
             values = [CODEC.bar_to_avro(one) if isinstance(one, Bar) else JUNK for one in records]
             self.sources[topic] = [RawRecord(topic, offset, symbol.encode(), value, []) for offset, value in enumerate(values)]
+        self._send(desk)
         self.rows = {key: CODEC.row_to(row) for key, row in desk.table.items()}
         self.epoch, self.transaction = desk.journal[-1].epoch, desk.journal[-1].transaction
         encoder = Encoder(CODEC, self.names, session=self.session, epoch=self.epoch)
         for result in desk.results:
             for output in encoder.records(result, lambda symbol, offset: self.sources[self.names.bars(symbol)][offset]):
                 self.write(output)
+
+    def _send(self, desk: Desk) -> None:
+        """Put the commands that the desk was given on the control topic."""
+        control = self.control_of(desk.journal[-1].epoch)
+        given = [one for record in desk.journal for one in record.inputs if one.kind is InputKind.COMMAND]
+        commands = [(one.first_offset or 0, msgspec.json.decode(one.text or "", type=ControlCommand)) for one in given]
+        self.sources[control] = [
+            RawRecord(self.names.control, offset, None, CODEC.command_to_json(command), []) for offset, command in commands
+        ]
+
+    def control_of(self, epoch: int) -> str:
+        """Where the control records of an epoch stand in `sources`."""
+        return f"{self.names.control} control-{epoch}"
 
     def write(self, output: Output) -> None:
         """Append a record to its topic."""

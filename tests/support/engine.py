@@ -117,7 +117,7 @@ class Desk:
         self.shown: Counter[tuple[str, int, str]] = Counter()
         self.forgotten: Counter[tuple[str, int, str]] = Counter()
         self.session, transaction = Transaction.of_new_session(
-            self.config, epoch=epoch, control_topic_id="control-1", control_offset=0, owner=OWNER, now_us=now_us
+            self.config, epoch=epoch, control_topic_id=f"control-{epoch}", control_offset=0, owner=OWNER, now_us=now_us
         )
         self._take(transaction.finish())
 

@@ -9,13 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from streams.client.reader import Record
-from streams.engine.journal import InputKind, JournalRecord
+from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.rows import ProgressRow
 from streams.records import EventKind
 from streams.replay.verify_fields import first_difference
 from streams.replay.verify_report import Difference, VerifyReport
 from streams.times import MINUTE_US
 from streams.wire.messages import AnalysisEvent, SessionEvent
+from streams.wire.outputs import RawRecord
 from tests.support.audit import CODEC, Left, junk
 from tests.support.engine import MONDAY, Desk, at, bar, config, minutes
 
@@ -75,7 +76,7 @@ def test_what_a_session_has_left_behind_is_equal_and_all_of_it_was_compared(left
     assert report.compared[left.names.dlq] == 2
     assert (report.rows, report.rows_at) == (len(left.rows), left.transaction)
     assert report.transactions == len(left.topics[left.names.journal])
-    assert report.bars == sum(len(records) for records in left.sources.values())
+    assert report.bars == sum(len(records) for topic, records in left.sources.items() if topic.startswith("bars."))
 
 
 def test_a_changed_bar_is_found_where_it_was_published_first(left: Left) -> None:
@@ -281,7 +282,61 @@ def test_another_command_in_the_journal_is_found(left: Left) -> None:
 
     rewritten(left, place, other)
     report = left.audit()
-    assert {one.topic for one in report.differences} >= {left.names.events, left.names.replies}
+    assert {one.topic for one in report.differences} >= {left.names.events, left.names.replies, left.names.journal}
+
+
+@pytest.fixture
+def with_hole() -> Left:
+    """A session whose control topic has an offset without a record, as a transaction's marker has one, and then a command."""
+    desk = played()
+    desk.commands += 1
+    desk.command("remove_symbol", "NOBODY")
+    return Left(desk)
+
+
+def test_a_hole_between_commands_is_no_difference(with_hole: Left) -> None:
+    assert [one.offset for one in with_hole.sources[with_hole.control_of(1)]] == [0, 1, 2, 4]
+    assert with_hole.audit().is_equal
+
+
+def test_a_command_that_was_passed_over_is_found(with_hole: Left) -> None:
+    """Nothing else tells: it has had no effect, and has none in a re-drive."""
+    value = b'{"command": "remove_symbol", "symbol": "SPY"}'
+    with_hole.sources[with_hole.control_of(1)].insert(3, RawRecord(with_hole.names.control, 3, None, value, []))
+    found = only(with_hole.audit())
+    assert (found.kind, found.topic, found.transaction) == ("missing", with_hole.names.journal, with_hole.transaction)
+    assert found.what == "what became of main.control offset 3"
+
+
+def test_a_command_that_nobody_sent_and_one_that_was_sent_otherwise_are_found(left: Left) -> None:
+    control = left.sources[left.control_of(1)]
+    del control[0]
+    control[0].value = b'{"command": "remove_symbol", "symbol": "NOONE", "id": "command-2"}'
+    control[1].value = b"{}"
+    unsent, other, none = left.audit().differences
+    assert (unsent.kind, unsent.what) == ("extra", "what became of main.control offset 0")
+    assert (other.kind, other.field, other.expected, other.found) == ("changed", "command.symbol", "NOONE", "NOBODY")
+    assert (none.kind, none.field) == ("changed", "command")
+
+
+def test_a_record_that_was_taken_for_no_command_and_is_one_is_found() -> None:
+    desk = played()
+    desk.apply(JournalInput(InputKind.CONTROL_SKIPPED, first_offset=3, next_offset=4, reason="no JSON", text="x7"))
+    left = Left(desk)
+    value = b'{"command": "remove_symbol", "symbol": "SPY"}'
+    left.sources[left.control_of(1)].append(RawRecord(left.names.control, 3, None, value, []))
+    found = only(left.audit())
+    assert (found.kind, found.what, found.found) == ("changed", "what became of main.control offset 3", "none: no JSON")
+
+
+def test_commands_that_are_no_longer_there_are_said_and_the_rest_is_compared(left: Left) -> None:
+    left.lost.add(left.names.control)
+    report = left.audit()
+    assert report.differences == []
+    assert report.unchecked == [
+        "the commands in the journal can't be held against those that were sent: topic main.control is no longer there"
+    ]
+    assert report.rows == len(left.rows)
 
 
 def test_a_hole_in_the_journal_is_named_and_ends_the_audit(left: Left) -> None:
