@@ -18,7 +18,7 @@ from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolStatus
 from streams.records import ControlCommand, Outcome, RemovalPlan, SourcePosition
 
-LONGEST_REASON: Final = 200
+LONGEST_REASON_BYTES: Final = 120
 
 
 def is_current(session: Session, given: JournalInput, now_us: int) -> bool:
@@ -55,9 +55,11 @@ def instead_of(given: JournalInput, error: Exception) -> JournalInput | None:
 
 
 def in_words(error: Exception) -> str:
-    """What was raised, no longer than the journal can hold of each record of a batch."""
-    text = f"{type(error).__name__}: {error}"
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}... ({len(text)} characters)"
+    """What was raised, no longer than the journal can hold of each record of a batch, whatever alphabet it is in."""
+    raw = f"{type(error).__name__}: {error}".encode(errors="replace")
+    if len(raw) <= LONGEST_REASON_BYTES:
+        return raw.decode()
+    return f"{raw[:LONGEST_REASON_BYTES].decode(errors='ignore')}... ({len(raw)} bytes)"
 
 
 def apply_input(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:

@@ -14,7 +14,7 @@ from streams.engine.transaction import Transaction
 from streams.engine.windows import Grid
 from streams.records import Bar, Rejection
 from streams.times import SECOND_US
-from tests.support.engine import Desk, at, bar, config
+from tests.support.engine import CODEC, Desk, at, bar, config
 from tests.unit.engine.test_atomic import busy_desk
 
 SYMBOLS = ("AIG", "IBM", "MSFT", "SPY")
@@ -112,3 +112,23 @@ def test_a_copy_of_the_state_shares_nothing_that_can_be_changed_in_place() -> No
     original = changing_parts(state, {})
     assert len(original) > 100
     assert not [thing for one, thing in changing_parts(copy, {}).items() if one in original]
+
+
+def test_the_journal_holds_the_reasons_of_a_whole_batch_whatever_alphabet_they_are_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that is larger than Kafka takes would end the worker, and again at each start."""
+    symbol = "\u5e02" * 27  # as long as a topic's name lets it be
+    desk = Desk(config(symbol, streams=["1s"], catchup_threshold_seconds=36000), at("09:30"))
+    desk.load(symbol)
+    sound = intake.receive
+
+    def receive(state: Any, one: Bar) -> None:
+        if isinstance(one.volume, str):
+            raise ValueError(symbol * 20)
+        sound(state, one)
+
+    monkeypatch.setattr(intake, "receive", receive)
+    desk.produce(*mostly_poison(symbol, 4000))
+    desk.read(now_us=at("12:00"))
+    journal = desk.results[-1].journal
+    assert sum(given.kind is InputKind.SKIPPED for given in journal.inputs) == 3600
+    assert len(CODEC.journal_to(journal)) < 1_000_000
