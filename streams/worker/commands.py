@@ -6,7 +6,7 @@ answered with the reason too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,11 +22,11 @@ from streams.records import CommandKind, ControlCommand, RemovalPlan
 from streams.times import SECOND_US, Clock
 from streams.wire.codec import Codec
 from streams.wire.deadletter import shortened
-from streams.wire.outputs import Record, control_letter
+from streams.wire.outputs import RawRecord, Record, control_letter
 from streams.wire.topics import TopicNames
 from streams.worker.feed import TopicRead
 from streams.worker.inbox import raw_of
-from streams.worker.sources import Sources
+from streams.worker.sources import Sources, TopicLook
 
 MOST_JOURNAL_BYTES: Final = 400_000
 """What the texts of commands may take of one journal record: Kafka takes a million bytes, and each input has numbers and names too."""
@@ -57,48 +57,64 @@ class CommandReader:
 
     async def read(self, session: Session, reads: Sequence[TopicRead]) -> list[CommandsRead]:
         """Inputs for the control records from the position that the state stands at, in parts that the journal can hold each."""
+        messages = [one for read in reads for one in read.messages if (one.offset() or 0) >= session.state.control_offset]
+        found = [(raw, self._command_of(raw, message)) for message in messages for raw in (raw_of(message),)]
+        looks = await self._look(session, [command for _, command in found if isinstance(command, ControlCommand)])
         parts = [CommandsRead()]
-        for read in reads:
-            for message in read.messages:
-                if (message.offset() or 0) >= session.state.control_offset:
-                    if parts[-1].size > MOST_JOURNAL_BYTES:
-                        parts.append(CommandsRead())
-                    await self._read_one(session, message, parts[-1])
+        for raw, command in found:
+            if parts[-1].size > MOST_JOURNAL_BYTES:
+                parts.append(CommandsRead())
+            if isinstance(command, ControlCommand):
+                self._take(session, raw, command, looks, parts[-1])
+            else:
+                self._refuse(raw, command, parts[-1])
         return parts
 
-    async def _read_one(self, session: Session, message: Message, found: CommandsRead) -> None:
-        raw = raw_of(message)
-        offset, sent_us = raw.offset, (message.timestamp()[1] or 0) * 1000
-        default_id = f"{raw.topic}@{offset}"
+    def _command_of(self, raw: RawRecord, message: Message) -> ControlCommand | WireError:
         try:
-            command = self._codec.command_from(raw.value, default_id, sent_us)
+            return self._codec.command_from(raw.value, f"{raw.topic}@{raw.offset}", (message.timestamp()[1] or 0) * 1000)
         except WireError as error:
-            answer_to = self._codec.command_id_in(raw.value)
-            reason = shortened(str(error))
-            found.inputs.append(
-                JournalInput(InputKind.CONTROL_SKIPPED, first_offset=offset, next_offset=offset + 1, reason=reason, text=answer_to)
-            )
-            found.size += len(reason.encode()) + len((answer_to or "").encode())
-            found.dead_letters.append(control_letter(self._names.dlq, raw, error, self._clock.now_us() // 1000))
-            return
-        plan = await self._plan(session, command)
+            return error
+
+    async def _look(self, session: Session, commands: Sequence[ControlCommand]) -> dict[str, TopicLook]:
+        """The topics of symbols that are to drain, at once: asked for one by one, a thousand of them would keep all bars waiting."""
+        topics = {self._names.bars(command.symbol) for command in commands if _drains(session, command)}
+        return await self._sources.look(sorted(topics)) if topics else {}
+
+    def _refuse(self, raw: RawRecord, error: WireError, found: CommandsRead) -> None:
+        answer_to = self._codec.command_id_in(raw.value)
+        reason = shortened(str(error))
+        found.inputs.append(
+            JournalInput(InputKind.CONTROL_SKIPPED, first_offset=raw.offset, next_offset=raw.offset + 1, reason=reason, text=answer_to)
+        )
+        found.size += len(reason.encode()) + len((answer_to or "").encode())
+        found.dead_letters.append(control_letter(self._names.dlq, raw, error, self._clock.now_us() // 1000))
+
+    def _take(self, session: Session, raw: RawRecord, command: ControlCommand, looks: Mapping[str, TopicLook], found: CommandsRead) -> None:
+        plan = self._plan(session, command, looks)
         text = command_text(command)
         found.size += len(text.encode())
         found.inputs.append(
             JournalInput(
-                InputKind.COMMAND, first_offset=offset, next_offset=offset + 1, text=text,
+                InputKind.COMMAND, first_offset=raw.offset, next_offset=raw.offset + 1, text=text,
                 end_offset=plan.end_offset if plan else None, deadline_us=plan.deadline_us if plan else None,
             )
         )  # fmt: skip
 
-    async def _plan(self, session: Session, command: ControlCommand) -> RemovalPlan | None:
+    def _plan(self, session: Session, command: ControlCommand, looks: Mapping[str, TopicLook]) -> RemovalPlan | None:
         data = session.symbol(command.symbol)
-        if command.kind != CommandKind.REMOVE_SYMBOL or command.immediate or data is None or data.status is not SymbolStatus.LOADED:
+        if data is None or not _drains(session, command):
             return None
-        topic = self._names.bars(command.symbol)
-        look = (await self._sources.look([topic]))[topic]
+        look = looks[self._names.bars(command.symbol)]
         if look.topic_id != data.topic_id:
             return None  # what it was to drain is not there any more, or may not be read
         # The session's time may be that of a former worker whose clock was ahead: a deadline in its past would not let it drain.
         now_us = max(self._clock.now_us(), session.state.now_us)
         return RemovalPlan(look.end, now_us + self._removal_us)
+
+
+def _drains(session: Session, command: ControlCommand) -> bool:
+    """Whether the command is a removal that waits until what is there is read."""
+    data = session.symbol(command.symbol)
+    is_graceful = command.kind == CommandKind.REMOVE_SYMBOL and not command.immediate
+    return is_graceful and data is not None and data.status is SymbolStatus.LOADED

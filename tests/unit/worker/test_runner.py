@@ -233,6 +233,33 @@ def test_a_removal_may_drain_for_its_time_also_where_the_clock_is_behind_the_ses
     run(scenario())
 
 
+def test_symbols_that_are_removed_at_once_are_looked_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        others = [f"S{number}" for number in range(20)]
+        bench = Bench(5, *others)
+        await bench.runner.activate()
+        asked: list[list[str]] = []
+        look = bench.sources.look
+
+        async def counted(topics: Iterable[str]) -> dict[str, TopicLook]:
+            asked.append(list(topics))
+            return await look(asked[-1])
+
+        monkeypatch.setattr(bench.sources, "look", counted)
+        control = bench.names.control
+        commands = [f'{{"command": "remove_symbol", "symbol": "{symbol}"}}'.encode() for symbol in (*others, others[0], "NOBODY")]
+        messages: list[Any] = [Message(control, place, value) for place, value in enumerate(commands)]
+        read = TopicRead(control, bench.feed.assigned[control], len(messages), messages, at_end=True)
+        await bench.runner.process(FeedBatch(bench.feed.generation, 1, [read]))
+        assert asked == [sorted(bench.names.bars(symbol) for symbol in others)], "bars of all symbols wait for each question"
+        identity = CODEC.row_from(bench.table[b"symbol|S7"])
+        assert isinstance(identity, SymbolRow)
+        assert (identity.status, identity.removal_end_offset) == ("removing", 1000)
+        assert not bench.ends
+
+    run(scenario())
+
+
 def test_symbols_that_load_at_once_share_transactions_and_each_is_read_from_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         bench = Bench(read=5)
