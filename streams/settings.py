@@ -30,6 +30,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -42,6 +44,9 @@ from streams.records import check_symbol
 from streams.validation import Location, dotted, explain
 
 PREFIX: Final = "STREAMS_"
+
+# Of the embedded broker, of Faust's command line and of docker-compose.yml.
+_OTHERS: Final = frozenset({f"{PREFIX}{name}" for name in ("BROKER_DATA", "CACHE", "CONFIG", "CONFIG_FILE", "IMAGE", "BUILD_CA")})
 
 OWN_PROPERTIES: Final = frozenset(
     {
@@ -198,6 +203,17 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Overrides, then the environment, and nothing else."""
         return init_settings, env_settings
+
+
+def misspelt(environment: Iterable[str]) -> list[str]:
+    """What to say of variables that look like one of these and are none: a typing error would leave its default in force, unsaid."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    remarks = []
+    for name in sorted(set(environment) - known - _OTHERS):
+        near = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1, 0.65)
+        if name.startswith(PREFIX) and near:
+            remarks.append(f"{name} is no setting and has no effect: did you mean {PREFIX}{near[0]}?")
+    return remarks
 
 
 def _variable(location: Location) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
 from streams.config import SessionConfig
-from streams.settings import Settings
+from streams.settings import Settings, misspelt
 
 _PIPE_WIDTH: Final = 500
 
@@ -35,12 +37,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the worker's answer.")]
 
 
-def load_settings(bootstrap: str | None, session: str | None = None) -> Settings:
-    """The environment's settings with these options in place of theirs.
+def say(text: str) -> None:
+    """A line for a person, on standard error: standard output is for data."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def load_settings(bootstrap: str | None, session: str | None = None, *, tell: Callable[[str], object] = say) -> Settings:
+    """The environment's settings with these options in place of theirs; `tell` takes what looks like a typing error among them.
 
     Raises:
         SettingsError: one of them can't be accepted.
     """
+    for remark in misspelt(os.environ):
+        tell(f"note: {remark}")
     return Settings.load(bootstrap_servers=bootstrap, session=session)
 
 
@@ -62,8 +71,3 @@ def named(config: SessionConfig, name: str | None) -> SessionConfig:
 def print_json(value: object) -> None:
     """One line of JSON on standard output, there at once for whoever reads from a pipe."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
-
-
-def say(text: str) -> None:
-    """A line for a person, on standard error: standard output is for data."""
-    print(text, file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from loguru import logger
 
 from streams.cli.options import Bootstrap, SessionName, load_settings, named
 from streams.config import SessionConfig
-from streams.errors import SettingsError
+from streams.errors import SessionConfigError, SettingsError
 from streams.worker.app import SessionWorker
 from streams.worker.fatal import die
 from streams.worker.instance import Instance
@@ -58,15 +58,21 @@ def worker(
 
     A second worker of the same session is a hot standby. SIGTERM or Ctrl-C ends it within five seconds.
     """
-    settings = load_settings(bootstrap).model_copy(update=_given(instance_id=instance_id))
+    remarks: list[str] = []
+    settings = load_settings(bootstrap, tell=remarks.append).model_copy(update=_given(instance_id=instance_id))
     set_up(settings)
     if supervise:
         arguments = [argument for argument in sys.argv[1:] if argument != "--supervise"]
         raise typer.Exit(supervise_command([sys.executable, "-m", "streams.cli.main", *arguments]))
+    for remark in remarks:
+        logger.warning("{}", remark)
     wanted = named(SessionConfig.load(config), session)
     if wanted.mode != "live":
         raise typer.BadParameter("mode is backtest in this config: `streams replay` runs it; for the worker it must be live")
-    wanted.calendar()  # an exchange that is none is a mistake in the file, to be said before anything is made
+    try:
+        wanted.calendar()  # an exchange that is none is a mistake in the file, to be said before anything is made
+    except SessionConfigError as error:
+        raise SessionConfigError(f"{config}: {error}") from None
     settings = settings.model_copy(update={"http_port": port_to_serve(settings.http_host, http_port, settings.http_port)})
     try:
         one = SessionWorker(wanted, settings, Instance.claim(settings, wanted.session_name), adopt_config=adopt_config)

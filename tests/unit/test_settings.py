@@ -26,6 +26,26 @@ def complaints() -> list[str]:
     return str(caught.value).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("STREAMS_BOOTSTRAP", "STREAMS_BOOTSTRAP_SERVERS"),
+        ("STREAMS_BOOTSTRAP_SERVER", "STREAMS_BOOTSTRAP_SERVERS"),
+        ("STREAMS_INSTANCEID", "STREAMS_INSTANCE_ID"),
+        ("STREAMS_TRANSACTION_TIMEOUT", "STREAMS_TRANSACTION_TIMEOUT_MS"),
+    ],
+)
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_told_with_what_was_meant(name: str, meant: str) -> None:
+    assert module.misspelt([name, "PATH"]) == [f"{name} is no setting and has no effect: did you mean {meant}?"]
+
+
+def test_variables_of_others_are_no_typing_errors() -> None:
+    own = [f"STREAMS_{name.upper()}" for name in Settings.model_fields]
+    of_compose = ["STREAMS_CONFIG", "STREAMS_CONFIG_FILE", "STREAMS_IMAGE", "STREAMS_BUILD_CA", "STREAMS_CACHE", "STREAMS_BROKER_DATA"]
+    of_kubernetes = ["STREAMS_WORKER_SERVICE_HOST", "STREAMS_WORKER_PORT_6066_TCP", "STREAMS_WORKER_SERVICE_PORT"]
+    assert module.misspelt([*own, *of_compose, *of_kubernetes, "STREAMSX_SESSION", "SESSION", "BOOTSTRAP_SERVERS"]) == []
+
+
 def test_without_any_variable_the_defaults_hold() -> None:
     assert Settings.load().model_dump() == {
         "bootstrap_servers": "localhost:9092",
