@@ -58,7 +58,8 @@ def check(rows: Iterable[tuple[bytes, bytes]], committed: bytes | None) -> RowDi
     if committed is not None and digest.text() != committed:
         raise RecoveryError(
             f"the rows that were recovered come to {digest.text().decode()}, those that were committed to {committed.decode()}: a "
-            "changelog record was lost on the way, or somebody else has written to the changelog. The next start reads it anew"
+            "changelog record was lost on the way, or somebody else has written to the changelog. The next start reads it anew; if it "
+            "ends so too, `streams verify` names the rows that should not be there"
         )
     return digest
 
