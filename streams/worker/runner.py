@@ -22,7 +22,7 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
 from streams.engine.session import Session
 from streams.engine.transaction import Transaction, TransactionResult
-from streams.errors import ConfigConflictError, StateError, TopicSetupError
+from streams.errors import ConfigConflictError, DemotedError, StateError, TopicSetupError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.codec import Codec
@@ -216,6 +216,8 @@ class SessionRunner:
                 if isinstance(item, FeedBatch):
                     self._answer(item)
         except asyncio.CancelledError:
+            if self.active:  # what the engine has taken in would be in no row, and the next transaction would go on from it
+                self._die(DemotedError("this worker was stopped while it worked on a transaction: it ends, to start again"))
             raise
         except BaseException as error:  # nothing that goes wrong here can be mended but by a new start
             self._die(error)

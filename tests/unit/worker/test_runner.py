@@ -10,7 +10,7 @@ import pytest
 
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import ProgressRow, SymbolRow
-from streams.errors import ControlLostError, TopicSetupError
+from streams.errors import ControlLostError, DemotedError, TopicSetupError
 from streams.records import Bar, SourcePosition
 from streams.settings import Settings
 from streams.times import ManualClock
@@ -306,6 +306,24 @@ def test_no_bar_is_judged_while_a_leap_of_the_clock_is_in_doubt_and_the_heartbea
         await bench.runner.process(bench.batch(1, minutes("SPY", at("10:05"), 3), first=5))
         assert seen == [(1, 5), (2, 5), (3, 5), (4, 8)], "three heartbeats, then the batch"
         assert not bench.ends
+
+    run(scenario())
+
+
+def test_a_transaction_that_is_cut_off_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(bench.ledger, "write", lambda records: never)
+        bars = minutes("SPY", at("10:05"), 4)
+        await bench.runner.process(bench.batch(1, bars[:2], first=5))
+        second = asyncio.create_task(bench.runner.process(bench.batch(2, bars[2:], first=7)))
+        await answered(bench)
+        assert bench.progress().offset == 7, "the second batch waits for the first one's commit"
+        second.cancel()
+        await asyncio.wait([second])
+        assert [type(one) for one in bench.ends] == [DemotedError]
 
     run(scenario())
 
