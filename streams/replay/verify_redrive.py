@@ -150,9 +150,10 @@ class Redrive:
         self._is_driving = False
 
     def _stop(self) -> None:
+        """Leave the epoch where it can't be driven any further; where all are asked for, the next one begins anew."""
         for one in self._comparisons.values():
             one.abandon()
-        self._is_driving, self.is_over = False, True
+        self._is_driving, self.is_over = False, self._wanted != "all"
 
     def _out_of_line(self, record: JournalRecord, found: Found) -> None:
         what = f"the record of transaction {record.transaction}"

@@ -445,6 +445,14 @@ def test_a_fault_in_one_epoch_is_none_of_the_other(begun_anew: Left) -> None:
         assert [(one.kind, one.epoch) for one in begun_anew.audit(epoch).differences] == [("missing", 1)] * 4
 
 
+def test_an_epoch_that_can_not_be_driven_to_its_end_keeps_none_of_the_next_from_it(begun_anew: Left) -> None:
+    begun_anew.lost.add("bars.SPY")
+    report = begun_anew.audit("all")
+    assert (report.epochs, report.differences, report.rows) == ([1, 2], [], len(begun_anew.rows))
+    assert [reason.partition(" can't be driven again")[2] for reason in report.unchecked] == [": topic bars.SPY is no longer there"]
+    assert report.transactions > begun_anew.audit().transactions
+
+
 def test_what_somebody_else_has_written_in_a_former_epoch_is_none_of_the_next(begun_anew: Left) -> None:
     names = begun_anew.names
     for topic in (names.analysis, names.events, names.replies, names.dlq, names.journal):
