@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from streams.errors import DemotedError, DuplicateWorkerError, FencedError
 from tests.support.outages import Story
@@ -57,45 +57,34 @@ def test_ten_times_paused_ten_times_replaced_and_never_two_that_write(bootstrap_
 
 
 @pytest.mark.chaos
-@pytest.mark.slow
 def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_and_repeats_nothing(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
-    story = Story(bootstrap_servers, session_name, each=600)
-    worker = workers.start(story.config, options=SUPERVISED, settings={"STREAMS_TRANSACTION_TIMEOUT_MS": "1000"})
+    story = Story(bootstrap_servers, session_name, each=200)
+    worker = workers.start(story.config, module="tests.support.stalling_worker", settings={"STREAMS_TRANSACTION_TIMEOUT_MS": "3000"})
     worker.wait_until("active")
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    topics = [story.desk.names.analysis, story.desk.names.journal, story.desk.topics.changelog]
 
-    def is_open() -> bool:
-        """Whether a transaction is open: then committed reading ends before the topic does."""
-        asked = {TopicPartition(topic, 0): OffsetSpec.latest() for topic in topics}
-        ends = [
-            {partition.topic: found.result().offset for partition, found in admin.list_offsets(asked, isolation_level=level).items()}
+    def is_over() -> bool:
+        """Whether no transaction is open: then committed reading ends where a topic does."""
+        written = [*story.desk.names.all_session_topics(), story.desk.topics.changelog]
+        asked = {TopicPartition(topic, 0): OffsetSpec.latest() for topic in written}
+        committed, all_there = (
+            {partition.topic: end.result().offset for partition, end in story.desk.admin.list_offsets(asked, isolation_level=level).items()}
             for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
-        ]
-        return ends[0] != ends[1]
-
-    def paused_in_a_transaction() -> bool:
-        """Pause it; whether that was in the middle of a transaction."""
-        worker.signal_worker(signal.SIGSTOP)
-        # One that is committed a moment later was on its way to the broker already: that was no pause in its middle.
-        if all(is_open() for _ in range(20)):
-            return True
-        worker.signal_worker(signal.SIGCONT)
-        return False
+        )
+        return committed == all_there
 
     with story.feed():
         story.await_published(100)
-        wait_until(paused_in_a_transaction, "a pause to hit an open transaction", 300.0)
-        try:
-            wait_until(lambda: not is_open(), "the broker to abort the transaction", 60.0)
-        finally:
-            worker.signal_worker(signal.SIGCONT)
-        wait_until(lambda: f"the worker ended with exit code {FencedError.exit_code}" in said(worker), "the worker to end", 60.0)
+        worker.signal(signal.SIGHUP)
+        wait_until(lambda: worker.stands_still, "the worker to stand still in a transaction")
+        wait_until(is_over, "the broker to abort the transaction", 60.0)
+        worker.signal(signal.SIGCONT)
+        assert worker.wait_ended() == FencedError.exit_code
+        worker.start()
         worker.wait_until("active")
         story.await_fed()
-    assert "the transaction was open for more than 1 s" in said(worker)
+    assert "the transaction was open for more than 3 s" in said(worker)
     story.await_read()
     story.prove(worker)
 

@@ -106,10 +106,10 @@ class Worker:
         """Send a signal to this process, and to no other."""
         self.process.send_signal(number)
 
-    def signal_worker(self, number: signal.Signals) -> None:
-        """Send a signal to the worker that this supervisor runs now."""
-        (child,) = self.children()
-        os.kill(child, number)
+    @property
+    def stands_still(self) -> bool:
+        """Whether the process is stopped, as by SIGSTOP."""
+        return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
 
     def kill(self) -> int:
         """SIGKILL, and wait for the end."""
