@@ -16,6 +16,8 @@ _ORIGIN = pytest.StashKey[str]()
 def pytest_configure() -> None:
     """Let SIGTERM end a run as Ctrl-C does, so that the broker and the workers of the tests are stopped."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell starts what runs in its background with SIGINT ignored, and the programs that tests interrupt would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # How long an example takes is the machine's affair, and says nothing about the code.
     hypothesis.settings.register_profile("streams", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("streams")
