@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -13,26 +14,19 @@ from confluent_kafka.admin import OffsetSpec
 from streams.errors import DemotedError, DuplicateWorkerError, FencedError
 from tests.support.outages import Story
 from tests.support.waiting import wait_until
-from tests.support.workers import Worker, Workers
+from tests.support.workers import SUPERVISED, Worker, Workers
 
 ROUNDS = 10
 TAKES_OVER_SECONDS = 60.0
 """A limit for waiting: the group's session timeout, and a start on a busy machine."""
-SUPERVISED = ("--supervise",)
-
-
-def said(worker: Worker) -> str:
-    return worker.log.read_text(errors="replace")
 
 
 @pytest.mark.chaos
 @pytest.mark.slow
 def test_ten_times_paused_ten_times_replaced_and_never_two_that_write(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
     story = Story(bootstrap_servers, session_name, each=3000)
-    active = workers.start(story.config)
-    active.wait_until("active")
-    standby = workers.start(story.config)
-    standby.wait_until("standby")
+    active = story.start(workers, options=())
+    standby = story.start(workers, "standby", options=())
     turns = [active.instance]
     with story.feed(per_second=40.0):
         for number in range(ROUNDS):
@@ -48,7 +42,6 @@ def test_ten_times_paused_ten_times_replaced_and_never_two_that_write(bootstrap_
             active.wait_until("standby")
             active, standby = standby, active
             turns.append(active.instance)
-    story.await_read()
     active.wait_until("active")
     assert standby.stop() == 0
     owners = story.prove(active)
@@ -61,8 +54,8 @@ def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_an
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
     story = Story(bootstrap_servers, session_name, each=200)
-    worker = workers.start(story.config, module="tests.support.stalling_worker", settings={"STREAMS_TRANSACTION_TIMEOUT_MS": "3000"})
-    worker.wait_until("active")
+    settings = {"STREAMS_TRANSACTION_TIMEOUT_MS": "3000"}
+    worker = story.start(workers, options=(), module="tests.support.stalling_worker", settings=settings)
 
     def is_over() -> bool:
         """Whether no transaction is open: then committed reading ends where a topic does."""
@@ -84,9 +77,25 @@ def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_an
         worker.start()
         worker.wait_until("active")
         story.await_fed()
-    assert "the transaction was open for more than 3 s" in said(worker)
-    story.await_read()
+    assert "the transaction was open for more than 3 s" in worker.said()
     story.prove(worker)
+
+
+def start_twin(story: Story, workers: Workers, machine: Path) -> Worker:
+    """Start a supervised worker of the one name on a machine of its own."""
+    machine.mkdir()
+    # A slot is a locked file: another folder is as another machine.
+    return workers.start(story.config, instance="twin", options=SUPERVISED, settings={"TMPDIR": str(machine)})
+
+
+def await_end_of_one(twins: Sequence[Worker]) -> Worker:
+    """Wait until one has ended for good and said why; gives the other."""
+    wait_until(lambda: not all(one.is_running for one in twins), "one of the two to end", 120.0)
+    (left,) = [one for one in twins if one.is_running]
+    (ended,) = [one for one in twins if not one.is_running]
+    assert ended.wait_ended() == DuplicateWorkerError.exit_code
+    assert "STREAMS_INSTANCE_ID" in ended.said()
+    return left
 
 
 @pytest.mark.chaos
@@ -94,27 +103,13 @@ def test_of_two_workers_with_one_instance_id_on_two_machines_one_ends_for_good(
     bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
 ) -> None:
     story = Story(bootstrap_servers, session_name, each=300)
-    machines = [tmp_path / "here", tmp_path / "there"]
-    for machine in machines:
-        machine.mkdir()
-
-    def twin(machine: Path) -> Worker:
-        # A slot is a locked file: another folder is as another machine.
-        return workers.start(story.config, instance="twin", options=SUPERVISED, settings={"TMPDIR": str(machine)})
-
-    twins = [twin(machines[0])]
-    twins[0].wait_until("active")
+    first = start_twin(story, workers, tmp_path / "here")
+    first.wait_until("active")
     with story.feed():
         story.await_published(50)
-        twins.append(twin(machines[1]))
-        wait_until(lambda: not all(one.is_running for one in twins), "one of the two to end", 120.0)
-        (left,) = [one for one in twins if one.is_running]
-        (ended,) = [one for one in twins if not one.is_running]
+        left = await_end_of_one([first, start_twin(story, workers, tmp_path / "there")])
         left.wait_until("active")
         story.await_fed()
-    assert ended.wait_ended() == DuplicateWorkerError.exit_code
-    assert "STREAMS_INSTANCE_ID" in said(ended)
-    story.await_read()
     story.prove(left)
 
 
@@ -123,21 +118,13 @@ def test_of_two_standbys_with_one_instance_id_one_ends_and_the_owner_goes_on(
     bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
 ) -> None:
     story = Story(bootstrap_servers, session_name, each=100)
-    active = workers.start(story.config)
-    active.wait_until("active")
-    twins = []
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-        twins.append(workers.start(story.config, instance="twin", options=SUPERVISED, settings={"TMPDIR": str(tmp_path / name)}))
-        twins[0].wait_until("standby")
+    active = story.start(workers, options=())
+    first = start_twin(story, workers, tmp_path / "here")
+    first.wait_until("standby")
+    second = start_twin(story, workers, tmp_path / "there")
     with story.feed():
-        wait_until(lambda: not all(one.is_running for one in twins), "one of the two to end", 120.0)
+        left = await_end_of_one([first, second])
         story.await_fed()
-    (ended,) = [one for one in twins if not one.is_running]
-    assert ended.wait_ended() == DuplicateWorkerError.exit_code
-    assert "STREAMS_INSTANCE_ID" in said(ended)
-    (left,) = [one for one in twins if one.is_running]
     left.wait_until("standby")
-    story.await_read()
     active.wait_until("active")
     assert set(story.prove(active)) == {active.instance}, "the owner was not disturbed"

@@ -4,15 +4,11 @@ begins anew, alone; without its commands the session ends and says how to go on.
 from __future__ import annotations
 
 import json
-import signal
-import time
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import TopicPartition
 
 from streams.errors import ControlLostError
-from streams.replay.verify import verify
 from tests.support import create_topics, unique_name, unique_symbol, wait_until
 from tests.support.desk import LiveDesk
 from tests.support.feeders import made_up_bars, now_us
@@ -47,11 +43,6 @@ def symbol(desk: LiveDesk) -> str:
     return name
 
 
-def delete_records(desk: LiveDesk, topic: str, before: int) -> None:
-    partition = TopicPartition(topic, 0, before)
-    desk.admin.delete_records([partition])[partition].result(20)
-
-
 def the_anchor_goes_on(desk: LiveDesk) -> None:
     (anchor,) = desk.config.symbols
     before = sum(event.bar is not None and event.interval == "1s" for event in desk.of(anchor))
@@ -65,16 +56,9 @@ def test_a_topic_created_again_with_more_records_than_were_read_is_read_from_its
     desk.bars(bars[:10])
     desk.await_progress(symbol, lambda row: row.offset == 10, "ten bars read")
     before = desk.symbol(symbol)
-    desk.delete_topic(topic)
-    create_topics(desk.servers, topic)
+    desk.create_again(topic)
     desk.bars(bars[10:])  # the position 10 lies within them
-    found = wait_until(
-        lambda: [event for event in desk.topics.events() if event.symbol == symbol and event.kind in ("source_lost", "symbol_failed")],
-        "the loss to be noticed",
-    )
-    if found[-1].kind == "symbol_failed":  # it was looked at between the two
-        assert "was deleted" in (found[-1].reason or "")
-        desk.add(symbol)
+    desk.await_source_lost(symbol)
     progress = desk.await_progress(symbol, lambda row: row.offset == 50, "fifty bars read")
     assert (progress.late, progress.duplicates) == (0, 0), "bars were read from the middle, and again from the beginning"
     published = [event.bar.start_us for event in desk.await_bars(symbol, 50) if event.bar is not None]
@@ -90,7 +74,7 @@ def test_a_topic_truncated_behind_the_position_is_read_on_as_if_nothing_were(des
     bars = made_up_bars(symbol, 20, end_us=now_us())
     desk.bars(bars[:10])
     desk.await_progress(symbol, lambda row: row.offset == 10, "ten bars read")
-    delete_records(desk, desk.names.bars(symbol), 10)
+    desk.delete_records(desk.names.bars(symbol), 10)
     desk.bars(bars[10:])
     assert len(desk.await_bars(symbol, 20)) == 20
     assert not [event for event in desk.topics.events() if event.symbol == symbol and event.kind == "source_lost"]
@@ -103,12 +87,9 @@ def test_a_topic_truncated_beyond_the_position_of_a_running_worker_is_read_on_wi
     bars = made_up_bars(symbol, 20, end_us=now_us())
     desk.bars(bars[:5])
     desk.await_progress(symbol, lambda row: row.offset == 5, "five bars read")
-    worker.signal(signal.SIGSTOP)
-    try:
+    with worker.paused():
         desk.bars(bars[5:15])
-        delete_records(desk, topic, 12)
-    finally:
-        worker.signal(signal.SIGCONT)
+        desk.delete_records(topic, 12)
     lost = desk.await_event("source_lost", symbol)
     assert lost.reason == f"topic {topic} was truncated: offsets 5 to 11 are gone"
     assert (lost.attributes["lost_from"], lost.attributes["resumes_at"]) == ("5", "12")
@@ -123,14 +104,8 @@ def test_an_empty_topic_in_place_of_one_with_records_is_found_and_read(desk: Liv
     bars = made_up_bars(symbol, 8, end_us=now_us())
     desk.bars(bars[:5])
     desk.await_progress(symbol, lambda row: row.offset == 5, "five bars read")
-    desk.delete_topic(topic)
-    create_topics(desk.servers, topic)
-    found = wait_until(
-        lambda: [event for event in desk.topics.events() if event.symbol == symbol and event.kind in ("source_lost", "symbol_failed")],
-        "the loss to be noticed",
-    )
-    if found[-1].kind == "symbol_failed":
-        desk.add(symbol)
+    desk.create_again(topic)
+    desk.await_source_lost(symbol)
     desk.bars(bars[5:])
     assert len(desk.await_bars(symbol, 8)) == 8
 
@@ -154,11 +129,9 @@ def test_an_initial_symbol_without_a_topic_fails_alone_where_topics_may_not_be_c
 
 
 def test_a_control_topic_that_is_deleted_under_a_worker_ends_it_with_advice_and_so_does_the_next_start(
-    bootstrap_servers: str, session_name: str, workers: Workers
+    alone: tuple[LiveDesk, Worker],
 ) -> None:
-    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
-    worker = workers.start(desk.config)
-    worker.wait_until("active")
+    desk, worker = alone
     desk.delete_topic(desk.names.control)
     assert worker.wait_ended() == ControlLostError.exit_code
     assert "was deleted" in worker.tail()
@@ -173,30 +146,20 @@ def test_a_control_topic_that_is_deleted_under_a_worker_ends_it_with_advice_and_
     desk.add(unique_symbol())
 
 
-def test_a_control_topic_truncated_beyond_the_position_of_a_running_worker_ends_it_with_advice(
-    bootstrap_servers: str, session_name: str, workers: Workers
-) -> None:
-    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
-    worker = workers.start(desk.config)
-    worker.wait_until("active")
-    worker.signal(signal.SIGSTOP)
-    try:
-        time.sleep(0.5)  # the fetch that is on its way comes back empty, not with the first of these
+def test_a_control_topic_truncated_beyond_the_position_of_a_running_worker_ends_it_with_advice(alone: tuple[LiveDesk, Worker]) -> None:
+    desk, worker = alone
+    with worker.paused():
         desk.raw(desk.names.control, *[b"{}"] * 5)
-        delete_records(desk, desk.names.control, 4)
-    finally:
-        worker.signal(signal.SIGCONT)
+        desk.delete_records(desk.names.control, 4)
     assert worker.wait_ended() == ControlLostError.exit_code
     assert "begins at offset 4, and the state stands at offset 0" in worker.tail()
 
 
-def test_a_control_topic_truncated_behind_the_position_is_read_on(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
-    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
-    worker = workers.start(desk.config)
-    worker.wait_until("active")
+def test_a_control_topic_truncated_behind_the_position_is_read_on(alone: tuple[LiveDesk, Worker]) -> None:
+    desk, worker = alone
     desk.raw(desk.names.control, *[b"{}"] * 5)
     desk.await_dead_letters(desk.names.control, 5)
-    delete_records(desk, desk.names.control, 5)
+    desk.delete_records(desk.names.control, 5)
     assert worker.stop() == 0
     worker.start()
     worker.wait_until("active")
@@ -204,24 +167,18 @@ def test_a_control_topic_truncated_behind_the_position_is_read_on(bootstrap_serv
 
 
 def test_thousands_of_long_control_records_in_one_go_are_more_than_one_journal_record_and_each_is_answered_for(
-    bootstrap_servers: str, session_name: str, workers: Workers
+    alone: tuple[LiveDesk, Worker],
 ) -> None:
-    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
-    worker = workers.start(desk.config)
-    worker.wait_until("active")
+    desk, worker = alone
     # What is wrong with each is told by quoting the unknown field: two million characters in all, where Kafka takes one.
     values = [json.dumps({"command": "add_symbol", f"{number:04}" + "f" * 1500: 1}).encode() for number in range(1200)]
     commands = [json.dumps({"id": f"{number:04}" + "c" * 180, "command": "remove_symbol", "symbol": "S" * 60, "sender": "s" * 190}).encode()
                 for number in range(1500)]  # fmt: skip
-    worker.signal(signal.SIGSTOP)
-    try:
+    with worker.paused():
         desk.raw_at_once(desk.names.control, [*values, *commands])
-    finally:
-        worker.signal(signal.SIGCONT)
     letters = desk.await_dead_letters(desk.names.control, len(values))
     assert [letter.value for letter in letters] == values
     wait_until(lambda: len(desk.topics.replies()) >= len(commands), "an answer to each command")
     assert [reply.command_id[:4] for reply in desk.topics.replies()] == [f"{number:04}" for number in range(len(commands))]
     assert worker.stop() == 0
-    audit = verify(desk.settings)
-    assert audit.is_equal, "\n".join([*map(str, audit.differences), *audit.unchecked])
+    desk.check_audit()

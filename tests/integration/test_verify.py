@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
 from msgspec.structs import replace
 
 from streams.cli.main import run
@@ -138,7 +137,7 @@ def test_a_row_that_somebody_has_changed_is_named(story: Story, capsys: pytest.C
 
 def test_bars_that_retention_has_taken_are_said(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
     desk, topic = story.desk, story.desk.names.bars(story.symbols[1])
-    desk.admin.delete_records([TopicPartition(topic, 0, 10)], request_timeout=20)[TopicPartition(topic, 0)].result(20)
+    desk.delete_records(topic, 10)
     code, facts = cli(capsys, desk)
     assert code == 1
     assert facts["unchecked"][0].endswith(f"{topic} no longer holds offset 0: it begins at 10")

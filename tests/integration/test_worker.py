@@ -374,19 +374,12 @@ def test_a_bar_topic_that_is_given_more_partitions_fails_only_its_symbol(desk: L
     assert "was given 3 partitions" in (event.reason or "")
 
 
-def test_a_bar_topic_that_is_created_again_is_read_from_its_beginning_with_an_event(desk: LiveDesk, symbol: str, worker: Worker) -> None:
-    topic = desk.names.bars(symbol)
+def test_a_bar_topic_that_is_created_again_is_read_from_its_beginning_with_an_event(desk: LiveDesk, symbol: str) -> None:
     bars = made_up_bars(symbol, 10, end_us=now_us())
     desk.bars(bars[:5])
     desk.await_bars(symbol, 5)
-    desk.delete_topic(topic)
-    create_topics(desk.servers, topic)
-    lost = wait_until(
-        lambda: [event for event in desk.topics.events() if event.symbol == symbol and event.kind in ("source_lost", "symbol_failed")],
-        "the loss to be noticed",
-    )
-    if lost[-1].kind == "symbol_failed":  # it was looked at between the two
-        desk.add(symbol)
+    desk.create_again(desk.names.bars(symbol))
+    desk.await_source_lost(symbol)
     desk.bars(bars[5:])
     published = desk.await_bars(symbol, 10)
     assert [event.bar.start_us for event in published if event.bar is not None] == [bar.start_us for bar in bars]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 
 from streams.engine.rows import SessionRow, progress_key
 from streams.errors import ConfigConflictError, ControlLostError, DuplicateWorkerError, FencedError, RecoveryError, TopicSetupError
@@ -15,7 +15,7 @@ from tests.support.feeders import made_up_bars, now_us
 from tests.support.oracle import judge
 from tests.support.reading import read_topic
 from tests.support.sessions import second_bars
-from tests.support.workers import Workers
+from tests.support.workers import SUPERVISED, Worker, Workers
 
 STOPS_WITHIN_SECONDS = 5.0
 
@@ -60,10 +60,9 @@ def test_a_start_after_changes_takes_each_as_it_is_and_goes_on_with_the_rest(
     assert worker.wait_ended(STOPS_WITHIN_SECONDS) == 0
 
     desk.bars([*bars[kept][5:], *bars[truncated][5:]])
-    desk.admin.delete_records([TopicPartition(desk.names.bars(truncated), 0, 10)])[TopicPartition(desk.names.bars(truncated), 0)].result(20)
+    desk.delete_records(desk.names.bars(truncated), 10)
     desk.delete_topic(desk.names.bars(deleted))
-    desk.delete_topic(desk.names.bars(recreated))
-    create_topics(bootstrap_servers, desk.names.bars(recreated))
+    desk.create_again(desk.names.bars(recreated))
     desk.bars(bars[recreated][5:])
     workers.write(second_bars(session_name, [kept, truncated, deleted, recreated, added]))
     worker.start()
@@ -113,16 +112,11 @@ def test_another_exchange_is_refused_and_deleted_state_begins_another_epoch(
     assert [event.epoch for event in analysis] == sorted(event.epoch for event in analysis)
 
 
-def test_a_control_topic_that_lost_commands_ends_the_worker_with_advice(
-    bootstrap_servers: str, session_name: str, workers: Workers
-) -> None:
-    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
-    worker = workers.start(desk.config)
-    worker.wait_until("active")
+def test_a_control_topic_that_lost_commands_ends_the_worker_with_advice(alone: tuple[LiveDesk, Worker]) -> None:
+    desk, worker = alone
     worker.kill()
     desk.raw(desk.names.control, b"{}", b"{}", b"{}")
-    partition = TopicPartition(desk.names.control, 0, 3)
-    desk.admin.delete_records([partition])[partition].result(20)
+    desk.delete_records(desk.names.control, 3)
     worker.start()
     assert worker.wait_ended() == ControlLostError.exit_code
     assert "begins at offset 3" in worker.tail()
@@ -151,27 +145,20 @@ def test_a_changelog_that_somebody_else_wrote_to_is_not_gone_on_from(bootstrap_s
     desk.await_progress(symbol, lambda row: row.offset == 5, "the state as it was")
 
 
-def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name(
-    bootstrap_servers: str, session_name: str, workers: Workers
-) -> None:
-    desk = LiveDesk(bootstrap_servers, second_bars(session_name, []))
-    worker = workers.start(desk.config, instance="the-one")
-    worker.wait_until("active")
-    double = workers.start(desk.config, instance="the-one")
+def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name(workers: Workers, alone: tuple[LiveDesk, Worker]) -> None:
+    desk, worker = alone
+    double = workers.start(desk.config, instance=worker.instance)
     assert double.wait_ended() == DuplicateWorkerError.exit_code
-    assert "another process on this machine runs as the-one" in double.tail()
+    assert f"another process on this machine runs as {worker.instance}" in double.tail()
     assert worker.status() == "active"
-    Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": session_name}).init_transactions(20)
+    Producer({"bootstrap.servers": desk.servers, "transactional.id": desk.config.session_name}).init_transactions(20)
     assert worker.wait_ended() == FencedError.exit_code
     assert "another worker has taken this session over" in worker.tail()
 
 
-def test_a_killed_worker_that_comes_back_at_another_address_takes_its_place_again(
-    bootstrap_servers: str, session_name: str, workers: Workers
-) -> None:
+def test_a_killed_worker_that_comes_back_at_another_address_takes_its_place_again(alone: tuple[LiveDesk, Worker]) -> None:
     """The group gives it what it had before, and with it the address that it had."""
-    worker = workers.start(second_bars(session_name, []))
-    worker.wait_until("active")
+    _, worker = alone
     worker.kill()
     worker.move()
     worker.start()
@@ -184,7 +171,7 @@ def test_a_supervisor_starts_a_killed_worker_again_and_ends_with_sigterm(
     symbol = unique_symbol()
     desk = LiveDesk(bootstrap_servers, second_bars(session_name, [symbol]))
     bars = made_up_bars(symbol, 20, end_us=now_us())
-    supervisor = workers.start(desk.config, options=("--supervise",))
+    supervisor = workers.start(desk.config, options=SUPERVISED)
     supervisor.wait_until("active")
     desk.bars(bars[:10])
     desk.await_bars(symbol, 10)

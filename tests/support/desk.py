@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.client.control import SessionControl
@@ -18,8 +18,9 @@ from streams.settings import Settings
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
 from tests.support.evidence import SessionTopics
 from tests.support.feeders import produce
-from tests.support.oracle import judge
+from tests.support.oracle import Evidence, judge
 from tests.support.reading import Read, read_topic
+from tests.support.topics import create_topics
 from tests.support.waiting import wait_until
 
 Found = TypeVar("Found")
@@ -153,15 +154,45 @@ class LiveDesk:
 
         wait_until(all_read, f"{len(counts)} symbols to be read to their end", READ_SECONDS)
 
-    def check_left_behind(self, symbols: Sequence[str]) -> None:
-        """Assert that the oracle and the audit have nothing to say about a session whose workers have ended.
+    def check_left_behind(self, symbols: Sequence[str]) -> Evidence:
+        """Assert that the oracle and the audit have nothing to say about a session whose workers have ended; gives what they saw.
 
         `symbols` are all that were ever in it.
         """
-        findings = judge(self.topics.evidence(self.config, list(symbols)))
+        evidence = self.topics.evidence(self.config, list(symbols))
+        findings = judge(evidence)
         assert not findings, "\n".join(findings)
+        self.check_audit()
+        return evidence
+
+    def check_audit(self) -> None:
+        """Assert that the audit finds the tables and the outputs equal to what its own engine makes."""
         audit = verify(self.settings)
         assert audit.is_equal, "\n".join([*map(str, audit.differences), *audit.unchecked])
+
+    def delete_records(self, topic: str, before: int) -> None:
+        """Take the records before an offset away, as retention does."""
+        partition = TopicPartition(topic, 0, before)
+        self.admin.delete_records([partition])[partition].result(20)
+
+    def create_again(self, topic: str) -> None:
+        """Delete a topic and create it: the same name, and another topic."""
+        self.delete_topic(topic)
+        create_topics(self.servers, topic)
+
+    def await_source_lost(self, symbol: str) -> None:
+        """Wait until the loss of a symbol's topic is noticed, and add the symbol again where it failed by it.
+
+        Which of both depends on whether the topic was looked at when it was not there.
+        """
+
+        def told() -> list[SessionEvent]:
+            return [event for event in self.topics.events() if event.symbol == symbol and event.kind in ("source_lost", "symbol_failed")]
+
+        last = wait_until(told, "the loss to be noticed")[-1]
+        if last.kind == "symbol_failed":
+            assert "was deleted" in (last.reason or "")
+            self.add(symbol)
 
     def delete_topic(self, topic: str) -> None:
         """Delete a topic and wait until the broker no longer has it."""

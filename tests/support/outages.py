@@ -1,28 +1,31 @@
 """What the tests of faults between worker and broker have in common: a session under load, and the proof that nothing came of it.
 
-story = Story(servers, config, symbols, each=600)
+story = Story(servers, session_name, each=600)
+worker = story.start(workers)
 with story.feed(patient_seconds=240):
     ...                              # the fault
     story.await_fed()
-story.await_read()
-story.prove(worker)                  # stops it; the oracle and `verify` look at everything
+story.prove(worker)                  # all is read, and it is stopped; the oracle and `verify` look at everything
 """
 
 from __future__ import annotations
 
-from streams.engine.rows import ProgressRow, progress_key
-from streams.replay.verify import verify
+from collections.abc import Sequence
+from typing import Any
+
 from tests.support.desk import LiveDesk
 from tests.support.feeders import SteadyFeed, live_timeline
-from tests.support.oracle import judge
 from tests.support.sessions import second_bars
 from tests.support.topics import unique_symbol
 from tests.support.waiting import wait_until
-from tests.support.workers import Worker
+from tests.support.workers import SUPERVISED, Worker, Workers
 
 BARS_A_SECOND = 120.0
 READ_SECONDS = 120.0
-"""A limit for waiting, on a machine with much else to do."""
+COMES_BACK_SECONDS = 90.0
+"""Limits for waiting, on a machine with much else to do: the second from the end of a fault to a worker that is active."""
+
+_RIDDLES = ("Traceback", "_INCONSISTENT", "InternalError", "exit code 70", "exit code 1;", "would not mend")
 
 
 class Story:
@@ -35,6 +38,16 @@ class Story:
         self.desk = LiveDesk(servers, second_bars(session, self.symbols, threshold_seconds=3600))
         self.config = self.desk.config
         self._feed: SteadyFeed | None = None
+
+    def start(self, workers: Workers, status: str = "active", **how: Any) -> Worker:
+        """A worker of the session under a supervisor, unless `how` has other options, once it is so far."""
+        worker = workers.start(self.config, **{"options": SUPERVISED, **how})
+        worker.wait_until(status)
+        return worker
+
+    def start_two(self, workers: Workers) -> list[Worker]:
+        """An active worker and its standby, each under a supervisor."""
+        return [self.start(workers), self.start(workers, "standby")]
 
     def feed(self, *, per_second: float = BARS_A_SECOND, patient_seconds: float | None = None) -> SteadyFeed:
         """The feed, a context manager: it outlasts a broker that is away for `patient_seconds`, and may be left before its end."""
@@ -63,26 +76,39 @@ class Story:
         assert feed is not None, "no feed was started"
         wait_until(lambda: feed.is_done, "the feed to end", 2 * READ_SECONDS)
 
-    def await_read(self, timeout_seconds: float = READ_SECONDS) -> None:
-        """Wait until every symbol's topic is read to its end."""
-        fed = self.fed()
+    def prove_two(self, workers: Sequence[Worker]) -> None:
+        """Of two workers one is active and the other its standby, in the end too; then as `prove`."""
 
-        def all_read() -> bool:
-            rows = self.desk.topics.rows()
-            found = {symbol: rows.get(progress_key(symbol)) for symbol in self.symbols}
-            return all(isinstance(row, ProgressRow) and row.offset >= fed[symbol] for symbol, row in found.items())
+        def roles() -> dict[str | None, Worker]:
+            by_status = {worker.status(): worker for worker in workers}
+            return by_status if by_status.keys() == {"active", "standby"} else {}
 
-        wait_until(all_read, "all bars to be read", timeout_seconds)
+        worker_of = wait_until(roles, "both workers to have their roles", COMES_BACK_SECONDS)
+        assert worker_of["standby"].stop() == 0
+        self.prove(worker_of["active"])
 
     def prove(self, worker: Worker) -> list[str]:
-        """Stop the worker; nothing is lost, repeated, stale or out of order, and `verify` finds all equal. Gives the owners in turn."""
+        """Wait until all is read and stop the worker; nothing is lost, repeated, stale or out of order, and `verify` finds all equal.
+
+        Gives the owners of the transactions, in turn.
+        """
+        self.desk.await_read(self.fed())
         assert worker.stop() == 0, worker.tail()
-        evidence = self.desk.topics.evidence(self.config, self.symbols)
-        findings = judge(evidence)
-        assert not findings, "\n".join(findings)
+        evidence = self.desk.check_left_behind(self.symbols)
         assert {symbol: len(bars) for symbol, bars in evidence.topics.items()} == self.fed()
         # Which bars are held back depends on when a symbol was loaded; the oracle accounts for each. Some must be there to judge.
         assert any(event.bar is not None for event in evidence.analysis)
-        audit = verify(self.desk.settings)
-        assert audit.is_equal, "\n".join([*map(str, audit.differences), *audit.unchecked])
         return [record.owner for record in evidence.journal]
+
+
+def await_one_active(workers: Sequence[Worker]) -> None:
+    """Wait until one of the workers is active."""
+    wait_until(lambda: any(worker.status() == "active" for worker in workers), "a worker to be active", COMES_BACK_SECONDS)
+
+
+def assert_plain(worker: Worker, *, away: str | None = None) -> None:
+    """The log says what is wrong in words: where it is said where a broker was `away`, that none answers there."""
+    log = worker.said()
+    assert away is None or f"no broker answers at {away}" in log
+    for riddle in _RIDDLES:
+        assert riddle not in log, f"{riddle} in\n{worker.tail()}"

@@ -17,7 +17,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -30,6 +31,7 @@ from tests.support.waiting import wait_until
 
 ACTIVE_SECONDS = 60.0
 ENDS_SECONDS = 30.0
+SUPERVISED = ("--supervise",)
 _TAIL_LINES = 60
 _HEALTH_ANSWERS_SECONDS = 2.0
 
@@ -111,6 +113,15 @@ class Worker:
         """Whether the process is stopped, as by SIGSTOP."""
         return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stopped, with all that the process holds, while the block runs."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
     def kill(self) -> int:
         """SIGKILL, and wait for the end."""
         self.signal(signal.SIGKILL)
@@ -132,9 +143,13 @@ class Worker:
         """Process ids of the worker's children: what a supervisor runs."""
         return [child.pid for child in psutil.Process(self.process.pid).children()]
 
+    def said(self) -> str:
+        """The log so far."""
+        return self.log.read_text(errors="replace")
+
     def tail(self) -> str:
         """The last lines of the log."""
-        lines = self.log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        lines = self.said().splitlines()[-_TAIL_LINES:]
         return "\n".join([f"--- log of worker {self.name}, its last {len(lines)} lines", *lines])
 
     def end(self) -> None:
