@@ -1,11 +1,18 @@
-"""The ledger: the one transactional producer, through which everything that a session says is written, or nothing is.
+"""The ledger: through it everything that a session says is written in transactions, one after the other, or nothing is.
 
 A transaction is a list of records: outputs, the changelog records of the rows that changed, the journal record. It is
 written and committed in a thread of the ledger's own, so that the next one can be worked out meanwhile; what is worked out
 and not committed is visible to nobody. Transactions are committed in the order in which they were handed over.
 
+Two producers with a transactional id each take turns. The broker answers a commit before it has written the transaction's
+markers, and refuses to begin again under the same id until it has; librdkafka then waits 20 ms. By its next turn but one they
+are written. The order holds all the same: a transaction begins after the one before it, under the other id, is committed.
+
 Taking over fences every former owner first (`init_transactions`), then writes a barrier to the changelog: once that has
 been read, all that any former owner committed has been read too. The barrier is a tombstone, so it leaves no row behind.
+The ids are taken in the same order by all, and the barrier is written under the first of them after the second was taken. So of
+two that take over at once at most one gets past its barrier: it has held the first id all the while, and nobody who holds
+the second one from before or after can have got past a barrier of his own in between.
 """
 
 from __future__ import annotations
@@ -42,12 +49,17 @@ _FENCED: Final = frozenset(
 )
 
 
+def second_id(transactional_id: str) -> str:
+    """The other transactional id of a session whose first one this is: no session's name has a slash in it."""
+    return f"{transactional_id}/2"
+
+
 class Ledger:
-    """Owns the transactional id of a session.
+    """Owns the transactional ids of a session.
 
     Args:
         settings: where Kafka is.
-        transactional_id: one for each session.
+        transactional_id: one for each session, and the first of its two; `second_id` says what the other one is.
         changelog: the topic of the rows; `changelog_offset` is that of the last row that was committed.
         clock: for the durations that the metrics show.
     """
@@ -78,7 +90,9 @@ class Ledger:
         self._timeout_seconds = timeout_ms / 1000
         self._changelog = changelog
         self._clock = clock
-        self._producer: Producer | None = None
+        self._ids = (transactional_id, second_id(transactional_id))
+        self._producers: list[Producer] = []
+        self._turn = 0
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._row_offset: int | None = None
         self.changelog_offset: int | None = None
@@ -114,26 +128,29 @@ class Ledger:
                 offsets[message.topic() or ""] = message.offset() or 0
 
         try:
-            producer = Producer(self._config)
-            # Asked for its coordinator before it is connected to any broker, librdkafka asks again half a second later, or a second.
-            producer.list_topics(changelogs[0], TAKE_OVER_SECONDS)
-            producer.init_transactions(TAKE_OVER_SECONDS)
-            producer.begin_transaction()
+            producers = [Producer({**self._config, "transactional.id": transactional_id}) for transactional_id in self._ids]
+            for producer in producers:
+                # Asked for its coordinator before it is connected to any broker, librdkafka asks again half a second later, or a second.
+                producer.list_topics(changelogs[0], TAKE_OVER_SECONDS)
+                producer.init_transactions(TAKE_OVER_SECONDS)
+            first = producers[0]
+            first.begin_transaction()
             for changelog in changelogs:
-                producer.produce(changelog, key=BARRIER_KEY, value=None, partition=0, on_delivery=delivered)
-            producer.commit_transaction(TAKE_OVER_SECONDS)
+                first.produce(changelog, key=BARRIER_KEY, value=None, partition=0, on_delivery=delivered)
+            first.commit_transaction(TAKE_OVER_SECONDS)
         except KafkaException as error:
             raise self._fatal(error.args[0], "taking over") from error
         missing = [changelog for changelog in changelogs if changelog not in offsets]
         if missing:
             raise LedgerError(f"the barrier was not written to {', '.join(missing)}")
-        self._producer = producer
+        self._producers, self._turn = producers, 0
         return offsets
 
     def _write(self, records: Sequence[Record]) -> None:
-        producer = self._producer
-        if producer is None:
+        if not self._producers:
             raise LedgerError("a transaction was handed over before the ledger took over")
+        self._turn = 1 - self._turn
+        producer = self._producers[self._turn]
         began = self._clock.monotonic()
         try:
             producer.begin_transaction()
@@ -162,8 +179,8 @@ class Ledger:
     def _why_undelivered(self) -> KafkaError | None:
         """Why a record did not arrive: told while the producer is polled, which the commit that failed may not have done."""
         for _ in range(_REPORT_POLLS):
-            if self._undelivered is None and self._producer is not None:
-                self._producer.poll(_REPORT_POLL_SECONDS)
+            if self._undelivered is None and self._producers:
+                self._producers[self._turn].poll(_REPORT_POLL_SECONDS)
         return self._undelivered
 
     def _fatal(self, error: KafkaError, doing: str) -> FatalError:

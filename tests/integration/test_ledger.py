@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+import pytest
 from confluent_kafka import KafkaException, Producer
 
+from streams.errors import FencedError
 from streams.settings import Settings
 from streams.times import SystemClock
 from streams.wire.outputs import Record
-from streams.worker.ledger import Ledger
+from streams.worker import ledger as ledger_module
+from streams.worker.ledger import Ledger, second_id
 from tests.support import create_topics, unique_name
 from tests.support.reading import read_topic
 
@@ -51,3 +55,97 @@ def test_a_commit_sends_what_lingers(bootstrap_servers: str) -> None:
     except KafkaException as error:
         raise AssertionError("flushing now lingers: the ledger's linger.ms would delay every commit by as much") from error
     assert [read.value for read in read_topic(bootstrap_servers, outputs)] == [b"value"]
+
+
+class Desk:
+    """A changelog, and ledgers that write to it."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.servers = bootstrap_servers
+        self.changelog = unique_name("changelog")
+        create_topics(bootstrap_servers, self.changelog)
+
+    def ledger(self) -> Ledger:
+        settings = Settings.load(bootstrap_servers=self.servers)
+        return Ledger(settings, transactional_id=self.changelog, changelog=self.changelog, clock=SystemClock())
+
+    def take_over(self) -> Ledger:
+        ledger = self.ledger()
+        ledger._take_over([self.changelog])
+        return ledger
+
+    def write(self, ledger: Ledger, *keys: bytes) -> None:
+        """A transaction for each key."""
+        for key in keys:
+            ledger._write([Record(self.changelog, key, b"value", [], 1_381_147_200_000)])
+
+    def producer(self, transactional_id: str) -> Producer:
+        producer = Producer({"bootstrap.servers": self.servers, "transactional.id": transactional_id})
+        producer.init_transactions(30)
+        return producer
+
+    def written(self) -> list[bytes | None]:
+        return [record.key for record in read_topic(self.servers, self.changelog) if record.key != b"barrier"]
+
+
+@pytest.fixture
+def desk(bootstrap_servers: str) -> Desk:
+    return Desk(bootstrap_servers)
+
+
+NAMES: list[Callable[[str], str]] = [str, second_id]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["the first id", "the second id"])
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_owner_of_whose_two_ids_one_is_taken_writes_one_transaction_more_at_most(
+    desk: Desk, name: Callable[[str], str], before: int
+) -> None:
+    owner = desk.take_over()
+    keys = [b"%d" % number for number in range(before + 2)]
+    desk.write(owner, *keys[:before])
+    desk.producer(name(desk.changelog))
+    with pytest.raises(FencedError):
+        desk.write(owner, *keys[before:])
+    written = desk.written()
+    assert written == keys[: len(written)]
+    assert before <= len(written) <= before + 1
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["the first id", "the second id"])
+def test_what_a_dead_owner_left_open_under_either_id_is_ended_by_the_next_one(desk: Desk, name: Callable[[str], str]) -> None:
+    dead = desk.producer(name(desk.changelog))
+    dead.begin_transaction()
+    dead.produce(desk.changelog, b"value", b"open", 0)
+    dead.flush(30)
+    owner = desk.take_over()
+    desk.write(owner, b"a")
+    # A reader of what is committed would be kept from it for as long as a transaction before it is open.
+    assert desk.written() == [b"a"]
+
+
+def test_of_two_that_take_over_at_once_only_the_last_one_gets_past_its_barrier(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the two would hold one of the ids afterwards, and write one transaction, if the ids were not taken in order."""
+    owners: list[Ledger] = []
+
+    class Interrupted(Producer):
+        """Just before its owner takes the second id, another one takes over."""
+
+        taken = 0
+
+        def init_transactions(self, *args: float) -> None:
+            Interrupted.taken += 1
+            if Interrupted.taken == 2:
+                owners.append(desk.take_over())
+            super().init_transactions(*args)
+
+    late = desk.ledger()
+    monkeypatch.setattr(ledger_module, "Producer", Interrupted)
+    with pytest.raises(FencedError):
+        late._take_over([desk.changelog])
+    # The late one has taken the second id from the other, whose next transaction under it fails: nobody is left.
+    with pytest.raises(FencedError):
+        desk.write(owners[0], b"a")
+    assert desk.written() == []
+    desk.write(desk.take_over(), b"b")
+    assert desk.written() == [b"b"]
