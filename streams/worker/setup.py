@@ -28,19 +28,25 @@ BROKER_WAIT_SECONDS: Final = 20.0
 ASK_AGAIN_SECONDS: Final = 4.0
 _FORBIDDEN: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _SEGMENT_BYTES: Final = 16 * 1024 * 1024
+_LARGEST: Final = "max.message.bytes"
+LARGEST_BYTES: Final = 1_048_588
+"""What Kafka takes by default."""
+SENT_BYTES: Final = 1_000_000
+"""What a producer sends at once by default. A topic that takes less would refuse a large dead letter, and again at each start."""
 
 
 class TopicSpec(Struct, frozen=True):
-    """A topic with the settings it is created with; `needed` are those without which it is refused."""
+    """A topic with the settings it is created with; it is refused without the `needed` ones, or if it takes less than `least_bytes`."""
 
     name: str
     config: dict[str, str]
     needed: dict[str, str]
+    least_bytes: int = 0
 
 
 def topic_specs(names: TopicNames, changelog: str, settings: Settings) -> list[TopicSpec]:
     """The topics of a session."""
-    outputs = {"cleanup.policy": "delete", "retention.ms": str(settings.output_retention_ms)}
+    outputs = {"cleanup.policy": "delete", "retention.ms": str(settings.output_retention_ms), _LARGEST: str(LARGEST_BYTES)}
     control = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     state = {
         "cleanup.policy": "compact",
@@ -48,12 +54,13 @@ def topic_specs(names: TopicNames, changelog: str, settings: Settings) -> list[T
         "segment.ms": str(10 * 60 * 1000),
         "min.cleanable.dirty.ratio": "0.1",
         "min.compaction.lag.ms": "0",
+        _LARGEST: str(LARGEST_BYTES),
     }
     written = [names.replies, names.analysis, names.events, names.dlq, names.journal]
     return [
         TopicSpec(names.control, control, control),
-        *(TopicSpec(name, outputs, {"cleanup.policy": "delete"}) for name in written),
-        TopicSpec(changelog, state, {"cleanup.policy": "compact"}),
+        *(TopicSpec(name, outputs, {"cleanup.policy": "delete"}, SENT_BYTES) for name in written),
+        TopicSpec(changelog, state, {"cleanup.policy": "compact"}, SENT_BYTES),
     ]
 
 
@@ -164,15 +171,24 @@ def _is_led(topic: TopicMetadata) -> bool:
 def _wrong_configs(admin: AdminClient, specs: list[TopicSpec]) -> list[str]:
     if not specs:
         return []
-    needed = {spec.name: spec.needed for spec in specs}
-    resources = [ConfigResource(ResourceType.TOPIC, spec.name) for spec in specs]
+    by_name = {spec.name: spec for spec in specs}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in by_name]
     wrong = []
     for resource, future in admin.describe_configs(resources, request_timeout=REQUEST_SECONDS).items():
-        found = future.result()
-        for key, value in needed[resource.name].items():
-            if found[key].value != value:
-                wrong.append(
-                    f"{resource.name} has {key}={found[key].value} and must have {value}: "
-                    f"kafka-configs.sh --alter --entity-type topics --entity-name {resource.name} --add-config {key}={value}"
-                )
+        name, found = resource.name, future.result()
+        wrong += [
+            _wrong(name, key, found[key].value, value, value)
+            for key, value in by_name[name].needed.items()
+            if found[key].value != value
+        ]  # fmt: skip
+        least, limit = by_name[name].least_bytes, found.get(_LARGEST)
+        if limit is not None and int(limit.value) < least:
+            wrong.append(_wrong(name, _LARGEST, limit.value, f"at least {least}", str(LARGEST_BYTES)))
     return wrong
+
+
+def _wrong(topic: str, key: str, found: str, needed: str, right: str) -> str:
+    return (
+        f"{topic} has {key}={found} and must have {needed}: "
+        f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {key}={right}"
+    )

@@ -31,10 +31,12 @@ def test_a_topic_with_settings_that_would_lose_commands_is_refused_with_what_to_
 ) -> None:
     create_topics(bootstrap_servers, f"{session_name}.control", settings={"retention.ms": "60000"})
     create_topics(bootstrap_servers, f"{session_name}.analysis", partitions=3)
+    create_topics(bootstrap_servers, f"{session_name}.dlq", settings={"max.message.bytes": "100000"})
     worker = workers.start(second_bars(session_name, []))
     assert worker.wait_ended() == TopicSetupError.exit_code
     assert f"{session_name}.control has retention.ms=60000 and must have -1: kafka-configs.sh --alter" in worker.tail()
     assert f"{session_name}.analysis has 3 partitions and must have 1" in worker.tail()
+    assert f"{session_name}.dlq has max.message.bytes=100000 and must have at least 1000000: kafka-configs.sh --alter" in worker.tail()
 
 
 def test_a_worker_that_may_not_create_topics_says_which_it_needs(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
