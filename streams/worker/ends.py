@@ -29,6 +29,10 @@ class ReachedEnds:
                 else:
                     self._ends.pop(key, None)
 
+    def of(self, symbol: str, incarnation: int) -> int | None:
+        """The end that reading of a symbol's topic has reached; None when something was read behind the last one."""
+        return self._ends.get((symbol, incarnation))
+
     def forget(self, symbol: str, incarnation: int) -> None:
         """The symbol's topic is read from another place."""
         self._ends.pop((symbol, incarnation), None)

@@ -164,7 +164,7 @@ class Feed:
         self._stopping = threading.Event()
         self._ahead = Ahead()
         self._assigned: dict[str, Assignment] = {}
-        self._at_end: set[str] = set()
+        self._at_end: dict[str, int] = {}
         self._in_doubt: set[str] = set()
         self._number = 0
         self._reading = False
@@ -222,9 +222,9 @@ class Feed:
         """Whether the topic is still read as it was for `read`: else what lies before it may not have been read yet."""
         return self.assigned.get(read.topic) is read.assignment
 
-    def is_at_end(self, topic: str) -> bool:
-        """Whether nothing of the topic is known to be unread."""
-        return topic in self._at_end
+    def end_of(self, topic: str) -> int | None:
+        """Where the topic ends, as long as nothing of it is known to be unfetched; batches up to there may be on their way."""
+        return self._at_end.get(topic)
 
     def _look_up(self, topic: str) -> bool:
         consumer = self._consumer
@@ -289,9 +289,9 @@ class Feed:
             messages = by_topic.get(topic, [])
             next_offset = ends[topic] if topic in ends else (messages[-1].offset() or 0) + 1
             if topic in ends:
-                self._at_end.add(topic)
+                self._at_end[topic] = next_offset
             else:
-                self._at_end.discard(topic)
+                self._at_end.pop(topic, None)
             reads.append(TopicRead(topic, assignment, next_offset, messages, topic in ends))
         if reads:
             self._number += 1
@@ -302,7 +302,7 @@ class Feed:
     def _judge(self, topic: str, error: KafkaError) -> None:
         assignment = self._assigned.get(topic)
         if error.code() in _LOST and assignment is not None:
-            self._at_end.discard(topic)  # it is read no further, so nobody knows
+            self._at_end.pop(topic, None)  # it is read no further, so nobody knows
             refused = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
             self._deliver(Trouble(self._read_generation, topic, assignment, f"{error.name()}: {error.str()}", refused))
         elif error.fatal():
@@ -314,7 +314,7 @@ class Feed:
         assignment = self._assigned.get(topic)
         if assignment is not None and assignment.topic_id not in ("", topic_id):
             self._in_doubt.add(topic)
-            self._at_end.discard(topic)
+            self._at_end.pop(topic, None)
             reason = f"its id is {topic_id}, not {assignment.topic_id}"
             self._deliver(Trouble(self._read_generation, topic, assignment, reason))
 
@@ -346,10 +346,10 @@ class Feed:
             consumer.list_topics(topic, METADATA_SECONDS)
         self._in_doubt.discard(topic)
         self._assigned[topic] = assignment
-        self._at_end.discard(topic)
+        self._at_end.pop(topic, None)
         consumer.incremental_assign([TopicPartition(topic, 0, assignment.offset)])
 
     def _remove(self, consumer: Consumer, topic: str) -> None:
         if self._assigned.pop(topic, None) is not None:
             consumer.incremental_unassign([TopicPartition(topic, 0)])
-            self._at_end.discard(topic)
+            self._at_end.pop(topic, None)

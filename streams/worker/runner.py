@@ -327,7 +327,9 @@ class SessionRunner:
         inputs = []
         for symbol in session.quiet_symbols(self._clock.now_us()):
             data = session.symbol(symbol)
-            if data is not None and self._feed.is_at_end(self._names.bars(symbol)):
+            end = self._feed.end_of(self._names.bars(symbol))
+            # What was fetched up to the end may still be on its way to here.
+            if data is not None and end is not None and end == self._ends.of(symbol, data.incarnation):
                 inputs.append(JournalInput(InputKind.SILENT, symbol, data.incarnation))
         if inputs or self._clock.monotonic() - self._wrote_at >= HEARTBEAT_SECONDS * 0.9:
             self._write_inputs(inputs)

@@ -170,10 +170,10 @@ def test_a_topic_that_can_be_read_no_further_is_not_known_to_be_at_its_end() -> 
     """Its symbol would be called silent, and keep nobody waiting, while bars may lie there unread."""
     bench = Bench(spy=SPY)
     bench.fetch(Message("spy", 5, KafkaError(KafkaError._PARTITION_EOF)))
-    assert bench.feed.is_at_end("spy")
+    assert bench.feed.end_of("spy") == 5
     (trouble,) = bench.fetch(Message("spy", 5, KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
     assert isinstance(trouble, Trouble)
-    assert not bench.feed.is_at_end("spy")
+    assert bench.feed.end_of("spy") is None
 
 
 class TestWhereAnAddedTopicLies:

@@ -328,6 +328,25 @@ def test_a_transaction_that_is_cut_off_ends_the_worker(monkeypatch: pytest.Monke
     run(scenario())
 
 
+def test_a_symbol_is_not_silent_while_a_bar_of_it_is_on_its_way() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        bars = minutes("SPY", at("10:40"), 2)
+        await bench.runner.process(bench.batch(1, bars[:1], first=5))
+        bench.clock.advance_seconds(600)
+        bench.feed._at_end[bench.topic] = 7  # the second one was fetched, and is on the channel
+        await bench.runner.process(Tick(1))
+        assert not bench.progress().silent
+        await bench.runner.process(bench.batch(2, bars[1:], first=6))
+        bench.clock.advance_seconds(600)
+        await bench.runner.process(Tick(3))
+        assert bench.progress().silent
+        assert not bench.ends
+
+    run(scenario())
+
+
 def test_a_control_topic_that_is_deleted_ends_the_worker_with_advice() -> None:
     async def scenario() -> None:
         bench = Bench(read=0)
