@@ -179,6 +179,7 @@ def _remove(state: SessionState, data: SymbolSessionData, command: ControlComman
         remove_symbol(state, data, "immediate" if command.immediate else "removed")
         return
     data.status = SymbolStatus.REMOVING
+    state.draining.add(data.symbol)
     data.removal_end_offset = plan.end_offset
     data.removal_deadline_us = plan.deadline_us
     data.dirty = data.identity_changed = True
@@ -211,6 +212,7 @@ def _discard(state: SessionState, data: SymbolSessionData) -> None:
     state.removed_keys.update(data.all_keys())
     state.removed_keys.update(data.pending_blocks)
     state.revised.discard(data.symbol)
+    state.draining.discard(data.symbol)
     del state.symbols[data.symbol]
 
 

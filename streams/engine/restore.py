@@ -70,6 +70,8 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
                 state.lagging.add(row.symbol)
             if data.silent:
                 state.silent.add(row.symbol)
+            if data.status is SymbolStatus.REMOVING:
+                state.draining.add(row.symbol)
     return state
 
 

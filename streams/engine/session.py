@@ -163,9 +163,8 @@ class Session:
             gate.end_silence(state)
             derive.close_by_clock(state)
             rollover.roll_by_clock(state)
-            draining = [data for data in state.symbols.values() if data.removal_deadline_us is not None]
-            for data in sorted(draining, key=by_symbol):
-                lifecycle.remove_if_drained(state, data)
+            for symbol in sorted(state.draining):
+                lifecycle.remove_if_drained(state, state.symbols[symbol])
             lifecycle.forget_old_commands(state)
 
         return self._run(run, now_us)

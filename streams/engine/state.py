@@ -28,9 +28,9 @@ class SessionState:
 
     __slots__ = (
         "active", "by_open", "calendar", "changed_commands", "commands", "config", "config_changed", "control_offset",
-        "control_topic_id", "days", "doomed", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us", "lagging",
-        "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "removed_keys", "revised", "sequence",
-        "silent", "strategy", "symbols", "transaction",
+        "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us",
+        "lagging", "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "removed_keys", "revised",
+        "sequence", "silent", "strategy", "symbols", "transaction",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
@@ -54,6 +54,7 @@ class SessionState:
         self.lagging: set[str] = set()
         self.next_close_us = NEVER_DUE_US
         self.silent: set[str] = set()
+        self.draining: set[str] = set()
         self.revised: set[str] = set()
         self.outcomes: list[Outcome] = []
         self.removed_keys: set[str] = set()

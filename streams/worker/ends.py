@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streams.engine.session import Session
-from streams.engine.symbol import SymbolStatus
 from streams.engine.transaction import RangeRead
 from streams.worker.feed import TopicRead
 
@@ -44,9 +43,9 @@ class ReachedEnds:
     def of_removing(self, session: Session) -> list[RangeRead]:
         """Empty ranges that bring removing symbols to the end that was reached before, past markers without records."""
         ranges = []
-        for data in session.state.symbols.values():
-            if data.status is SymbolStatus.REMOVING:
-                end = self._ends.get((data.symbol, data.incarnation), 0)
-                if end > data.offset:
-                    ranges.append(RangeRead(data.symbol, data.incarnation, data.offset, end, [], []))
+        for symbol in sorted(session.state.draining):
+            data = session.state.symbols[symbol]
+            end = self._ends.get((symbol, data.incarnation), 0)
+            if end > data.offset:
+                ranges.append(RangeRead(symbol, data.incarnation, data.offset, end, [], []))
         return ranges
