@@ -36,6 +36,10 @@ from streams.settings import Settings
 from streams.worker.ahead import Ahead
 
 MAX_RECORDS: Final = 4000
+# Each symbol of a batch costs as much as a few bars do, for the rows that are written of it: where there are many symbols a batch
+# is larger, so that it may hold more than a bar or two of each.
+MAX_RECORDS_OF_A_TOPIC: Final = 16
+MOST_RECORDS: Final = 20_000
 FULL_RECORDS: Final = 500
 POLL_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.05
@@ -271,7 +275,8 @@ class Feed:
             return
         by_topic: dict[str, list[Message]] = {}
         ends: dict[str, int] = {}
-        for message in (first, *consumer.consume(MAX_RECORDS - 1, 0)):
+        count = min(max(MAX_RECORDS, MAX_RECORDS_OF_A_TOPIC * len(self._assigned)), MOST_RECORDS)
+        for message in (first, *consumer.consume(count - 1, 0)):
             topic = message.topic() or ""
             error = message.error()
             if error is None:
