@@ -38,7 +38,7 @@ from streams.worker.ledger import Ledger
 from streams.worker.log import SAY_AGAIN_SECONDS, log_leap, set_up
 from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
-from streams.worker.past import successor
+from streams.worker.past import has_namesake, journal_end, successor
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
 from streams.worker.security import broker_credentials
 from streams.worker.setup import prepare_topics
@@ -103,6 +103,7 @@ class SessionWorker:
         self._stood_by: list[float] = []
         self._followed: tuple[int | None, float] | None = None
         self._was_active = False
+        self._began: tuple[int, int] | None = None
         self._sent = 0
         self._connect()
 
@@ -114,6 +115,7 @@ class SessionWorker:
             BrokerLostError: the broker does not answer.
         """
         prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog")
+        self._began = journal_end(settings, self.names.journal), self._clock.now_us()
 
     def die(self, error: BaseException) -> NoReturn:
         """End the process, with the error's exit code."""
@@ -123,16 +125,27 @@ class SessionWorker:
         """Say who has taken over. One of this worker's name is another process: the two would fence each other without end."""
         since = self.runner.active_since
         if since is None:
-            return error
+            return self._put_out_by_namesake() or error
         try:
             owner = successor(self._settings, self.names.journal, self._codec, self._clock, owner=self.instance.name, after=since)
         except KafkaException:
             return error  # it is only about the words
         if owner == self.instance.name:
-            return DuplicateWorkerError(
-                f"another process runs as {owner} and has taken this session over: give each worker a STREAMS_INSTANCE_ID of its own"
-            )
+            return _duplicate(owner)
         return error if owner is None else FencedError(f"{owner} has taken this session over: this worker ends, to come back as a standby")
+
+    def _put_out_by_namesake(self) -> FatalError | None:
+        """The error that another process of this worker's name is, for one that was put out of the group before it wrote anything."""
+        if self._began is None or self.runner.active_since is not None:
+            return None
+        offset, instant_us = self._began
+        try:
+            is_there = has_namesake(
+                self._settings, self.names.journal, self._codec, owner=self.instance.name, since_offset=offset, since_us=instant_us
+            )
+        except KafkaException:
+            return None  # then it starts again, and finds out another time
+        return _duplicate(self.instance.name) if is_there else None
 
     # ------------------------------------------------------------------------------- what recovery tells and asks
 
@@ -144,7 +157,8 @@ class SessionWorker:
             offsets = await self.ledger.take_over([partition.topic for partition in partitions])
             return {partition: offsets[partition.topic] for partition in partitions}
         except asyncio.CancelledError:
-            self.die(DemotedError("the group was rebalanced while this worker was taking over: it ends, to start again"))
+            rebalanced = DemotedError("the group was rebalanced while this worker was taking over: it ends, to start again")
+            self.die(self._put_out_by_namesake() or rebalanced)
         except BaseException as error:  # without the fence nothing may be read, and Faust would try again half-way
             self.die(error)
 
@@ -316,6 +330,12 @@ class SessionWorker:
         self._feed.stop()
         self._sources.close()
         await self.ledger.close()
+
+
+def _duplicate(name: str) -> DuplicateWorkerError:
+    return DuplicateWorkerError(
+        f"another process runs as {name} and has taken this session over: give each worker a STREAMS_INSTANCE_ID of its own"
+    )
 
 
 def _make_app(app_id: str, settings: Settings, instance: Instance) -> Any:

@@ -67,6 +67,43 @@ def successor(settings: Settings, journal_topic: str, codec: Codec, clock: Clock
     return None
 
 
+def journal_end(settings: Settings, journal_topic: str) -> int:
+    """The offset at which the journal's next record will be.
+
+    Raises:
+        BrokerLostError: the broker did not answer.
+    """
+    consumer = _consumer(settings)
+    try:
+        partition = TopicPartition(journal_topic, 0)
+        return int(once_led(lambda: consumer.get_watermark_offsets(partition, timeout=READ_SECONDS))[1])
+    except KafkaException as error:
+        raise BrokerLostError(f"reading {journal_topic}: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+
+
+def has_namesake(settings: Settings, journal_topic: str, codec: Codec, *, owner: str, since_offset: int, since_us: int) -> bool:
+    """Whether somebody has written as `owner` since a process of this name began, at an offset and an instant, which wrote nothing.
+
+    What a former process of the name has committed may come to be seen behind that offset, but tells of an instant before it.
+
+    Raises:
+        KafkaException: the journal can't be read.
+    """
+    consumer = _consumer(settings)
+    try:
+        _, end = consumer.get_watermark_offsets(TopicPartition(journal_topic, 0), timeout=SUCCESSOR_SECONDS)
+        consumer.assign([TopicPartition(journal_topic, 0, max(since_offset, end - _SUCCESSOR_BACK))])
+        while (message := consumer.poll(SUCCESSOR_SECONDS)) is not None and message.error() is None:
+            record = _journal(codec, message)
+            if record is not None and record.owner == owner and record.now_us > since_us:
+                return True
+        return False
+    finally:
+        consumer.close()
+
+
 def _consumer(settings: Settings) -> Consumer:
     return Consumer(
         {
