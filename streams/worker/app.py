@@ -179,7 +179,7 @@ class SessionWorker:
         elif self._was_active:
             self.die(await self._why_demoted())
         else:
-            self._note_standby()
+            self._stood_by.append(self._clock.monotonic())
             self.runner.has_been_standby = True
             self.health.enter(WorkerStatus.STANDBY)
             logger.info("standby: following the changelog")
@@ -237,6 +237,7 @@ class SessionWorker:
         app.page("/metrics")(metrics_page)
 
     async def _revoked(self, app: Any, revoked: Any, **kwargs: Any) -> None:
+        self._check_namesake()
         if self.runner.active and not self.app.should_stop:
             logger.info("a worker has joined the group or left it: reading pauses until the group has decided who is active")
         await self.runner.deactivate()
@@ -256,14 +257,14 @@ class SessionWorker:
                 self._put(Tick(self._sent))
                 self._watch_commits()
 
-    def _note_standby(self) -> None:
-        """End when the group takes this standby in again and again: another process has its name, and each puts the other out.
+    def _check_namesake(self) -> None:
+        """End when the group has taken this standby in again and again: another process has its name, and each puts the other out.
 
-        No worker can start as often as this. The limit differs by process, so that one of the two is left.
+        No worker can start as often as this. It is looked at when this worker is put out: the other one is in then, and stays.
         """
         now = self._clock.monotonic()
-        self._stood_by = [*[at for at in self._stood_by if now - at < TAKEN_IN_SECONDS], now]
-        if len(self._stood_by) > TAKEN_IN_MOST + os.getpid() % TAKEN_IN_MOST:
+        self._stood_by = [at for at in self._stood_by if now - at < TAKEN_IN_SECONDS]
+        if len(self._stood_by) > TAKEN_IN_MOST:
             self.die(
                 DuplicateWorkerError(
                     f"the group has taken this worker in {len(self._stood_by)} times in {TAKEN_IN_SECONDS:g} s: another process runs as "
