@@ -15,6 +15,8 @@ from streams import __version__
 from streams.cli.main import COMMANDS, build, exit_code_of, run
 from streams.errors import CommandRefusedError, FencedError, NobodyThereError, SettingsError, StreamsError
 
+LEAN = "examples/data/lean/equity/usa"
+
 
 def all_commands() -> list[list[str]]:
     """Every command that can be called, as its words."""
@@ -121,15 +123,27 @@ def test_a_property_that_librdkafka_does_not_know_is_a_setting_at_fault(
     assert "Traceback" not in told
 
 
-@pytest.mark.parametrize("words", [["status", "--session", "main"], ["produce", "lean", "examples/data/lean/equity/usa/minute/spy"]])
-def test_without_a_broker_it_says_so_and_ends_with_three(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    # Port 1 is reserved and nothing listens on it.
-    assert run([*words, "--bootstrap", "127.0.0.1:1"]) == 3
-    shown = capfd.readouterr().err
-    assert "no broker answers at 127.0.0.1:1" in shown
-    assert "`streams broker up` starts one" in shown
-    # librdkafka would write lines such as "%3|1381152600.123|FAIL|rdkafka#producer-1| ..." of its own.
-    assert len(shown.strip().splitlines()) == 1
+def test_without_a_broker_each_command_says_so_and_ends_with_three() -> None:
+    commands = [
+        ["status", "--session", "main"],
+        ["produce", "lean", f"{LEAN}/minute/spy"],
+        ["replay", "examples/backtest.json"],
+        ["replay", "examples/backtest.json", LEAN, "--to", "topic"],
+    ]
+    # Port 1 is reserved and nothing listens on it. All at once, since each tries for five seconds.
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "streams.cli.main", *words, "--bootstrap", "127.0.0.1:1"], stderr=subprocess.PIPE, text=True
+        )
+        for words in commands
+    ]
+    for words, process in zip(commands, running, strict=True):
+        _, shown = process.communicate(timeout=60)
+        assert process.returncode == 3, words
+        assert "no broker answers at 127.0.0.1:1" in shown, words
+        assert "`streams broker up` starts one" in shown, words
+        # librdkafka would write lines such as "%3|1381152600.123|FAIL|rdkafka#producer-1| ..." of its own.
+        assert len(shown.strip().splitlines()) == 1, words
 
 
 def test_a_command_that_this_install_lacks_says_what_to_install(

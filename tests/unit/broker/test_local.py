@@ -91,7 +91,8 @@ def test_a_data_folder_that_is_a_file_is_refused_with_a_way_out(tmp_path: Path) 
         LocalBroker(occupied).up()
 
 
-def test_the_port_of_the_last_run_is_kept(tmp_path: Path, taken_port: int) -> None:
+def test_the_port_of_the_last_run_is_kept(tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.broker.local.answers", lambda servers: False)  # to find out that no Kafka is there takes two seconds
     DataFolder(tmp_path).write_process(BrokerProcess(1, taken_port))
     with pytest.raises(BrokerError, match=f"port {taken_port} is taken"):
         LocalBroker(tmp_path, jars=NoJars(tmp_path)).up()

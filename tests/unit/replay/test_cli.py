@@ -68,8 +68,6 @@ def test_the_config_of_a_live_session_is_replayed_with_a_note(capsys: pytest.Cap
         ([CONFIG, str(LEAN), "--commands", "no-such.jsonl"], 1, "no-such.jsonl: the commands can't be read"),
         ([CONFIG, str(LEAN), "--speed", "-1"], 2, "--speed"),
         (["examples/session.json", str(LEAN)], 1, "the start is missing: give --start"),
-        ([CONFIG, "--bootstrap", "127.0.0.1:1"], 3, "no broker answers at 127.0.0.1:1"),
-        ([CONFIG, str(LEAN), "--to", "topic", "--bootstrap", "127.0.0.1:1"], 3, "no broker answers at 127.0.0.1:1"),
     ],
 )
 def test_what_is_wrong_is_said_with_an_exit_code(
