@@ -38,7 +38,7 @@ def cut(broker: CutBroker, how: str) -> None:
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("how", ["drop", "refuse"])
+@pytest.mark.parametrize("how", ["drop", pytest.param("refuse", marks=pytest.mark.slow)])
 def test_a_worker_that_was_cut_off_until_it_gave_up_comes_back_by_itself(
     broker: CutBroker, far_workers: Workers, session_name: str, how: str
 ) -> None:

@@ -14,7 +14,7 @@ from tests.support.sessions import second_bars
 from tests.support.workers import Workers
 
 JOINS = 3
-LOSSES = 3
+BARS_A_LOSS = 200
 
 pytestmark = pytest.mark.chaos
 
@@ -29,6 +29,7 @@ def last_sequence(desk: LiveDesk) -> int:
     return max((event.sequence for event in desk.topics.analysis()), default=0)
 
 
+@pytest.mark.slow
 def test_a_standby_that_comes_and_goes_costs_no_bar_and_an_added_symbol_not_even_a_rebalance(
     bootstrap_servers: str, session_name: str, workers: Workers
 ) -> None:
@@ -63,17 +64,21 @@ def test_a_standby_that_comes_and_goes_costs_no_bar_and_an_added_symbol_not_even
     desk.check_left_behind(symbols)
 
 
-def test_a_channel_that_loses_what_it_holds_is_noticed_and_read_again(bootstrap_servers: str, session_name: str, workers: Workers) -> None:
+@pytest.mark.parametrize("losses", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_channel_that_loses_what_it_holds_is_noticed_and_read_again(
+    losses: int, bootstrap_servers: str, session_name: str, workers: Workers
+) -> None:
     symbols = [unique_symbol("L") for _ in range(6)]
     desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
     worker = workers.start(desk.config, module="tests.support.leaky_worker")
     worker.wait_until("active")
-    feed = SteadyFeed(desk.settings, endless_timeline(symbols, 600, 300.0), 300.0, at_least=3600)
+    each = BARS_A_LOSS * losses
+    feed = SteadyFeed(desk.settings, endless_timeline(symbols, each, 300.0), 300.0, at_least=each * len(symbols))
     with feed:
-        for losses in range(1, LOSSES + 1):
+        for lost in range(1, losses + 1):
             sequence = last_sequence(desk)
             worker.signal(signal.SIGHUP)
-            wait_until(lambda: inputs_of(desk, InputKind.REWOUND) >= losses, "the loss to be noticed", READ_SECONDS)  # noqa: B023
+            wait_until(lambda: inputs_of(desk, InputKind.REWOUND) >= lost, "the loss to be noticed", READ_SECONDS)  # noqa: B023
             wait_until(lambda: last_sequence(desk) > sequence, "bars to be published again", READ_SECONDS)  # noqa: B023
         feed.finish()
         wait_until(lambda: feed.is_done, "the feed to end", READ_SECONDS)

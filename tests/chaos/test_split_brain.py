@@ -99,6 +99,7 @@ def await_end_of_one(twins: Sequence[Worker]) -> Worker:
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_of_two_workers_with_one_instance_id_on_two_machines_one_ends_for_good(
     bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_of_two_workers_with_one_instance_id_on_two_machines_one_ends_for_good(
 
 
 @pytest.mark.chaos
+@pytest.mark.slow
 def test_of_two_standbys_with_one_instance_id_one_ends_and_the_owner_goes_on(
     bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from confluent_kafka.admin import ConfigResource, NewPartitions, ResourceType
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.config import SessionConfig
+from streams.engine.journal import InputKind
 from streams.errors import CommandRefusedError
 from streams.records import AnalysisKind
 from streams.times import SECOND_US
@@ -411,3 +412,5 @@ def test_what_all_these_tests_have_left_behind_adds_up(desk: LiveDesk) -> None:
     findings = judge(evidence)
     assert [finding for finding in findings if finding.startswith(("sequence", "journal", "gate", "stale", "counts", "repeated"))] == []
     assert not [finding for finding in findings if ANCHOR in finding]
+    begun = [given.kind for record in evidence.journal for given in record.inputs if given.kind in (InputKind.OPENED, InputKind.RESUMED)]
+    assert begun == [InputKind.OPENED], "an added symbol made the group assign anew"
