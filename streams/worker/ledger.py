@@ -7,6 +7,7 @@ and not committed is visible to nobody. Transactions are committed in the order 
 Two producers with a transactional id each take turns. The broker answers a commit before it has written the transaction's
 markers, and refuses to begin again under the same id until it has; librdkafka then waits 20 ms. By its next turn but one they
 are written. The order holds all the same: a transaction begins after the one before it, under the other id, is committed.
+Once one has failed, none is begun any more: the broker may have aborted it, and would take the next one, under the other id.
 
 Taking over fences every former owner first (`init_transactions`), then writes a barrier to the changelog: once that has
 been read, all that any former owner committed has been read too. The barrier is a tombstone, so it leaves no row behind.
@@ -93,6 +94,7 @@ class Ledger:
         self._ids = (transactional_id, second_id(transactional_id))
         self._producers: list[Producer] = []
         self._turn = 0
+        self._failure: FatalError | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._row_offset: int | None = None
         self.changelog_offset: int | None = None
@@ -149,6 +151,8 @@ class Ledger:
     def _write(self, records: Sequence[Record]) -> None:
         if not self._producers:
             raise LedgerError("a transaction was handed over before the ledger took over")
+        if self._failure is not None:
+            raise self._failure
         self._turn = 1 - self._turn
         producer = self._producers[self._turn]
         began = self._clock.monotonic()
@@ -162,9 +166,11 @@ class Ledger:
                 produce(record.topic, record.value, record.key, 0, told.get(place), None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
             producer.commit_transaction(self._commit_seconds)
         except KafkaException as error:
-            raise self._fatal(error.args[0], f"committing a transaction of {len(records)} records") from error
+            self._failure = self._fatal(error.args[0], f"committing a transaction of {len(records)} records")
+            raise self._failure from error
         except BufferError as error:
-            raise LedgerError(f"a transaction of {len(records)} records does not fit into the producer's queue") from error
+            self._failure = LedgerError(f"a transaction of {len(records)} records does not fit into the producer's queue")
+            raise self._failure from error
         self.changelog_offset = self._row_offset
         self.commits += 1
         self.last_commit_seconds = self._clock.monotonic() - began

@@ -113,6 +113,23 @@ def test_an_owner_of_whose_two_ids_one_is_taken_writes_one_transaction_more_at_m
 
 
 @pytest.mark.parametrize("name", NAMES, ids=["the first id", "the second id"])
+def test_what_was_handed_over_behind_a_transaction_that_failed_is_not_written_under_the_other_id(
+    desk: Desk, name: Callable[[str], str]
+) -> None:
+    owner = desk.take_over()
+    desk.producer(name(desk.changelog))
+
+    async def hand_over_all() -> list[object]:
+        records = [[Record(desk.changelog, b"%d" % number, b"value", [], 1_381_147_200_000)] for number in range(4)]
+        return await asyncio.gather(*[owner.write(one) for one in records], return_exceptions=True)
+
+    ended = [type(one) for one in asyncio.run(hand_over_all())]
+    written = desk.written()
+    assert ended == [type(None)] * len(written) + [FencedError] * (4 - len(written))
+    assert written == [b"%d" % number for number in range(len(written))]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["the first id", "the second id"])
 def test_what_a_dead_owner_left_open_under_either_id_is_ended_by_the_next_one(desk: Desk, name: Callable[[str], str]) -> None:
     dead = desk.producer(name(desk.changelog))
     dead.begin_transaction()
