@@ -171,6 +171,9 @@ class Ledger:
         except BufferError as error:
             self._failure = LedgerError(f"a transaction of {len(records)} records does not fit into the producer's queue")
             raise self._failure from error
+        except BaseException as error:
+            self._failure = LedgerError(f"a transaction of {len(records)} records could not be written: {error!r}")
+            raise
         self.changelog_offset = self._row_offset
         self.commits += 1
         self.last_commit_seconds = self._clock.monotonic() - began

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import KafkaException, Producer
 
-from streams.errors import FencedError
+from streams.errors import FencedError, LedgerError
 from streams.settings import Settings
 from streams.times import SystemClock
 from streams.wire.outputs import Record
@@ -127,6 +127,16 @@ def test_what_was_handed_over_behind_a_transaction_that_failed_is_not_written_un
     written = desk.written()
     assert ended == [type(None)] * len(written) + [FencedError] * (4 - len(written))
     assert written == [b"%d" % number for number in range(len(written))]
+
+
+def test_after_a_transaction_that_could_not_even_be_produced_nothing_is_written(desk: Desk) -> None:
+    owner = desk.take_over()
+    desk.write(owner, b"a")
+    with pytest.raises(TypeError):
+        owner._write([Record(desk.changelog, b"b", 1, [], 0)])  # type: ignore[arg-type]
+    with pytest.raises(LedgerError, match="1 records could not be written: TypeError"):
+        desk.write(owner, b"c")
+    assert desk.written() == [b"a"]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=["the first id", "the second id"])
