@@ -1,0 +1,95 @@
+"""The two kinds of records that a store keeps, and their Parquet schemas, with units in the metadata of each column.
+
+Symbol, interval and adjustment are the same in a whole file: they stand in the file's metadata, not in columns, so that they
+do not contradict the partitions which a reader takes from the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, get_args
+
+import pyarrow as pa
+
+from streams.history.quotes import QuoteBar
+from streams.history.rules import Record
+from streams.records import Bar
+
+FORMAT: Final = "1"
+
+Adjustment = Literal["raw", "split", "total"]
+"""Prices as traded; adjusted for splits; adjusted for splits and dividends."""
+ADJUSTMENTS: Final[tuple[Adjustment, ...]] = get_args(Adjustment)
+
+_INSTANT: Final = pa.timestamp("us", tz="UTC")
+_PRICE: Final = "currency of the instrument"
+_SIZE: Final = "units of the instrument"
+
+
+def _column(name: str, column_type: Any, unit: str, *, optional: bool = False) -> Any:
+    return pa.field(name, column_type, nullable=optional, metadata={"unit": unit})
+
+
+_SPAN: Final = (
+    _column("start", _INSTANT, "microseconds since 1970-01-01 UTC, the bar's open"),
+    _column("end", _INSTANT, "microseconds since 1970-01-01 UTC, from when on the bar is known"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[Record]):
+    """A kind of records: the name of its folder, its type, and its columns in the order of the type's fields."""
+
+    name: str
+    record: type[Record]
+    schema: Any
+
+    def table(self, records: Sequence[Record], metadata: dict[str, str]) -> Any:
+        """The records as an Arrow table that carries this metadata."""
+        attributes = self.record.__struct_fields__[2:]
+        columns = [
+            pa.array([getattr(record, attribute) for record in records], type=field.type)
+            for attribute, field in zip(attributes, self.schema, strict=True)
+        ]
+        return pa.Table.from_arrays(columns, schema=self.schema.with_metadata(metadata))
+
+    def records(self, table: Any, symbol: str, interval: str) -> list[Record]:
+        """The records of a table of this schema."""
+        starts, ends = (table.column(name).cast(pa.int64()).to_pylist() for name in ("start", "end"))
+        rest = [table.column(field.name).to_pylist() for field in list(self.schema)[2:]]
+        record = self.record
+        return [record(symbol, interval, *values) for values in zip(starts, ends, *rest, strict=True)]
+
+
+BARS: Final = Kind(
+    "bars",
+    Bar,
+    pa.schema(
+        [
+            *_SPAN,
+            *(_column(name, pa.float64(), _PRICE) for name in ("open", "high", "low", "close")),
+            _column("volume", pa.float64(), _SIZE),
+            _column("vwap", pa.float64(), _PRICE, optional=True),
+            _column("trades", pa.int64(), "trades", optional=True),
+            _column("provenance", pa.string(), "a word: feed, gap_fill, or a user's own"),
+        ]
+    ),
+)
+
+QUOTES: Final = Kind(
+    "quotes",
+    QuoteBar,
+    pa.schema(
+        [
+            *_SPAN,
+            *(
+                _column(f"{side}_{name}", pa.float64(), _SIZE if name == "size" else _PRICE, optional=True)
+                for side in ("bid", "ask")
+                for name in ("open", "high", "low", "close", "size")
+            ),
+        ]
+    ),
+)
+
+KINDS: Final = (BARS, QUOTES)
