@@ -20,9 +20,10 @@ from streams.cli.sending import LineErrors, Sender
 from streams.cli.words import plural
 from streams.client.pacing import Pace, Survey
 from streams.errors import BarFileError
+from streams.history.checks import OnError
 from streams.history.lean import EXCHANGE_ZONE, LeanFile, lean_files, read_lean_files
 from streams.history.selection import TimeWindow
-from streams.history.textfiles import OnError, read_csv, read_jsonl
+from streams.history.textfiles import read_csv, read_jsonl
 from streams.records import Bar
 from streams.settings import Settings
 from streams.times import SystemClock

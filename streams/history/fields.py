@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from streams.errors import InvalidSymbolError
 from streams.records import PROVENANCE_FEED, Bar, check_symbol
@@ -46,6 +46,7 @@ _DATE: Final = re.compile(r"(19|20)[0-9]{6}")
 _UNITS: Final = ((10**11, 1_000_000), (10**14, 1_000), (10**17, 1))
 
 Value = str | int | float | bool | None
+Stamp = Literal["open", "close"]
 
 
 class FieldError(ValueError):
@@ -58,20 +59,36 @@ class FieldError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What holds for bars whose line does not say it: symbol, interval, and the zone of local times."""
+    """What holds for bars whose line does not say it: symbol, interval, the zone of local times, and which end they are of."""
 
     symbol: str | None = None
     interval: str | None = None
     zone: tzinfo | None = None
+    stamp: Stamp = "open"
 
 
-def find_fields(names: list[str]) -> dict[str, str]:
-    """Which of these names stands for which field: meaning to name. A `date` beside a `time` stays out of it."""
+def find_fields(names: list[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Which of these names stands for which field: meaning to name. A `date` beside a `time` stays out of it.
+
+    Args:
+        names: as the file has them.
+        given: what the user says, which goes before the usual names.
+
+    Raises:
+        FieldError: the user names what is not there.
+    """
+    for meaning, name in (given or {}).items():
+        if meaning not in NAMES:
+            raise FieldError(None, f"{meaning!r} is nothing that a bar has: say one of {', '.join(NAMES)}")
+        if name not in names:
+            raise FieldError(meaning, f"there is no column {name!r} for {meaning}: there are {', '.join(names)}")
     by_lower = {name.strip().lower(): name for name in reversed(names)}
     found = {meaning: by_lower[name] for meaning, known in NAMES.items() for name in reversed(known) if name in by_lower}
     if "date" in by_lower and "time" in by_lower:
         found["start"], found["day"] = by_lower["time"], by_lower["date"]
-    return found
+    if given and "start" in given:
+        found.pop("day", None)
+    return found | dict(given or {})
 
 
 def make_bar(values: Mapping[str, Value], defaults: Defaults) -> Bar:
@@ -90,7 +107,8 @@ def make_bar(values: Mapping[str, Value], defaults: Defaults) -> Bar:
         check_symbol(symbol)
     except InvalidSymbolError as error:
         raise FieldError("symbol", str(error)) from None
-    start_us = _start(values, defaults.zone)
+    stamped_us = _start(values, defaults.zone)
+    start_us = stamped_us if defaults.stamp == "open" else _opened(values, stamped_us, defaults)
     interval, end_us = _extent(values, start_us, defaults)
     trades = None if _absent(values.get("trades")) else _number("trades", values["trades"])
     if trades is not None and trades != int(trades):
@@ -147,6 +165,17 @@ def _start(values: Mapping[str, Value], zone: tzinfo | None) -> int:
         return read_instant(f"{day} {text}" if day else text, zone)
     except ValueError as error:
         raise FieldError("start", str(error)) from None
+
+
+def _opened(values: Mapping[str, Value], stamped_us: int, defaults: Defaults) -> int:
+    """The start of a bar that is stamped with its close."""
+    interval = _text(values.get("interval")) or defaults.interval
+    if interval is None:
+        raise FieldError("interval", "there is no interval, so a close does not tell the open: name it with --interval 1m")
+    try:
+        return stamped_us - interval_us(interval)
+    except ValueError as error:
+        raise FieldError("interval", str(error)) from None
 
 
 def _extent(values: Mapping[str, Value], start_us: int, defaults: Defaults) -> tuple[str, int]:

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
 from typing import Final
 
 from streams.errors import BarFileError
-from streams.history.fields import NAMES, REQUIRED, Defaults, FieldError, Value, find_fields, make_bar
+from streams.history.checks import Check, OnError
+from streams.history.fields import NAMES, REQUIRED, Defaults, FieldError, Stamp, Value, find_fields, make_bar
 from streams.records import Bar
-
-OnError = Callable[[BarFileError], None]
 
 _DELIMITERS: Final = ",;\t"
 
@@ -33,7 +32,10 @@ def read_csv(
     symbol: str | None = None,
     interval: str | None = None,
     zone: tzinfo | None = None,
+    stamp: Stamp = "open",
+    columns: Mapping[str, str] | None = None,
     on_error: OnError | None = None,
+    check: Check | None = None,
 ) -> Iterator[Bar]:
     """The bars of a CSV whose first line names its columns; separated by commas, semicolons or tabs.
 
@@ -43,7 +45,10 @@ def read_csv(
         symbol: of lines that do not name one.
         interval: of lines that do not name one, such as `1m`.
         zone: of times without an offset.
+        stamp: whether a line's time is that of the bar's open or of its close.
+        columns: what columns with names of their own hold: meaning to name.
         on_error: takes a line that can't be read; without it the first one is raised.
+        check: looks at each bar, and refuses it with a `FieldError`.
 
     Raises:
         BarFileError: the header lacks a column, or, without `on_error`, a line can't be read.
@@ -55,10 +60,13 @@ def read_csv(
         header = next(csv.reader([header_line], delimiter=delimiter), [])
     except (csv.Error, UnicodeDecodeError) as error:
         raise BarFileError(f"{name}: line 1, column 1: the header can't be read: {error}") from error
-    fields = find_fields(header)
+    try:
+        fields = find_fields(header, columns)
+    except FieldError as error:
+        raise BarFileError(f"{name}: line 1, column 1: {error}") from None
     _check_header(name, header, fields)
-    columns = {meaning: header.index(column) for meaning, column in fields.items()}
-    defaults = Defaults(symbol, interval, zone)
+    places = {meaning: header.index(column) for meaning, column in fields.items()}
+    defaults = Defaults(symbol, interval, zone, stamp)
     rows = csv.reader(lines, delimiter=delimiter)
     while True:
         try:
@@ -72,10 +80,12 @@ def read_csv(
         try:
             if len(row) != len(header):
                 raise FieldError(None, f"has {len(row)} fields, the header has {len(header)}")
-            values: dict[str, Value] = {meaning: row[index] for meaning, index in columns.items()}
+            values: dict[str, Value] = {meaning: row[index] for meaning, index in places.items()}
             bar = make_bar(values, defaults)
+            if check is not None:
+                check(bar)
         except FieldError as error:
-            column = columns.get(error.field, 0) if error.field else min(len(row), len(header)) - 1
+            column = places.get(error.field, 0) if error.field else min(len(row), len(header)) - 1
             _report(BarFileError(f"{name}: line {rows.line_num + 1}, column {column + 1}: {error}"), on_error)
             continue
         yield bar

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.engine.validation import fault_of as engine_fault_of
@@ -46,7 +46,8 @@ def test_bars_that_overlap_are_refused() -> None:
         merge([bar(0)], [shifted])
 
 
-@given(st.lists(bars()), st.lists(bars()), st.lists(bars()))
+@settings(max_examples=40)
+@given(st.lists(bars(), max_size=12), st.lists(bars(), max_size=12), st.lists(bars(), max_size=12))
 def test_writes_one_after_another_give_what_a_dictionary_gives(first: list[Bar], second: list[Bar], third: list[Bar]) -> None:
     held: list[Bar] = []
     for given_bars in (first, second, third):
@@ -60,7 +61,8 @@ def test_writes_one_after_another_give_what_a_dictionary_gives(first: list[Bar],
     assert not merge(held, held).changes
 
 
-@given(st.lists(bars()))
+@settings(max_examples=40)
+@given(st.lists(bars(), max_size=12))
 def test_every_bar_is_of_one_day_and_days_are_those_of_utc(given_bars: list[Bar]) -> None:
     days = by_day(given_bars)
     assert sorted(one.start_us for ones in days.values() for one in ones) == sorted(one.start_us for one in given_bars)

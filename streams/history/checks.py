@@ -1,0 +1,59 @@
+"""What an importer asks of each record while it still knows file, line and column.
+
+A record that the store would refuse has to be named by its line, not found out when a whole file is to be written. So a
+reader takes a `Check`, calls it with each record, and treats its `FieldError` like a field that can't be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from streams.errors import BarFileError
+from streams.history.fields import FieldError
+from streams.history.quotes import QuoteBar
+from streams.history.rules import fault_of
+from streams.records import Bar
+from streams.times import iso
+
+OnError = Callable[[BarFileError], None]
+"""Takes what is wrong with a line; the reading then goes on with the next one."""
+Check = Callable[[Any], None]
+"""Looks at a record, and raises a `FieldError` where it can't be kept."""
+
+FAULTS_SAID: Final = 10
+
+
+class FileCheck:
+    """The check of one file: each record sane, and no two different ones for the same start."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, int], Bar | QuoteBar] = {}
+
+    def __call__(self, record: Bar | QuoteBar) -> None:
+        """Look at a record.
+
+        Raises:
+            FieldError: it can't be kept.
+        """
+        fault = fault_of(record)
+        if fault is not None:
+            raise FieldError(fault.field, fault.message)
+        known = self._seen.setdefault((record.symbol, record.interval, record.start_us), record)
+        if known != record:
+            what = f"{record.symbol} {record.interval} that starts at {iso(record.start_us)}"
+            raise FieldError("start", f"the file has another, different record of {what}: keep one of them")
+
+
+class Faults:
+    """Counts what is wrong with a file, and keeps the first few of it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.said: list[str] = []
+
+    def __call__(self, error: BarFileError) -> None:
+        """Take one."""
+        self.count += 1
+        if self.count <= FAULTS_SAID:
+            self.said.append(str(error))

@@ -1,0 +1,186 @@
+"""From files of bars to a store: each file as a whole, or not at all.
+
+A file is read and checked to its end before the store is touched. What is wrong with a line is kept, with its place, and the
+reading goes on, so that all of it is known at once; a file with more of that than is allowed is refused, and the next one is taken.
+
+    for file in lean_imports(Path("examples/data/lean")):
+        done = import_file(store, file)
+        print(done.result.added, done.refused)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from streams.errors import BarFileError, HistoryError
+from streams.history.checks import Check, Faults, FileCheck, OnError
+from streams.history.fields import Stamp
+from streams.history.kinds import BARS, QUOTES, Kind
+from streams.history.lean import LeanFile, lean_files, read_lean_file, read_lean_quotes
+from streams.history.quotes import QuoteBar
+from streams.history.store import HistoryStore, WriteResult
+from streams.history.tables import adjustment_in, read_parquet
+from streams.history.textfiles import read_csv
+from streams.records import Bar
+
+RECORDS_A_TELL: Final = 5000
+
+Read = Callable[[OnError, Check], Iterator[Bar | QuoteBar]]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """A file to import: what it holds, and how it is read."""
+
+    path: Path
+    kind: Kind[Any]
+    read: Read
+    adjustment: Callable[[], str | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How to understand files that don't say it all themselves; see `read_csv`."""
+
+    symbol: str | None = None
+    interval: str | None = None
+    zone: tzinfo | None = None
+    stamp: Stamp = "open"
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+class ImportedFile(Struct):
+    """What came of a file.
+
+    Attributes:
+        path, kind: which, and what it holds.
+        series: symbols and intervals that were in it.
+        result: what the store made of it.
+        faults: what is wrong with lines of it, the first ten; `fault_count` says how many there are.
+        refused: why nothing of it was imported, None when it was.
+    """
+
+    path: Path
+    kind: str
+    series: list[str] = []
+    result: WriteResult = WriteResult()
+    faults: list[str] = []
+    fault_count: int = 0
+    refused: str | None = None
+
+
+def lean_imports(path: Path) -> list[ImportFile]:
+    """The trade and quote files of LEAN that a path names: itself, or all below it.
+
+    Raises:
+        BarFileError: there is none, or a file's path does not say what it holds.
+    """
+    if not path.is_dir():
+        is_quote = path.name.endswith("_quote.zip")
+        return [_quotes(file) for file in lean_files(path, "quote")] if is_quote else [_trades(file) for file in lean_files(path)]
+    found: list[ImportFile] = []
+    has_quotes = any(path.rglob("*_quote.zip"))
+    if not has_quotes or any(path.rglob("*_trade.zip")):
+        found += [_trades(file) for file in lean_files(path)]
+    return found + ([_quotes(file) for file in lean_files(path, "quote")] if has_quotes else [])
+
+
+def csv_imports(path: Path, form: Form) -> list[ImportFile]:
+    """The CSV files that a path names.
+
+    Raises:
+        BarFileError: there is none.
+    """
+
+    def one(file: Path) -> ImportFile:
+        def read(on_error: OnError, check: Check) -> Iterator[Bar]:
+            try:
+                with file.open(encoding="utf-8-sig", newline="") as stream:
+                    yield from read_csv(
+                        stream, name=str(file), symbol=form.symbol, interval=form.interval, zone=form.zone, stamp=form.stamp,
+                        columns=form.columns, on_error=on_error, check=check,
+                    )  # fmt: skip
+            except OSError as error:
+                raise BarFileError(f"{file}: {error.strerror}: it must be a file that can be read") from None
+
+        return ImportFile(file, BARS, read)
+
+    return [one(file) for file in _files(path, "csv")]
+
+
+def parquet_imports(path: Path, form: Form) -> list[ImportFile]:
+    """The Parquet files that a path names.
+
+    Raises:
+        BarFileError: there is none.
+    """
+
+    def one(file: Path) -> ImportFile:
+        def read(on_error: OnError, check: Check) -> Iterator[Bar]:
+            return read_parquet(
+                file, symbol=form.symbol, interval=form.interval, zone=form.zone, stamp=form.stamp,
+                columns=form.columns, on_error=on_error, check=check,
+            )  # fmt: skip
+
+        return ImportFile(file, BARS, read, lambda: adjustment_in(file))
+
+    return [one(file) for file in _files(path, "parquet")]
+
+
+def import_file(store: HistoryStore, file: ImportFile, *, max_errors: int = 0, tell: Callable[[int], object] | None = None) -> ImportedFile:
+    """Import one file.
+
+    Args:
+        store: where to.
+        file: which.
+        max_errors: how many lines that can't be kept are left out; with one more the whole file is.
+        tell: is told now and then how many records are read.
+    """
+    done, faults = ImportedFile(file.path, file.kind.name), Faults()
+    try:
+        said = file.adjustment()
+        if said not in (None, store.adjustment):
+            raise BarFileError(
+                f"{file.path}: its prices are {said}, those of the store {store.root} are {store.adjustment}: name another store"
+            )
+        records = []
+        for record in file.read(faults, FileCheck()):
+            records.append(record)
+            if tell is not None and len(records) % RECORDS_A_TELL == 0:
+                tell(len(records))
+        if faults.count > max_errors:
+            done.refused = f"{file.path}: {faults.count} of its lines can't be kept, nothing of it is imported"
+        else:
+            done.series = sorted({f"{record.symbol} {record.interval}" for record in records})
+            done.result = store.write(file.kind, records)
+    except BarFileError as error:
+        done.refused = str(error)
+    except HistoryError as error:
+        done.refused = f"{file.path}: {error}"
+    done.faults, done.fault_count = faults.said, faults.count
+    return done
+
+
+def _trades(file: LeanFile) -> ImportFile:
+    return ImportFile(file.path, BARS, lambda on_error, check: read_lean_file(file, on_error=on_error, check=check))
+
+
+def _quotes(file: LeanFile) -> ImportFile:
+    return ImportFile(file.path, QUOTES, lambda on_error, check: read_lean_quotes(file, on_error=on_error, check=check))
+
+
+def _files(path: Path, ending: str) -> list[Path]:
+    if not path.exists():
+        raise BarFileError(f"{path}: there is no such file or folder")
+    if path.is_file():
+        return [path]
+    found = sorted(path.rglob(f"*.{ending}"))
+    if not found:
+        raise BarFileError(f"{path}: there is no file *.{ending} in or below this folder")
+    return found
