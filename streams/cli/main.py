@@ -51,6 +51,8 @@ COMMANDS: Final = (
     Command("worker", "worker", "Run a session: the live worker.", _RUN, "worker"),
     Command("replay", "replay", "Replay a session's bars for a backtest.", _RUN, "replay"),
     Command("produce", "produce", "Send bars from files or a pipe to their topics.", _BARS),
+    Command("import", "imports", "Fill a store of past bars from files.", _BARS, "replay"),
+    Command("history", "history", "A store of past bars: list, verify, export.", _BARS, "replay"),
     Command("watch", "watch", "Watch what a session publishes: its analysis topic.", _SESSION),
     Command("status", "status", "Show a session: gate, symbols, lag, counts.", _SESSION),
     Command("verify", "verify", "Check a session against its journal: every record, every row.", _SESSION, "replay"),

@@ -6,7 +6,9 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import tzinfo
 from typing import Annotated, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from rich.console import Console
@@ -34,6 +36,14 @@ SessionName = Annotated[
     typer.Option("--session", metavar="NAME", help="Another name for the session than the config's.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+SymbolOfLines = Annotated[str | None, typer.Option("--symbol", help="Of bars whose line does not name one.", show_default=False)]
+IntervalOfLines = Annotated[
+    str | None, typer.Option("--interval", help="Of bars whose line does not name one, such as 1m.", show_default=False)
+]
+Zone = Annotated[
+    str | None,
+    typer.Option("--zone", metavar="NAME", help="Of times without an offset, such as America/New_York.", show_default=False),
+]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the worker's answer.")]
 
 
@@ -66,6 +76,20 @@ def named(config: SessionConfig, name: str | None) -> SessionConfig:
         SessionConfigError: it can't be one.
     """
     return config if name is None else SessionConfig.from_dict({**config.to_dict(), "session_name": name})
+
+
+def parse_zone(name: str | None) -> tzinfo | None:
+    """The time zone of a name.
+
+    Raises:
+        BadParameter: there is none of that name.
+    """
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise typer.BadParameter(f"{name!r} is no time zone: write one such as America/New_York or UTC", param_hint="--zone") from None
 
 
 def print_json(value: object) -> None:

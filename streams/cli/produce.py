@@ -11,11 +11,10 @@ from datetime import UTC, tzinfo
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final, Protocol, TextIO
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from streams.cli.options import AsJson, Bootstrap, load_settings, say
+from streams.cli.options import AsJson, Bootstrap, IntervalOfLines, SymbolOfLines, Zone, load_settings, parse_zone, say
 from streams.cli.sending import LineErrors, Sender
 from streams.cli.words import plural
 from streams.client.pacing import Pace, Survey
@@ -53,9 +52,6 @@ To = Annotated[
     str | None, typer.Option("--to", metavar="TIME", help="Only bars that end at or before it: a time of day such as 16:00, or an instant.")
 ]
 File = Annotated[str, typer.Argument(metavar="FILE|-", help="The file, or - for standard input.", show_default=False)]
-Symbol = Annotated[str | None, typer.Option("--symbol", help="Of bars whose line does not name one.")]
-Interval = Annotated[str | None, typer.Option("--interval", help="Of bars whose line does not name one, such as 1m.")]
-Zone = Annotated[str | None, typer.Option("--zone", metavar="NAME", help="Of times without an offset, such as America/New_York.")]
 MaxErrors = Annotated[
     int, typer.Option("--max-errors", min=0, help="How many lines that can't be read are said and skipped; one more ends the run.")
 ]
@@ -92,8 +88,8 @@ def lean(
 @app.command(epilog="Example: streams produce csv bars.csv --symbol SPY --interval 1m --zone America/New_York")
 def csv(
     file: File,
-    symbol: Symbol = None,
-    interval: Interval = None,
+    symbol: SymbolOfLines = None,
+    interval: IntervalOfLines = None,
     zone: Zone = None,
     speed: Speed = "max",
     rebase: Rebase = False,
@@ -110,7 +106,7 @@ def csv(
     are such symbol, interval, end, vwap, trades. Times are ISO 8601, or counts since 1970 whose unit is told by their size: seconds,
     milliseconds, microseconds or nanoseconds.
     """
-    source = _TextSource(file, symbol, interval, _zone(zone), LineErrors(max_errors))
+    source = _TextSource(file, symbol, interval, parse_zone(zone), LineErrors(max_errors))
     delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(first, last, source.zone or UTC), json_values, as_json)
     _send_text(read_csv, source, delivery)
 
@@ -118,8 +114,8 @@ def csv(
 @app.command(epilog="Example: my-feed | streams produce jsonl - --symbol SPY --interval 1s")
 def jsonl(
     file: File,
-    symbol: Symbol = None,
-    interval: Interval = None,
+    symbol: SymbolOfLines = None,
+    interval: IntervalOfLines = None,
     zone: Zone = None,
     speed: Speed = "max",
     rebase: Rebase = False,
@@ -131,7 +127,7 @@ def jsonl(
     as_json: AsJson = False,
 ) -> None:
     """Send the bars of lines that each hold one JSON object, with the same fields as a CSV has columns."""
-    source = _TextSource(file, symbol, interval, _zone(zone), LineErrors(max_errors))
+    source = _TextSource(file, symbol, interval, parse_zone(zone), LineErrors(max_errors))
     delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(first, last, source.zone or UTC), json_values, as_json)
     _send_text(read_jsonl, source, delivery)
 
@@ -248,15 +244,6 @@ def _window(first: str | None, last: str | None, zone: tzinfo) -> TimeWindow:
         return TimeWindow.parse(first, last, zone=zone)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--from/--to") from None
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise typer.BadParameter(f"{name!r} is no time zone: write one such as America/New_York or UTC", param_hint="--zone") from None
 
 
 @contextmanager

@@ -36,11 +36,13 @@ Read = Callable[[OnError, Check], Iterator[Bar | QuoteBar]]
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """A file to import: what it holds, and how it is read."""
+    """A file to import: what it holds, and how it is read; symbol and interval where its path says them."""
 
     path: Path
     kind: Kind[Any]
     read: Read
+    symbol: str | None = None
+    interval: str | None = None
     adjustment: Callable[[], str | None] = lambda: None
 
 
@@ -128,7 +130,7 @@ def parquet_imports(path: Path, form: Form) -> list[ImportFile]:
                 columns=form.columns, on_error=on_error, check=check,
             )  # fmt: skip
 
-        return ImportFile(file, BARS, read, lambda: adjustment_in(file))
+        return ImportFile(file, BARS, read, adjustment=lambda: adjustment_in(file))
 
     return [one(file) for file in _files(path, "parquet")]
 
@@ -168,11 +170,17 @@ def import_file(store: HistoryStore, file: ImportFile, *, max_errors: int = 0, t
 
 
 def _trades(file: LeanFile) -> ImportFile:
-    return ImportFile(file.path, BARS, lambda on_error, check: read_lean_file(file, on_error=on_error, check=check))
+    def read(on_error: OnError, check: Check) -> Iterator[Bar]:
+        return read_lean_file(file, on_error=on_error, check=check)
+
+    return ImportFile(file.path, BARS, read, file.symbol, file.interval)
 
 
 def _quotes(file: LeanFile) -> ImportFile:
-    return ImportFile(file.path, QUOTES, lambda on_error, check: read_lean_quotes(file, on_error=on_error, check=check))
+    def read(on_error: OnError, check: Check) -> Iterator[QuoteBar]:
+        return read_lean_quotes(file, on_error=on_error, check=check)
+
+    return ImportFile(file.path, QUOTES, read, file.symbol, file.interval)
 
 
 def _files(path: Path, ending: str) -> list[Path]:

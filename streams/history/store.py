@@ -18,7 +18,7 @@ One store holds prices of one adjustment; others are refused, in whichever way t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -139,31 +139,37 @@ class HistoryStore:
             ValueError: an instant without a zone, an end before the start, or a name that is no interval.
             HistoryError: a file is damaged, or there is no calendar that knows the hours.
         """
-        bars = self._get(BARS, symbol, interval, start, end)
-        if not regular_hours_only or interval_us(interval) >= DAY_US:
-            return bars
-        if self._calendar is None:
-            raise HistoryError("which hours are regular is the exchange's affair: open the store with a calendar, or with --exchange XNYS")
-        try:
-            return [bar for bar in bars if self._calendar.is_open(bar.start_us)]
-        except ValueError as error:
-            raise HistoryError(str(error)) from None
+        first_us, end_us = _bounds(start, end)
+        return list(self.read(BARS, symbol, interval, first_us, end_us, regular_hours_only=regular_hours_only))
 
     def get_quotes(self, symbol: str, interval: str, start: datetime, end: datetime) -> list[QuoteBar]:
         """The quote bars that start in `[start, end)`, in order; parameters and errors as for `get_bars`."""
-        return self._get(QUOTES, symbol, interval, start, end)
+        first_us, end_us = _bounds(start, end)
+        return list(self.read(QUOTES, symbol, interval, first_us, end_us))
 
     def read(
-        self, kind: Kind[Record], symbol: str, interval: str, first_us: int | None = None, end_us: int | None = None
+        self,
+        kind: Kind[Record],
+        symbol: str,
+        interval: str,
+        first_us: int | None = None,
+        end_us: int | None = None,
+        *,
+        regular_hours_only: bool = False,
     ) -> Iterator[Record]:
         """The records that start in `[first_us, end_us)`, in order, a day's file at a time.
 
         Raises:
-            HistoryError: a file is damaged.
+            HistoryError: a file is damaged, or there is no calendar that knows the hours.
         """
+        is_open = self._hours(interval) if regular_hours_only else None
         for partition in self._days(kind, symbol, interval, first_us, end_us):
             for record in self.read_day(kind, partition):
-                if (first_us is None or record.start_us >= first_us) and (end_us is None or record.start_us < end_us):
+                if (
+                    (first_us is None or record.start_us >= first_us)
+                    and (end_us is None or record.start_us < end_us)
+                    and (is_open is None or is_open(record.start_us))
+                ):
                     yield record
 
     def read_day(self, kind: Kind[Record], partition: Partition) -> list[Record]:
@@ -267,9 +273,21 @@ class HistoryStore:
 
     # Below
 
-    def _get(self, kind: Kind[Record], symbol: str, interval: str, start: datetime, end: datetime) -> list[Record]:
-        first_us, end_us = _bounds(start, end)
-        return list(self.read(kind, symbol, interval, first_us, end_us))
+    def _hours(self, interval: str) -> Callable[[int], bool] | None:
+        """Whether a bar of the interval is within regular hours, by its start; None where each is."""
+        if interval_us(interval) >= DAY_US:
+            return None
+        calendar = self._calendar
+        if calendar is None:
+            raise HistoryError("which hours are regular is the exchange's affair: open the store with a calendar")
+
+        def is_open(start_us: int) -> bool:
+            try:
+                return calendar.is_open(start_us)
+            except ValueError as error:
+                raise HistoryError(str(error)) from None
+
+        return is_open
 
     def _days(self, kind: Kind[Any], symbol: str, interval: str, first_us: int | None, end_us: int | None) -> list[Partition]:
         """The files that may hold records which start in `[first_us, end_us)`, in order."""

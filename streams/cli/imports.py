@@ -1,0 +1,209 @@
+"""`streams import lean | csv | parquet`: files of bars into a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from streams.cli.bars import Store, counting
+from streams.cli.options import AsJson, IntervalOfLines, SymbolOfLines, Zone, parse_zone, print_json, say
+from streams.cli.words import plural
+from streams.errors import BarFileError
+from streams.history.fields import NAMES
+from streams.history.importing import Form, ImportedFile, ImportFile, csv_imports, import_file, lean_imports, parquet_imports
+from streams.history.kinds import ADJUSTMENTS, Adjustment
+from streams.history.store import HistoryStore, WriteResult
+from streams.times import interval_us
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Fill a store of past bars from files: each file as a whole, or not at all.",
+    epilog="Example: streams import lean examples/data/lean --store bars",
+)
+
+_REFUSED: Final = 1
+
+
+class Prices(StrEnum):
+    """How prices are adjusted."""
+
+    RAW = "raw"
+    SPLIT = "split"
+    TOTAL = "total"
+
+
+class Stamped(StrEnum):
+    """What the time of a line is that of."""
+
+    OPEN = "open"
+    CLOSE = "close"
+
+
+class Only(StrEnum):
+    """One kind of what LEAN has."""
+
+    BARS = "bars"
+    QUOTES = "quotes"
+
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders of them.", show_default=False)]
+Adjusted = Annotated[
+    Prices,
+    typer.Option("--adjustment", help="Of the prices: as traded, for splits, or for splits and dividends. A store has one of them."),
+]
+MaxErrors = Annotated[
+    int, typer.Option("--max-errors", min=0, help="How many lines of a file that can't be kept are left out; with one more the file is.")
+]
+Stamp = Annotated[Stamped, typer.Option("--stamp", help="Whether a line's time is that of the bar's open or of its close.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="FIELD=NAME",
+        help=f"A column with a name of its own; may be repeated. Fields: {', '.join(NAMES)}.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(epilog="Example: streams import lean examples/data/lean/equity/usa/minute --symbols SPY,IBM --store bars")
+def lean(
+    paths: Paths,
+    store: Store,
+    only: Annotated[Only | None, typer.Option("--kind", help="Only these; by default both.", show_default=False)] = None,
+    symbols: Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="Only these.", show_default=False)] = None,
+    interval: Annotated[str | None, typer.Option("--interval", metavar="1s|1m", help="Only this.", show_default=False)] = None,
+    adjustment: Adjusted = Prices.RAW,
+    max_errors: MaxErrors = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Import LEAN's minute and second zips, trades as bars and quotes as quote bars; their times are New York's."""
+    found = [file for path in paths for file in lean_imports(path)]
+    files = [file for file in found if (only is None or file.kind.name == only) and (interval is None or file.interval == interval)]
+    if symbols is not None:
+        wanted = {symbol.strip().upper() for symbol in symbols.split(",")}
+        lacking = wanted - {file.symbol for file in files}
+        if lacking:
+            there = ", ".join(sorted({file.symbol or "" for file in files}))
+            raise BarFileError(
+                f"there are no files of {', '.join(sorted(lacking))} as asked for: there are those of {there or 'no symbol'}"
+            )
+        files = [file for file in files if file.symbol in wanted]
+    if not files:
+        kinds = " and ".join(sorted({f"{file.interval} {file.kind.name}" for file in found}))
+        raise BarFileError(f"there is no file of what was asked for: there are those of {kinds}")
+    _import(files, store, adjustment, max_errors, as_json=as_json)
+
+
+@app.command(epilog="Example: streams import csv bars.csv --symbol SPY --interval 1m --zone America/New_York --store bars")
+def csv(
+    paths: Paths,
+    store: Store,
+    symbol: SymbolOfLines = None,
+    interval: IntervalOfLines = None,
+    zone: Zone = None,
+    stamp: Stamp = Stamped.OPEN,
+    columns: Columns = None,
+    adjustment: Adjusted = Prices.RAW,
+    max_errors: MaxErrors = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Import CSV files with a header.
+
+    Columns by their usual names, in any order: time (or start, timestamp, date), open, high, low, close, volume, and where there
+    are such symbol, interval, end, vwap, trades, provenance; others by --column. Times are ISO 8601, or counts since 1970 whose unit
+    is told by their size.
+    """
+    form = _form(symbol, interval, parse_zone(zone), stamp, columns)
+    _import([file for path in paths for file in csv_imports(path, form)], store, adjustment, max_errors, as_json=as_json)
+
+
+@app.command(epilog="Example: streams import parquet bars.parquet --symbol SPY --interval 1m --column start=ts --store bars")
+def parquet(
+    paths: Paths,
+    store: Store,
+    symbol: SymbolOfLines = None,
+    interval: IntervalOfLines = None,
+    zone: Zone = None,
+    stamp: Stamp = Stamped.OPEN,
+    columns: Columns = None,
+    adjustment: Adjusted = Prices.RAW,
+    max_errors: MaxErrors = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Import Parquet files of other programs: columns as for csv, of any type that holds what is needed."""
+    form = _form(symbol, interval, parse_zone(zone), stamp, columns)
+    _import([file for path in paths for file in parquet_imports(path, form)], store, adjustment, max_errors, as_json=as_json)
+
+
+def _form(symbol: str | None, interval: str | None, zone: tzinfo | None, stamp: Stamped, columns: Sequence[str] | None) -> Form:
+    if interval is not None:
+        try:
+            interval_us(interval)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--interval") from None
+    names: dict[str, str] = {}
+    for text in columns or ():
+        meaning, separator, name = text.partition("=")
+        if not separator or not name or meaning not in NAMES:
+            known = ", ".join(NAMES)
+            raise typer.BadParameter(f"{text!r} is no FIELD=NAME such as start=ts; fields are {known}", param_hint="--column")
+        names[meaning] = name
+    return Form(symbol, interval, zone, "close" if stamp is Stamped.CLOSE else "open", names)
+
+
+def _import(files: list[ImportFile], folder: Path, prices: Prices, max_errors: int, *, as_json: bool) -> None:
+    adjustment: Adjustment = next(known for known in ADJUSTMENTS if known == prices.value)
+    store = HistoryStore.create(folder, adjustment=adjustment)
+    done: list[ImportedFile] = []
+    with counting("files", len(files)) as counter:
+        for file in files:
+            counter.at(file.path.name)
+            done.append(import_file(store, file, max_errors=max_errors, tell=lambda count: counter.at(f"{count:,} records")))
+            counter.add(1)
+            _tell(done[-1], plain=not (as_json or counter.is_shown))
+    refused = [one for one in done if one.refused is not None]
+    total = sum((one.result for one in done), WriteResult())
+    if as_json:
+        print_json({"files": [_facts(one) for one in done], "refused": len(refused), **_numbers(total)})
+    else:
+        kept = len(done) - len(refused)
+        print(f"imported {plural(kept, 'file')} into {folder}: {_words(total)}")
+        if refused:
+            print(f"refused {plural(len(refused), 'file')}: nothing of it is imported")
+    if refused:
+        raise typer.Exit(_REFUSED)
+
+
+def _tell(one: ImportedFile, *, plain: bool) -> None:
+    if one.refused is not None:
+        say(f"refused: {one.refused}")
+    elif plain:
+        print(f"{one.path}: {', '.join(one.series) or 'nothing'}: {one.kind}: {_words(one.result)}", flush=True)
+    for fault in one.faults:
+        say(f"  {fault}" if one.refused is not None else f"left out: {fault}")
+    if one.fault_count > len(one.faults):
+        say(f"  and {one.fault_count - len(one.faults)} more")
+
+
+def _words(result: WriteResult) -> str:
+    parts = [f"{result.added:,} new"]
+    if result.replaced:
+        parts.append(f"{result.replaced:,} replaced")
+    if result.unchanged:
+        parts.append(f"{result.unchanged:,} there already")
+    return ", ".join(parts)
+
+
+def _numbers(result: WriteResult) -> dict[str, int]:
+    return {"added": result.added, "replaced": result.replaced, "unchanged": result.unchanged}
+
+
+def _facts(one: ImportedFile) -> dict[str, object]:
+    said = {"path": str(one.path), "kind": one.kind, "series": one.series, "refused": one.refused}
+    return {**said, "fault_count": one.fault_count, "faults": one.faults, **_numbers(one.result)}
