@@ -193,11 +193,15 @@ class StreamingConfig(Section):
 
 
 class HistoricalConfig(Section):
-    """Past days loaded with a symbol: how many trading days, of which intervals (none: the base's), for which symbols."""
+    """Past days loaded with a symbol: how many trading days, of which intervals (none: the base's), for which symbols.
+
+    `adjustment` is what the prices of a store have to be: as traded, adjusted for splits, or for splits and dividends (`total`).
+    """
 
     trailing_days: int = Field(default=0, ge=0)
     intervals: Intervals = ()
     apply_to: SymbolChoice = "all"
+    adjustment: Literal["raw", "split", "total"] = "raw"
 
 
 class GapFillerConfig(Section):

@@ -17,6 +17,7 @@ from streams.cli.options import AsJson, Bootstrap, SessionName, load_settings, n
 from streams.cli.words import plural
 from streams.client.kafka import topics_of
 from streams.config import SessionConfig
+from streams.history.store import HistoryStore
 from streams.records import ControlCommand, Marker, Reply, ReplyStatus
 from streams.replay.commands import read_commands
 from streams.replay.kafka import KafkaSource
@@ -25,6 +26,7 @@ from streams.replay.pace import Pacer
 from streams.replay.runner import EPOCH, Replay, ReplayStep
 from streams.replay.sinks import JsonLines, NoSink, Outputs, Sink
 from streams.replay.source import BarSource
+from streams.replay.store import StoreSource
 from streams.replay.summary import ReplaySummary
 from streams.replay.topic import TopicSink
 from streams.settings import Settings
@@ -42,6 +44,7 @@ class From(StrEnum):
 
     KAFKA = "kafka"
     LEAN = "lean"
+    STORE = "store"
 
 
 class To(StrEnum):
@@ -93,7 +96,11 @@ def replay(
     ] = None,
     source: Annotated[
         From | None,
-        typer.Option("--source", help="Where the bars come from; by default kafka, or lean when a PATH is given.", show_default=False),
+        typer.Option("--source", help="Where the bars come from; by default kafka, or what PATH or --store is for.", show_default=False),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="With --source store: its folder, as `streams import` made it.", show_default=False),
     ] = None,
     to: Annotated[To, typer.Option("--to", help="What becomes of the analysis records; none: they are only counted.")] = To.JSONL,
     topic: Annotated[
@@ -116,17 +123,15 @@ def replay(
     The same bars, commands and config give the same records, and so the same hash, at every speed. Summary and hash go to standard
     output, or to standard error where the records go to standard output; --json makes them JSON. Nights pass at once at every speed.
     """
-    origin = source or (From.LEAN if paths else From.KAFKA)
-    if (origin is From.LEAN) is not bool(paths):
-        hint = "--source lean needs a PATH" if origin is From.LEAN else "a PATH is for --source lean"
-        raise typer.BadParameter(f"{hint}, such as examples/data/lean", param_hint="PATH")
+    origin = source or (From.LEAN if paths else From.STORE if store else From.KAFKA)
+    _check_origin(origin, paths, store)
     if to is not To.TOPIC and (topic is not None or overwrite):
         raise typer.BadParameter("--topic and --overwrite are for --to topic", param_hint="--to")
     loaded = named(SessionConfig.load(config), session)
     given = read_commands(commands) if commands is not None else []
     settings = load_settings(bootstrap, loaded.session_name)
     factor = loaded.backtest_config.speed_multiplier if speed is None else speed
-    with _source(origin, paths or [], settings, loaded, given) as bars:
+    with _source(origin, paths or [], store, settings, loaded, given) as bars:
         run = Replay(loaded, source=bars, start=_day(start), end=_day(end), commands=given, pacer=Pacer(factor))
         _tell_beforehand(loaded, run)
         sink: Sink
@@ -179,13 +184,29 @@ def _day(given: datetime | None) -> date | None:
     return None if given is None else given.date()
 
 
+def _check_origin(origin: From, paths: list[Path] | None, store: Path | None) -> None:
+    if (origin is From.LEAN) is not bool(paths):
+        hint = "--source lean needs a PATH" if origin is From.LEAN else "a PATH is for --source lean"
+        raise typer.BadParameter(f"{hint}, such as examples/data/lean", param_hint="PATH")
+    if (origin is From.STORE) is not bool(store):
+        hint = "--source store needs a folder, such as --store bars" if origin is From.STORE else "a store is for --source store"
+        raise typer.BadParameter(hint, param_hint="--store")
+
+
 @contextmanager
 def _source(
-    origin: From, paths: list[Path], settings: Settings, session: SessionConfig, commands: Iterable[ControlCommand]
+    origin: From,
+    paths: list[Path],
+    store: Path | None,
+    settings: Settings,
+    session: SessionConfig,
+    commands: Iterable[ControlCommand],
 ) -> Iterator[BarSource]:
     source: BarSource
     if origin is From.LEAN:
         source = LeanSource.of(paths)
+    elif store is not None:
+        source = StoreSource(HistoryStore.open(store, adjustment=session.session_data_config.historical.adjustment))
     else:
         source = KafkaSource(settings, sorted({*session.symbols, *(command.symbol for command in commands)}))
     try:

@@ -212,6 +212,11 @@ class HistoryStore:
             for names, days in found.items()
         )
 
+    def names(self) -> list[tuple[str, str, str]]:
+        """Kind, symbol and interval of all that the store has, in order; no file is read."""
+        found = {partition_of(path.relative_to(self.root)) for path in self.files()}
+        return sorted({(one.kind, one.symbol, one.interval) for one in found if one is not None})
+
     def files(self) -> list[Path]:
         """Every file below the folders of the kinds, in order; also what does not belong there."""
         return sorted(path for kind in KINDS for path in (self.root / kind.name).rglob("*") if path.is_file())

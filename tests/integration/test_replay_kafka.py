@@ -15,9 +15,11 @@ from streams.client.jsonlines import analysis_json
 from streams.client.produce import BarProducer
 from streams.client.reader import BEGINNING, TopicReader
 from streams.history.lean import read_lean
+from streams.history.store import HistoryStore
 from streams.records import Bar
 from streams.replay.kafka import KafkaSource
 from streams.replay.source import MemorySource
+from streams.replay.store import StoreSource
 from streams.settings import Settings
 from streams.wire.codec import Codec
 from tests.support import create_topics, unique_symbol
@@ -73,6 +75,13 @@ def test_topics_give_what_the_files_give(market: Market) -> None:
     assert result.sha256 == market.replay(MemorySource(market.bars)).sha256
     assert result.summary.base_accepted == 2 * 390 + 390 + 90
     check_sums(result)
+
+
+def test_the_store_gives_what_the_topics_give(market: Market, tmp_path: Path) -> None:
+    store = HistoryStore.create(tmp_path / "store")
+    store.write_bars(bar for bars in market.bars.values() for bar in bars)
+    market.produce()
+    assert market.replay(StoreSource(store)).text == market.from_topics().text
 
 
 @pytest.mark.parametrize(("fetch_records", "waiting"), [(1, 50), (7, 10), (500, 100)])
