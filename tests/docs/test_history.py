@@ -1,0 +1,54 @@
+"""The page on the store: its commands and its program are taken from the text and run, one after another."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder like the checkout, into which the commands may write."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    return tmp_path
+
+
+def run(words: list[str], folder: Path) -> str:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        words, cwd=folder, env={**clean, "PATH": path, "PYTHONPATH": str(ROOT)}, text=True, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_commands_and_the_program_of_the_page_work_when_they_are_pasted(folder: Path) -> None:
+    examples, own = blocks("sh")
+    said = run(["bash", "-e", "-c", examples], folder)
+    assert "imported 16 files into bars: 30,027 new" in said
+    assert "bars: sound; 18 files with 30,027 records read" in said
+    assert len((folder / "spy.csv").read_text().splitlines()) == 1 + 390
+    assert "replayed 3 trading days" in said
+    assert "sha256 " in said
+
+    said = run(["bash", "-e", "-c", own], folder)
+    assert "SPY,1m,2013-10-07T13:30:00Z,2013-10-07T13:31:00Z,167.43,167.52,167.41,167.44,816453.0,,,feed" in said
+
+    (program,) = blocks("python")
+    # By `unzip -p` the rows of 34200000 and of 57540000 milliseconds: the first open and the last close of the day.
+    printed = ["390 167.43 167.42", "WriteResult(added=0, replaced=0, unchanged=390)"]
+    assert run([sys.executable, "-c", program], folder).splitlines() == printed
