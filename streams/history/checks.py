@@ -7,7 +7,7 @@ reader takes a `Check`, calls it with each record, and treats its `FieldError` l
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from streams.errors import BarFileError
 from streams.history.fields import FieldError
@@ -18,7 +18,7 @@ from streams.times import iso
 
 OnError = Callable[[BarFileError], None]
 """Takes what is wrong with a line; the reading then goes on with the next one."""
-Check = Callable[[Any], None]
+Check = Callable[[Bar | QuoteBar], None]
 """Looks at a record, and raises a `FieldError` where it can't be kept."""
 
 FAULTS_SAID: Final = 10

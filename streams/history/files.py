@@ -38,6 +38,8 @@ def create_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: as `replace_file`.
     """
+    if path.exists():
+        return
     make_folders(path.parent)
     beside = path.with_name(f".{path.name}.{uuid4().hex}{PART}")
     try:

@@ -92,4 +92,5 @@ QUOTES: Final = Kind(
     ),
 )
 
-KINDS: Final = (BARS, QUOTES)
+AnyKind = Kind[Bar] | Kind[QuoteBar]
+KINDS: Final[tuple[AnyKind, ...]] = (BARS, QUOTES)

@@ -214,8 +214,13 @@ class HistoryStore:
 
     def names(self) -> list[tuple[str, str, str]]:
         """Kind, symbol and interval of all that the store has, in order; no file is read."""
-        found = {partition_of(path.relative_to(self.root)) for path in self.files()}
-        return sorted({(one.kind, one.symbol, one.interval) for one in found if one is not None})
+        found = []
+        for folder in (folder for kind in KINDS for folder in (self.root / kind.name).glob("interval=*/symbol=*")):
+            path = next(folder.glob(f"date=*/{DATA_FILE}"), None)
+            partition = None if path is None else partition_of(path.relative_to(self.root))
+            if partition is not None:
+                found.append((partition.kind, partition.symbol, partition.interval))
+        return sorted(found)
 
     def files(self) -> list[Path]:
         """Every file below the folders of the kinds, in order; also what does not belong there."""
@@ -250,15 +255,22 @@ class HistoryStore:
                     self._put(kind, partition, one)
         return sum((WriteResult(one.added, one.replaced, one.unchanged) for one in merged.values()), WriteResult())
 
-    def delete(
-        self, symbol: str, interval: str, start: datetime | None = None, end: datetime | None = None, *, kind: Kind[Any] = BARS
-    ) -> int:
-        """Delete the records that start in `[start, end)`, or all of them; gives how many those were.
+    def delete_bars(self, symbol: str, interval: str, start: datetime | None = None, end: datetime | None = None) -> int:
+        """Delete the bars that start in `[start, end)`, or all of them; gives how many those were.
 
         Raises:
             ValueError: an instant without a zone, or an end before the start.
             HistoryError: a file is damaged, no turn, or the disk refuses.
         """
+        return self._delete(BARS, symbol, interval, start, end)
+
+    def delete_quotes(self, symbol: str, interval: str, start: datetime | None = None, end: datetime | None = None) -> int:
+        """Delete quote bars; as `delete_bars`."""
+        return self._delete(QUOTES, symbol, interval, start, end)
+
+    # Below
+
+    def _delete(self, kind: Kind[Record], symbol: str, interval: str, start: datetime | None, end: datetime | None) -> int:
         first_us, end_us = _bounds(start, end)
         deleted = 0
         with self._turn():
@@ -275,8 +287,6 @@ class HistoryStore:
                 elif len(kept) < len(held):
                     self._put(kind, partition, merge([], kept))
         return deleted
-
-    # Below
 
     def _hours(self, interval: str) -> Callable[[int], bool] | None:
         """Whether a bar of the interval is within regular hours, by its start; None where each is."""

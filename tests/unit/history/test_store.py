@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +22,12 @@ from hypothesis import strategies as st
 from streams.calendar import TradingCalendar
 from streams.errors import HistoryError
 from streams.history.audit import audit
-from streams.history.kinds import QUOTES
 from streams.history.layout import Partition
 from streams.history.lean import read_lean
 from streams.history.quotes import QuoteBar
 from streams.history.store import HistoryStore, WriteResult
 from streams.records import Bar
-from streams.times import from_us
+from streams.times import from_us, to_us
 from tests.support import wait_until
 from tests.support.history import START_US, bar, bars, quotes, symbols
 from tests.support.replay import MINUTES, SECONDS, lean_rows
@@ -78,7 +78,7 @@ def test_a_naive_instant_is_refused(store: HistoryStore, start: datetime, end: d
     with pytest.raises(ValueError, match="has no time zone"):
         store.get_bars("SPY", "1m", start, end)
     with pytest.raises(ValueError, match="has no time zone"):
-        store.delete("SPY", "1m", start, end)
+        store.delete_bars("SPY", "1m", start, end)
 
 
 def test_an_end_before_the_start_is_refused_and_what_is_not_there_gives_no_bar(store: HistoryStore) -> None:
@@ -108,6 +108,24 @@ def test_regular_hours_are_the_calendars(tmp_path: Path, folder: Path, symbol: s
         for second in range(60)
         if (hour, minute) >= (9, 30)
     }
+
+
+@pytest.mark.parametrize(
+    ("day", "kept", "why"),
+    [
+        ("2013-11-01", ["09:30", "12:59", "13:00", "15:59"], "an ordinary Friday in summer time"),
+        ("2013-11-04", ["09:30", "12:59", "13:00", "15:59"], "the Monday after the clocks were set back"),
+        ("2013-11-28", [], "Thanksgiving"),
+        ("2013-11-29", ["09:30", "12:59"], "the day after it closes at 13:00"),
+    ],
+)
+def test_regular_hours_know_holidays_early_closes_and_summer_time(tmp_path: Path, day: str, kept: list[str], why: str) -> None:
+    store = HistoryStore.create(tmp_path / "store", calendar=TradingCalendar("XNYS"))
+    clocks = ["09:29", "09:30", "12:59", "13:00", "15:59", "16:00"]
+    starts = [datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=NEW_YORK) for clock in clocks]
+    store.write_bars(Bar("SPY", "1m", to_us(start), to_us(start) + 60_000_000, 10, 12, 9, 11, 100) for start in starts)
+    regular = store.get_bars("SPY", "1m", FIRST, LAST, regular_hours_only=True)
+    assert [f"{from_us(one.start_us).astimezone(NEW_YORK):%H:%M}" for one in regular] == kept, why
 
 
 def test_bars_of_a_day_are_of_no_hour_and_stay_in(tmp_path: Path) -> None:
@@ -191,15 +209,15 @@ def test_the_contents_are_listed(store: HistoryStore) -> None:
 
 def test_deleting_takes_what_starts_within_and_the_files_that_are_empty_then(store: HistoryStore) -> None:
     store.write_bars([bar(0), bar(1), bar(1440), bar(0, symbol="IBM")])
-    assert store.delete("SPY", "1m", from_us(bar(1).start_us), LAST) == 2
+    assert store.delete_bars("SPY", "1m", from_us(bar(1).start_us), LAST) == 2
     assert all_bars(store) == [bar(0)]
     assert len(store.files()) == 2
-    assert store.delete("SPY", "1m") == 1
-    assert store.delete("SPY", "1m") == 0
+    assert store.delete_bars("SPY", "1m") == 1
+    assert store.delete_bars("SPY", "1m") == 0
     assert all_bars(store, "IBM") == [bar(0, symbol="IBM")]
     assert audit(store).is_sound
     store.write_quotes([QuoteBar("SPY", "1m", bar().start_us, bar().end_us, *(None,) * 10)])
-    assert store.delete("SPY", "1m", kind=QUOTES) == 1
+    assert store.delete_quotes("SPY", "1m") == 1
 
 
 # Files
@@ -235,7 +253,7 @@ def test_a_file_from_a_store_with_another_adjustment_is_neither_given_nor_added_
     raw.write_bars([bar(0)])
     (split.root / FILE).parent.mkdir(parents=True)
     (split.root / FILE).write_bytes((raw.root / FILE).read_bytes())
-    for use in (lambda: all_bars(split), lambda: split.write_bars([bar(1)]), lambda: split.delete("SPY", "1m")):
+    for use in (lambda: all_bars(split), lambda: split.write_bars([bar(1)]), lambda: split.delete_bars("SPY", "1m")):
         with pytest.raises(HistoryError, match="its adjustment is 'raw', in this place it must be 'split'"):
             use()
 
@@ -296,6 +314,23 @@ def test_the_audit_goes_on_after_each_fault_and_names_the_file(store: HistorySto
     ibm.unlink()
     store.write_bars([bar(1, symbol="IBM")])
     assert not left.exists()
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_disk_that_refuses_leaves_the_day_as_it_was_and_nothing_beside_it(
+    store: HistoryStore, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write_bars([bar(0)])
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, refuse)
+        with pytest.raises(HistoryError, match=r"data\.parquet: can't be written: No space left on device"):
+            store.write_bars([bar(1)])
+    assert all_bars(store) == [bar(0)]
+    assert store.files() == [store.root / FILE]
 
 
 # Several writers
