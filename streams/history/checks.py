@@ -12,7 +12,7 @@ from typing import Final
 from streams.errors import BarFileError
 from streams.history.fields import FieldError
 from streams.history.quotes import QuoteBar
-from streams.history.rules import fault_of
+from streams.history.rules import date_of, fault_of
 from streams.records import Bar
 from streams.times import iso
 
@@ -25,10 +25,11 @@ FAULTS_SAID: Final = 10
 
 
 class FileCheck:
-    """The check of one file: each record sane, and no two different ones for the same start."""
+    """The check of one file: each record sane, no two different ones for the same start, none within the one before it."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, int], Bar | QuoteBar] = {}
+        self._newest: dict[tuple[str, str], Bar | QuoteBar] = {}
 
     def __call__(self, record: Bar | QuoteBar) -> None:
         """Look at a record.
@@ -43,6 +44,13 @@ class FileCheck:
         if known != record:
             what = f"{record.symbol} {record.interval} that starts at {iso(record.start_us)}"
             raise FieldError("start", f"the file has another, different record of {what}: keep one of them")
+        before = self._newest.setdefault((record.symbol, record.interval), record)
+        # Days of local time may overlap where clocks are changed: as in the store, only records of one date are compared.
+        if before.start_us < record.start_us < before.end_us and date_of(before) == date_of(record):
+            what = f"it starts at {iso(record.start_us)}, before the {record.interval} of the one before it are over ({iso(before.end_us)})"
+            raise FieldError("start", f"{what}: is the interval right?")
+        if record.start_us > before.start_us:
+            self._newest[record.symbol, record.interval] = record
 
 
 class Faults:

@@ -144,7 +144,7 @@ def read_instant(text: str, zone: tzinfo | None) -> int:
     if instant.tzinfo is not None:
         return to_us(instant)
     if zone is None:
-        raise ValueError(f"{text!r} has no time zone: write {text}Z, or name its zone with --zone America/New_York")
+        raise ValueError(f"{text!r} has no time zone: write {instant.isoformat()}Z, or name its zone with --zone America/New_York")
     placed = instant.replace(tzinfo=zone).astimezone(UTC)
     if placed.astimezone(zone).replace(tzinfo=None) != instant:
         raise ValueError(f"{text!r} does not exist in {zone}: its clocks skip that time")

@@ -191,9 +191,14 @@ def test_a_csv_is_understood_by_what_the_user_says(
         ),
         (HEADER + OPEN_STAMPED, Form("SPY", "1m", NEW_YORK, "open", {"price": "close"}), "'price' is nothing that a bar has"),
         ("time,open\n", FORM, "line 1, column 1: the header 'time,open' lacks high"),
+        (HEADER + "2013-10-07,10,12,9,11,100\n", Form("SPY", "1d"), "has no time zone: write 2013-10-07T00:00:00Z, or name its zone"),
+        (
+            HEADER + OPEN_STAMPED, Form("SPY", "5m", NEW_YORK),
+            "line 3, column 1: it starts at 2013-10-07T13:31:00Z, before the 5m of the one before it are over (2013-10-07T13:35:00Z)",
+        ),
         (HEADER + "2013-03-10 02:30,10,12,9,11,100\n", FORM, "line 2, column 1: '2013-03-10 02:30' does not exist in America/New_York"),
     ],
-)
+)  # fmt: skip
 def test_a_csv_at_fault_says_line_column_and_what_would_be_right(
     store: HistoryStore, tmp_path: Path, text: str, form: Form, said: str
 ) -> None:
@@ -214,6 +219,14 @@ def test_what_overlaps_the_store_is_refused_and_named(store: HistoryStore, tmp_p
     store.write_bars([bar(0)])
     (done,) = import_all(store, csv_imports(text_file(tmp_path, HEADER + "2013-10-07 09:30:30,10,12,9,11,100\n"), FORM))
     assert "bars.csv: SPY 1m: the record that starts at 2013-10-07T13:30:30Z overlaps" in (done.refused or "")
+
+
+def test_days_of_local_time_follow_each_other_where_the_clocks_are_changed(store: HistoryStore, tmp_path: Path) -> None:
+    # Sunday 10 March 2013 has 23 hours in New York: a day of 24 from its midnight ends an hour after the next one has begun.
+    rows = "".join(f"2013-03-{day:02d},10,12,9,11,100\n" for day in range(9, 13))
+    (done,) = import_all(store, csv_imports(text_file(tmp_path, HEADER + rows), Form("SPY", "1d", NEW_YORK)))
+    assert (done.refused, done.result.added) == (None, 4)
+    assert audit(store).is_sound
 
 
 # Parquet
