@@ -39,14 +39,14 @@ def main(arguments: list[str]) -> int:
     for name in chosen.groups or [name for name in GROUPS if name not in ON_DEMAND]:
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         rows[name] = GROUPS[name](plan)
+        if chosen.save:  # what is measured is kept, whatever becomes of the next group
+            report.save(chosen.save, title, {name: rows[name]})
     every = [row for some in rows.values() for row in some]
     if chosen.markdown:
         print(report.markdown(title, every))
     else:
         Console(width=None if sys.stdout.isatty() else 160).print(report.table(title, every))
         print("\n".join(report.notes(every)))
-    if chosen.save:
-        report.save(chosen.save, title, rows)
     return 0
 
 
