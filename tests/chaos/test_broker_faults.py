@@ -58,7 +58,7 @@ def test_a_broker_that_is_killed_under_load_is_waited_for(broker: LocalBroker, w
         story.await_published(100)
         broker.kill()
         wait_until(lambda: f"the worker ended with {LOST}" in worker.said(), "the worker to give up and say why", 60.0)
-        wait_until(lambda: lines_about_the_broker(worker) >= 3, "the next one to say that it waits", 60.0)
+        wait_until(lambda: worker.said().count("asking for the session's topics") == 2, "the next one to look for the broker", 60.0)
         broker.up()
         worker.wait_until("active", COMES_BACK_SECONDS)
         story.await_fed()

@@ -357,33 +357,21 @@ def test_a_symbol_that_is_removed_and_added_again_in_one_go_is_read_from_its_beg
     assert progress.offset == 20
 
 
-def test_a_bar_topic_that_is_deleted_fails_only_its_symbol(desk: LiveDesk, symbol: str) -> None:
-    desk.bars(made_up_bars(symbol, 5, end_us=now_us()))
-    desk.await_bars(symbol, 5)
-    desk.delete_topic(desk.names.bars(symbol))
-    event = desk.await_event("symbol_failed", symbol)
-    assert "was deleted" in (event.reason or "")
+def test_bar_topics_that_are_deleted_or_given_more_partitions_fail_only_their_symbols(desk: LiveDesk, symbol: str) -> None:
+    deleted, divided = symbol, unique_symbol()
+    desk.add(divided)
+    for name in (deleted, divided):
+        desk.bars(made_up_bars(name, 5, end_us=now_us()))
+        desk.await_bars(name, 5)
+    topic = desk.names.bars(divided)
+    desk.admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
+    desk.delete_topic(desk.names.bars(deleted))
+    assert "was deleted" in (desk.await_event("symbol_failed", deleted).reason or "")
+    assert "was given 3 partitions" in (desk.await_event("symbol_failed", divided).reason or "")
     before = base_bars(desk, ANCHOR)
     desk.bars(made_up_bars(ANCHOR, 1, end_us=now_us()))
     desk.await_bars(ANCHOR, before + 1)
-
-
-def test_a_bar_topic_that_is_given_more_partitions_fails_only_its_symbol(desk: LiveDesk, symbol: str) -> None:
-    topic = desk.names.bars(symbol)
-    desk.admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
-    event = desk.await_event("symbol_failed", symbol)
-    assert "was given 3 partitions" in (event.reason or "")
-
-
-def test_a_bar_topic_that_is_created_again_is_read_from_its_beginning_with_an_event(desk: LiveDesk, symbol: str) -> None:
-    bars = made_up_bars(symbol, 10, end_us=now_us())
-    desk.bars(bars[:5])
-    desk.await_bars(symbol, 5)
-    desk.create_again(desk.names.bars(symbol))
-    desk.await_source_lost(symbol)
-    desk.bars(bars[5:])
-    published = desk.await_bars(symbol, 10)
-    assert [event.bar.start_us for event in published if event.bar is not None] == [bar.start_us for bar in bars]
+    desk.remove(divided, immediate=True)
 
 
 def test_the_health_page_says_what_the_worker_is_doing(desk: LiveDesk, worker: Worker) -> None:

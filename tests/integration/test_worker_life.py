@@ -7,10 +7,12 @@ import signal
 
 from confluent_kafka import Producer
 
+from streams.engine.journal import JournalRecord
 from streams.engine.rows import SessionRow, progress_key
 from streams.errors import ConfigConflictError, ControlLostError, DuplicateWorkerError, FencedError, RecoveryError, TopicSetupError
 from tests.support import create_topics, unique_symbol, wait_until
 from tests.support.desk import LiveDesk
+from tests.support.evidence import CODEC
 from tests.support.feeders import made_up_bars, now_us
 from tests.support.oracle import judge
 from tests.support.reading import read_topic
@@ -153,9 +155,14 @@ def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name
     assert double.wait_ended() == DuplicateWorkerError.exit_code
     assert f"another process on this machine runs as {worker.instance}" in double.tail()
     assert worker.status() == "active"
-    Producer({"bootstrap.servers": desk.servers, "transactional.id": desk.config.session_name}).init_transactions(20)
+    other = Producer({"bootstrap.servers": desk.servers, "transactional.id": desk.config.session_name})
+    other.init_transactions(20)
+    other.begin_transaction()
+    record = JournalRecord(desk.config.session_name, 1, 1_000_000, now_us(), "the-other", 0, 0, ())
+    other.produce(desk.names.journal, CODEC.journal_to(record), partition=0)
+    other.commit_transaction(20)
     assert worker.wait_ended() == FencedError.exit_code
-    assert "another worker has taken this session over" in worker.tail()
+    assert "the-other has taken this session over" in worker.tail()
 
 
 def test_a_killed_worker_that_comes_back_at_another_address_takes_its_place_again(alone: tuple[LiveDesk, Worker]) -> None:
