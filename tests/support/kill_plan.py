@@ -82,11 +82,11 @@ class Scale:
 SHORT = Scale(
     symbols=20,
     dynamic=5,
-    bars_each=450,
+    bars_each=400,
     bars_per_second=450.0,
     threshold_seconds=300,
     workers=1,
-    sigkills=4,
+    sigkills=3,
     sigterms=1,
     changes=40,
     moments=((Moment.WORKING, 8), (Moment.STARTING, 1), (Moment.RECOVERING, 1)),
