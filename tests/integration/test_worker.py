@@ -70,9 +70,9 @@ def symbol(desk: LiveDesk) -> Iterator[str]:
         desk.remove(name, immediate=True)
 
 
-def base_bars(desk: LiveDesk, symbol: str) -> int:
-    """How many second bars of a symbol are on analysis."""
-    return sum(event.bar is not None and event.interval == "1s" for event in desk.of(symbol))
+def starts_of(desk: LiveDesk, symbol: str, interval: str = "1s") -> list[int]:
+    """Where the bars of a symbol that are on analysis start."""
+    return [event.bar.start_us for event in desk.of(symbol) if event.bar is not None and event.interval == interval]
 
 
 def test_a_first_start_creates_the_topics_with_the_settings_that_the_promises_need(desk: LiveDesk) -> None:
@@ -90,6 +90,23 @@ def test_a_first_start_creates_the_topics_with_the_settings_that_the_promises_ne
         assert {key: found[key].value for key in wanted[resource.name]} == wanted[resource.name], resource.name
     present = desk.admin.list_topics(timeout=20).topics
     assert {topic: len(present[topic].partitions) for topic in wanted} == dict.fromkeys(wanted, 1)
+
+
+def test_bar_topics_that_are_deleted_or_given_more_partitions_fail_only_their_symbols(desk: LiveDesk, symbol: str) -> None:
+    deleted, divided = symbol, unique_symbol()
+    desk.add(divided)
+    for name in (deleted, divided):
+        desk.bars(made_up_bars(name, 5, end_us=now_us()))
+        desk.await_bars(name, 5)
+    topic = desk.names.bars(divided)
+    desk.admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
+    desk.delete_topic(desk.names.bars(deleted))
+    assert "was deleted" in (desk.await_event("symbol_failed", deleted).reason or "")
+    assert "was given 3 partitions" in (desk.await_event("symbol_failed", divided).reason or "")
+    before = len(starts_of(desk, ANCHOR))
+    desk.bars(made_up_bars(ANCHOR, 1, end_us=now_us()))
+    desk.await_bars(ANCHOR, before + 1)
+    desk.remove(divided, immediate=True)
 
 
 def test_a_fresh_bar_goes_to_analysis_with_the_time_until_which_it_is_fresh(desk: LiveDesk, symbol: str) -> None:
@@ -274,7 +291,7 @@ def test_an_equal_bar_is_counted_and_a_different_one_is_a_revision(desk: LiveDes
 
 def test_adding_a_symbol_with_a_backlog_shuts_the_gate_until_it_is_read_and_disturbs_no_other(desk: LiveDesk) -> None:
     name, other = unique_symbol(), ANCHOR
-    other_before = base_bars(desk, other)
+    other_before = len(starts_of(desk, other))
     backlog = made_up_bars(name, 2000, end_us=now_us())
     desk.bars(backlog)
     sequence = desk.topics.analysis()[-1].sequence
@@ -357,23 +374,6 @@ def test_a_symbol_that_is_removed_and_added_again_in_one_go_is_read_from_its_beg
     assert progress.offset == 20
 
 
-def test_bar_topics_that_are_deleted_or_given_more_partitions_fail_only_their_symbols(desk: LiveDesk, symbol: str) -> None:
-    deleted, divided = symbol, unique_symbol()
-    desk.add(divided)
-    for name in (deleted, divided):
-        desk.bars(made_up_bars(name, 5, end_us=now_us()))
-        desk.await_bars(name, 5)
-    topic = desk.names.bars(divided)
-    desk.admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
-    desk.delete_topic(desk.names.bars(deleted))
-    assert "was deleted" in (desk.await_event("symbol_failed", deleted).reason or "")
-    assert "was given 3 partitions" in (desk.await_event("symbol_failed", divided).reason or "")
-    before = base_bars(desk, ANCHOR)
-    desk.bars(made_up_bars(ANCHOR, 1, end_us=now_us()))
-    desk.await_bars(ANCHOR, before + 1)
-    desk.remove(divided, immediate=True)
-
-
 def test_the_health_page_says_what_the_worker_is_doing(desk: LiveDesk, worker: Worker) -> None:
     report = worker.health()
     assert report["status"] == "active"
@@ -395,6 +395,8 @@ def test_the_metrics_page_is_prometheus_text_with_the_figures_of_each_symbol(des
 
 
 def test_what_all_these_tests_have_left_behind_adds_up(desk: LiveDesk, worker: Worker) -> None:
+    last = {start_us - start_us % (5 * SECOND_US) for start_us in starts_of(desk, ANCHOR)[-1:]}
+    wait_until(lambda: last.issubset(starts_of(desk, ANCHOR, "5s")), "the clock to close the anchor's last window")
     assert worker.stop() == 0  # what is read of a session at work, one topic after the other, need not add up
     evidence = desk.topics.evidence(desk.config, [ANCHOR])
     # Bars of the other symbols were corrected, repeated and lost on purpose: only the anchor's are accounted for one by one.
