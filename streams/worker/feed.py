@@ -192,6 +192,7 @@ class Feed:
         generation, wanted = self.generation, dict(assignments)
         self.assigned = dict(wanted)
         self._ahead = Ahead()
+        self._learning.clear()
         self._operations.put(lambda consumer: self._rewind(consumer, generation, wanted))
 
     def pause(self) -> None:
@@ -341,12 +342,12 @@ class Feed:
         self._reading = bool(wanted)
 
     def _add(self, consumer: Consumer, topic: str, assignment: Assignment) -> None:
+        learning = self._learning.pop(topic, None)  # it goes for this addition alone, whatever becomes of it
         if topic in self._assigned:
             if self._assigned[topic] is assignment:
                 return  # a rewind between the request and here has done it
             self._remove(consumer, topic)
         # librdkafka would begin to fetch a topic that it has no metadata of 0.8 s later.
-        learning = self._learning.pop(topic, None)
         if learning is None or learning.cancelled() or not learning.result():
             consumer.list_topics(topic, METADATA_SECONDS)
         self._in_doubt.discard(topic)

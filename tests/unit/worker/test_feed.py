@@ -215,6 +215,13 @@ class TestWhereAnAddedTopicLies:
         self.add(bench, "bars.IBM")
         assert [name for name, _ in self.add(bench, "bars.IBM")][2:] == ["incremental_unassign", "list_topics", "incremental_assign"]
 
+    def test_what_was_learnt_before_reading_began_anew_is_not_gone_by(self, bench: Bench) -> None:
+        bench.consumer.existing.add("bars.IBM")
+        bench.feed.learn("bars.IBM")
+        assert bench.feed._learning["bars.IBM"].result()
+        bench.feed.rewind({"bars.SPY": SPY})
+        assert self.add(bench, "bars.IBM")[-2:] == [("list_topics", "bars.IBM"), ("incremental_assign", [("bars.IBM", 0)])]
+
     def test_a_feed_that_is_ending_has_nothing_to_ask(self, bench: Bench) -> None:
         bench.feed._asking.shutdown()
         bench.feed.learn("bars.IBM")
