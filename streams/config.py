@@ -28,6 +28,7 @@ from streams.config_parts import (
     SessionHours,
     SessionName,
     SymbolStreaming,
+    extra_streams_of,
     pairs_of,
     to_whole_us,
 )
@@ -138,13 +139,24 @@ class SessionConfig(Section):
     @cached_property
     def base_interval(self) -> str:
         """The finest streamed interval: everything else is computed from its bars."""
-        return min(self.session_data_config.streams, key=interval_us)
+        return min(self.session_data_config.intervals, key=interval_us)
 
     @cached_property
     def derived_intervals(self) -> tuple[str, ...]:
         """All intervals that are computed from base bars, shortest first."""
-        names = {*self.session_data_config.streams, *self.session_data_config.derived_intervals} - {self.base_interval}
+        names = {*self.session_data_config.intervals, *self.session_data_config.derived_intervals} - {self.base_interval}
         return tuple(sorted(names, key=interval_us))
+
+    @cached_property
+    def extra_streams(self) -> tuple[str, ...]:
+        """What symbols stream besides bars: quotes, ticks."""
+        return extra_streams_of(self.session_data_config.streams)
+
+    @cached_property
+    def completed_intervals(self) -> tuple[str, ...]:
+        """The intervals of which it is told when all symbols have their bar, shortest first."""
+        named = self.session_data_config.interval_complete
+        return (self.base_interval,) if named is None else tuple(sorted(named, key=interval_us))
 
     @cached_property
     def smallest_threshold_us(self) -> int:

@@ -6,14 +6,14 @@ All are frozen and refuse unknown keys and wrong types. Durations are seconds, w
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainSerializer, Tag, ValidationInfo, field_validator
 
 from streams.hours import parse_windows
-from streams.records import check_symbol
+from streams.records import EXTRA_STREAMS, check_symbol
 from streams.times import DAY_US, SECOND_US, interval_us
 
 MAX_SECONDS: Final = 1_000_000_000
@@ -22,17 +22,36 @@ MAX_SECONDS: Final = 1_000_000_000
 _SESSION_NAME: Final = re.compile("[A-Za-z0-9_-]{1,48}")
 
 
-def check_stream(name: str) -> str:
+def check_interval(name: str) -> str:
     """The name itself, when it is an interval of bars that can be streamed or derived.
 
     Raises:
         ValueError: no interval, one longer than a day, or quotes or ticks.
     """
-    if name in ("quotes", "ticks"):
-        raise ValueError(f"must be an interval of bars such as 1s, 1m or 1d: {name} are not supported yet")
+    if name in EXTRA_STREAMS:
+        raise ValueError(f"must be an interval of bars such as 1s, 1m or 1d: {name} are streamed, see streams, and nothing is made of them")
     if interval_us(name) > DAY_US:
         raise ValueError(f"must be at most 1d, since windows end with their trading day, got {name!r}")
     return name
+
+
+def check_stream(name: str) -> str:
+    """The name itself, when it is an interval of bars, `quotes` or `ticks`.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    return name if name in EXTRA_STREAMS else check_interval(name)
+
+
+def intervals_of(streams: Iterable[str]) -> tuple[str, ...]:
+    """Those of the streams that are intervals of bars."""
+    return tuple(name for name in streams if name not in EXTRA_STREAMS)
+
+
+def extra_streams_of(streams: Iterable[str]) -> tuple[str, ...]:
+    """Quotes and ticks, where they are among the streams."""
+    return tuple(name for name in EXTRA_STREAMS if name in streams)
 
 
 def _check_seconds(seconds: float) -> float:
@@ -50,7 +69,7 @@ def _check_unique(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _check_lengths(names: tuple[str, ...]) -> tuple[str, ...]:
     by_length: dict[int, str] = {}
-    for name in _check_unique(names):
+    for name in intervals_of(_check_unique(names)):
         other = by_length.setdefault(interval_us(name), name)
         if other != name:
             raise ValueError(f"names one interval twice, as {other} and as {name}")
@@ -76,8 +95,10 @@ def _as_written(number: float) -> float | int:
 SessionName = Annotated[str, AfterValidator(_check_session_name)]
 Exchange = Annotated[str, AfterValidator(_check_exchange)]
 Seconds = Annotated[float, AfterValidator(_check_seconds), PlainSerializer(_as_written)]
+Interval = Annotated[str, AfterValidator(check_interval)]
+Intervals = Annotated[tuple[Interval, ...], AfterValidator(_check_lengths)]
 Stream = Annotated[str, AfterValidator(check_stream)]
-Intervals = Annotated[tuple[Stream, ...], AfterValidator(_check_lengths)]
+Streams = Annotated[tuple[Stream, ...], AfterValidator(_check_lengths)]
 Symbol = Annotated[str, AfterValidator(check_symbol)]
 Symbols = Annotated[tuple[Symbol, ...], AfterValidator(_check_unique)]
 
@@ -192,16 +213,39 @@ class StreamingConfig(Section):
         return min([self.catchup_threshold_seconds, *own])
 
 
+IndicatorKind = Literal["prior_close", "prior_high", "prior_low", "average_daily_volume", "sma", "ema", "atr", "vwap"]
+
+
+class IndicatorConfig(Section):
+    """One indicator over past days: its name for readers, what it is, over bars of which interval, and over how many of them.
+
+    `prior_close`, `prior_high` and `prior_low` are of the last trading day and take no period.
+    """
+
+    name: str = Field(min_length=1, max_length=64)
+    kind: IndicatorKind
+    interval: Interval = "1d"
+    period: int = Field(default=1, ge=1, le=10_000)
+
+
 class HistoricalConfig(Section):
     """Past days loaded with a symbol: how many trading days, of which intervals (none: the base's), for which symbols.
 
     `adjustment` is what the prices of a store have to be: as traded, adjusted for splits, or for splits and dividends (`total`).
+    `indicators` are computed from the loaded days, and again when a day is over.
     """
 
     trailing_days: int = Field(default=0, ge=0)
     intervals: Intervals = ()
     apply_to: SymbolChoice = "all"
     adjustment: Literal["raw", "split", "total"] = "raw"
+    indicators: tuple[IndicatorConfig, ...] = ()
+
+    @field_validator("indicators")
+    @classmethod
+    def _check_names(cls, indicators: tuple[IndicatorConfig, ...]) -> tuple[IndicatorConfig, ...]:
+        _check_unique(tuple(indicator.name for indicator in indicators))
+        return indicators
 
 
 class GapFillerConfig(Section):
@@ -212,20 +256,31 @@ class GapFillerConfig(Section):
     retry_interval_seconds: Seconds = Field(default=60.0, ge=1)
 
 
+class QualityConfig(Section):
+    """How complete the bars are: a change is told on the events topic at most every `publish_seconds` per symbol and interval."""
+
+    publish_seconds: Seconds = Field(default=60.0, ge=1)
+
+
 class SessionDataConfig(Section):
     """Symbols and what is made of their bars.
 
-    The finest of `streams` is the base interval; its further ones and `derived_intervals` are computed from it.
+    The finest interval of `streams` is the base interval; its further ones and `derived_intervals` are computed from it; `quotes`
+    and `ticks` may be among the streams. `interval_complete` are the intervals of which it is told on analysis when all symbols have
+    their bar; `null` takes the base interval. `bars_topic`: whether all bars go to the ungated topic `<session>.bars` too.
     `grace_seconds` is how long a window waits for a late bar; `null` takes five seconds, or half of the smallest
     threshold where that is less. `min_completeness` is the share of base bars that a derived bar needs.
     """
 
     symbols: Symbols = Field(description='a list such as ["SPY"], which may be empty')
-    streams: Intervals = ("1m",)
+    streams: Streams = ("1m",)
     derived_intervals: Intervals = ()
     streaming: StreamingConfig = StreamingConfig()
     historical: HistoricalConfig = HistoricalConfig()
     gap_filler: GapFillerConfig = GapFillerConfig()
+    quality: QualityConfig = QualityConfig()
+    interval_complete: Intervals | None = None
+    bars_topic: bool = False
     grace_seconds: Seconds | None = Field(default=None, ge=0)
     min_completeness: Annotated[float, PlainSerializer(_as_written)] = Field(default=0.0, ge=0, le=1)
     sparse_intervals: Intervals = ("1s",)
@@ -236,10 +291,11 @@ class SessionDataConfig(Section):
     @field_validator("streams")
     @classmethod
     def _check_streams(cls, streams: tuple[str, ...]) -> tuple[str, ...]:
-        if not streams:
-            raise ValueError('must name at least one interval such as "1m", got []')
-        base = min(streams, key=interval_us)
-        for name in streams:
+        intervals = intervals_of(streams)
+        if not intervals:
+            raise ValueError(f'must name at least one interval such as "1m", got {list(streams)}')
+        base = min(intervals, key=interval_us)
+        for name in intervals:
             if interval_us(name) % interval_us(base):
                 raise ValueError(f"must be whole multiples of the finest one, {base}, got {name}")
         return streams
@@ -247,7 +303,7 @@ class SessionDataConfig(Section):
     @field_validator("derived_intervals")
     @classmethod
     def _check_derived(cls, derived: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        streams: tuple[str, ...] = info.data.get("streams", ())
+        streams = intervals_of(info.data.get("streams", ()))
         if streams:
             base = min(streams, key=interval_us)
             for name in derived:
@@ -272,6 +328,11 @@ class SessionDataConfig(Section):
         if count > maximum:
             raise ValueError(f"must be at least the number of symbols, {count}, got {maximum}")
         return maximum
+
+    @property
+    def intervals(self) -> tuple[str, ...]:
+        """The streams that are intervals of bars."""
+        return intervals_of(self.streams)
 
     @property
     def grace_or_default_seconds(self) -> float:

@@ -21,6 +21,12 @@ from streams.errors import InvalidSymbolError
 PROVENANCE_FEED: Final = "feed"
 PROVENANCE_GAP_FILL: Final = "gap_fill"
 PROVENANCE_DERIVED: Final = "derived"
+PROVENANCE_HISTORY: Final = "history"
+
+QUOTES: Final = "quotes"
+TICKS: Final = "ticks"
+EXTRA_STREAMS: Final = (QUOTES, TICKS)
+"""What a symbol may stream besides bars; each has a topic of its own."""
 
 MAX_SYMBOL_LENGTH: Final = 64
 
@@ -87,6 +93,28 @@ class SessionBar(Struct, frozen=True, gc=False):
     provenance: str
 
 
+class Quote(Struct, frozen=True, gc=False):
+    """The best bid and ask of a symbol at an instant: prices in currency, sizes in units of the instrument; one side may be missing."""
+
+    symbol: str
+    time_us: int
+    bid: float | None = None
+    ask: float | None = None
+    bid_size: float | None = None
+    ask_size: float | None = None
+    provenance: str = PROVENANCE_FEED
+
+
+class Tick(Struct, frozen=True, gc=False):
+    """One trade of a symbol: price in currency, size in units of the instrument."""
+
+    symbol: str
+    time_us: int
+    price: float
+    size: float
+    provenance: str = PROVENANCE_FEED
+
+
 class Rejection(StrEnum):
     """Why a bar went to the dead-letter topic."""
 
@@ -115,13 +143,16 @@ class CommandKind(StrEnum):
 
     ADD_SYMBOL = "add_symbol"
     REMOVE_SYMBOL = "remove_symbol"
+    BEGIN_EXPORT = "begin_export"
+    END_EXPORT = "end_export"
 
 
 class ControlCommand(Struct, frozen=True):
     """A command from the control topic.
 
-    `streams` are the intervals to stream, empty for the config's; `start_us` an instant to read from instead of the
-    day's open; `immediate` removes without draining; `must_exist` refuses a symbol whose topic does not exist.
+    `streams` are the intervals to stream, and quotes or ticks, empty for the config's; `start_us` an instant to read from
+    instead of the day's open; `immediate` removes without draining; `must_exist` refuses a symbol whose topic does not exist;
+    `export_number` says which export is done.
     """
 
     id: str
@@ -133,6 +164,7 @@ class ControlCommand(Struct, frozen=True):
     immediate: bool = False
     must_exist: bool = False
     sender: str | None = None
+    export_number: int | None = None
 
 
 class RemovalPlan(Struct, frozen=True):
@@ -254,6 +286,10 @@ class EventKind(StrEnum):
     SYMBOL_CAUGHT_UP = "symbol_caught_up"
     SYMBOL_SILENT = "symbol_silent"
     SYMBOL_ROLLED = "symbol_rolled"
+    QUALITY = "quality"
+    GAP_ASKED = "gap_asked"
+    HISTORY_LOADED = "history_loaded"
+    HISTORY_MISSING = "history_missing"
     SOURCE_LOST = "source_lost"
     BAR_LATE = "bar_late"
     BAR_CORRECTED = "bar_corrected"
@@ -279,13 +315,14 @@ class ReplyStatus(StrEnum):
 
 
 class Reply(Struct, frozen=True):
-    """An answer to a command for the replies topic."""
+    """An answer to a command for the replies topic; `text` is what it gave, as JSON."""
 
     command_id: str
     kind: str
     symbol: str
     status: ReplyStatus
     reason: str | None = None
+    text: str | None = None
 
 
 class Rejected(Struct, frozen=True):

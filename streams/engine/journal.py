@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from streams.engine.rows import Columns
+
 
 class InputKind(StrEnum):
     """What a shell told the engine."""
@@ -30,6 +32,9 @@ class InputKind(StrEnum):
     SILENT = "silent"
     REWOUND = "rewound"
     SOURCE_LOST = "source_lost"
+    STREAM_LOCATED = "stream_located"
+    HISTORY = "history"
+    GAP_ASKED = "gap_asked"
 
 
 class JournalInput(Struct, frozen=True):
@@ -43,6 +48,10 @@ class JournalInput(Struct, frozen=True):
     range: symbol, incarnation, first_offset, next_offset. skipped: symbol, incarnation, first_offset (a record on which the
     engine raised), reason. caught_up, silent: symbol, incarnation. rewound, read: nothing.
     source_lost: symbol, incarnation, topic_id, first_offset (where reading goes on), reason.
+    stream_located: symbol, incarnation, stream, topic_id, first_offset (where reading begins). history: symbol, incarnation,
+    interval, trading_days, bars; without bars reason says why there are none. gap_asked: symbol, incarnation, start_us, end_us,
+    count (of the bars that a source gave), reason (why it gave none, when it failed).
+    range and source_lost have stream where they are about quotes or ticks.
     """
 
     kind: InputKind
@@ -55,6 +64,13 @@ class JournalInput(Struct, frozen=True):
     topic_id: str | None = None
     reason: str | None = None
     text: str | None = None
+    stream: str | None = None
+    interval: str | None = None
+    trading_days: int | None = None
+    start_us: int | None = None
+    end_us: int | None = None
+    count: int | None = None
+    bars: Columns | None = None
 
 
 class JournalRecord(Struct, frozen=True):

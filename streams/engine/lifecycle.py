@@ -11,7 +11,7 @@ with the last answer and does nothing.
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.config_parts import check_stream
+from streams.config_parts import check_interval
 from streams.engine import gate, rollover
 from streams.engine.rows import Row, command_key
 from streams.engine.state import SessionState
@@ -81,7 +81,7 @@ def _intervals_of(state: SessionState, command: ControlCommand) -> tuple[str, tu
     """Base and derived intervals of a symbol that is added: its own streams, and the config's derived intervals."""
     if not command.streams:
         return state.config.base_interval, state.config.derived_intervals
-    streams = tuple(check_stream(stream) for stream in command.streams)
+    streams = tuple(check_interval(stream) for stream in command.streams)
     base = min(streams, key=interval_us)
     for stream in streams:
         if interval_us(stream) % interval_us(base):

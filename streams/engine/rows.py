@@ -8,6 +8,10 @@ Each row is small and has a key of its own, so that a batch writes only what it 
     symbol|<SYMBOL>                         identity and status: rarely
     progress|<SYMBOL>                       position, frontier, metrics, held-back runs and the newest base bars
     bars|<interval>|<days>|<index>|<SYMBOL> a block of bars, written when it is full or touched
+    quotes|<SYMBOL>, ticks|<SYMBOL>         the latest one, how many, and the position in their topic
+    quality|<SYMBOL>                        what was told of gaps and done about them: rarely
+    indicators|<SYMBOL>                     what was computed from past days: rarely
+    export|<SYMBOL>                         up to where bars were exported: rarely
 
 `incarnation` stands in every row of a symbol: a row of a former one is dropped on restore, as is a block of a day that is no
 longer kept. Such rows are there for a while, since no transaction deletes more than so many.
@@ -48,6 +52,26 @@ def block_key(symbol: str, interval: str, trading_days: int, index: int) -> str:
     return f"bars|{interval}|{trading_days}|{index:05d}|{symbol}"
 
 
+def stream_key(stream: str, symbol: str) -> str:
+    """Key of the row of a symbol's quotes or ticks."""
+    return f"{stream}|{symbol}"
+
+
+def quality_key(symbol: str) -> str:
+    """Key of a symbol's row about its gaps."""
+    return f"quality|{symbol}"
+
+
+def indicators_key(symbol: str) -> str:
+    """Key of a symbol's indicators."""
+    return f"indicators|{symbol}"
+
+
+def export_key(symbol: str) -> str:
+    """Key of a symbol's export positions."""
+    return f"export|{symbol}"
+
+
 def is_block_key(key: str) -> bool:
     """Whether a key is that of a block of bars."""
     return key.startswith("bars|")
@@ -75,11 +99,19 @@ class Columns(Struct, frozen=True):
     provenances: tuple[str, ...]
 
 
+class CompletedRow(Struct, frozen=True):
+    """Up to where an interval was told to be complete."""
+
+    interval: str
+    end_us: int
+
+
 class SessionRow(Struct, frozen=True):
     """The session as a whole: one row, written with every transaction.
 
     `sequence` is the last one given to an analysis record, `transaction` the number of the transaction that wrote
-    this row, `now_us` the engine's last `now`, `trading_days` the day that every symbol has reached.
+    this row, `now_us` the engine's last `now`, `trading_days` the day that every symbol has reached, `owner_url` where
+    the worker that wrote it answers over HTTP, `measured_us` when quality was told last.
     """
 
     session: str
@@ -95,6 +127,9 @@ class SessionRow(Struct, frozen=True):
     control_offset: int
     control_topic_id: str
     owner: str
+    owner_url: str = ""
+    measured_us: int = -1
+    completed: tuple[CompletedRow, ...] = ()
 
 
 class ConfigRow(Struct, frozen=True):
@@ -132,6 +167,7 @@ class SymbolRow(Struct, frozen=True):
     added_us: int
     removal_end_offset: int | None
     removal_deadline_us: int | None
+    streams: tuple[str, ...] = ()
 
 
 class RunRow(Struct, frozen=True):
@@ -205,4 +241,114 @@ class BlockRow(Struct, frozen=True):
     bars: Columns
 
 
-Row = SessionRow | ConfigRow | CommandRow | SymbolRow | ProgressRow | BlockRow
+class LatestQuote(Struct, frozen=True):
+    """The latest quote, as its row has it."""
+
+    time_us: int
+    bid: float | None
+    ask: float | None
+    bid_size: float | None
+    ask_size: float | None
+    provenance: str
+
+
+class LatestTick(Struct, frozen=True):
+    """The latest tick, as its row has it."""
+
+    time_us: int
+    price: float
+    size: float
+    provenance: str
+
+
+class StreamRow(Struct, frozen=True):
+    """A symbol's quotes or ticks: `count` are those of the trading day, `total` those since it was added."""
+
+    symbol: str
+    incarnation: int
+    stream: str
+    topic_id: str
+    offset: int
+    trading_days: int
+    count: int
+    total: int
+    out_of_hours: int
+    rejected: int
+    updated: bool
+    last_update_us: int
+    quote: LatestQuote | None = None
+    tick: LatestTick | None = None
+
+
+class ToldRow(Struct, frozen=True):
+    """What was told of the completeness of an interval last."""
+
+    interval: str
+    missing: int
+    gaps: int
+
+
+class AttemptRow(Struct, frozen=True):
+    """A stretch of missing base bars that a source was asked for `count` times, at `asked_us` for the last time."""
+
+    start_us: int
+    end_us: int
+    count: int
+    asked_us: int
+
+
+class StretchRow(Struct, frozen=True):
+    """A stretch of time."""
+
+    start_us: int
+    end_us: int
+
+
+class QualityRow(Struct, frozen=True):
+    """What was told of the gaps of a symbol's day, what was asked to fill them, and where a source has no bars either."""
+
+    symbol: str
+    incarnation: int
+    trading_days: int
+    told: tuple[ToldRow, ...]
+    attempts: tuple[AttemptRow, ...]
+    empty: tuple[StretchRow, ...]
+
+
+class IndicatorRow(Struct, frozen=True):
+    """One indicator by its name in the config; None when there are too few bars."""
+
+    name: str
+    value: float | None
+
+
+class IndicatorsRow(Struct, frozen=True):
+    """What was computed from a symbol's past days, as it holds for a trading day."""
+
+    symbol: str
+    incarnation: int
+    trading_days: int
+    values: tuple[IndicatorRow, ...]
+
+
+class MarkRow(Struct, frozen=True):
+    """Up to which start one series was exported, and which bars before that came or changed since."""
+
+    interval: str
+    trading_days: int
+    exported_to_us: int
+    changed: tuple[int, ...]
+
+
+class ExportRow(Struct, frozen=True):
+    """Up to where a symbol's bars were exported: what is done, and what export `number` holds while that `is_pending`."""
+
+    symbol: str
+    incarnation: int
+    number: int
+    is_pending: bool
+    done: tuple[MarkRow, ...]
+    pending: tuple[MarkRow, ...]
+
+
+Row = SessionRow | ConfigRow | CommandRow | SymbolRow | ProgressRow | BlockRow | StreamRow | QualityRow | IndicatorsRow | ExportRow

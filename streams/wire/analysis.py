@@ -23,7 +23,7 @@ from streams.wire.numbers import NULL, PRESENT, Longs, Texts, long_bytes
 
 _FULL: Final = 1 << 14
 # gate, extent, interval_complete, reason: a bar has none of them.
-_NO_MORE: Final = NULL * 4
+_NO_MORE: Final = NULL * 5
 
 Header = tuple[str, bytes]
 

@@ -52,7 +52,7 @@ class Codec:
         self._ids: SchemaIds = IdFile() if ids is None else ids
         self._bars = BarBytes(header(self._ids.id_of("Bar")))
         self._rows = RowBytes(*(header(self._ids.id_of(name)) for name in ("ProgressRow", "BlockRow", "SessionRow")))
-        self._journal = JournalBytes(header(self._ids.id_of("JournalRecord")))
+        self._journal = JournalBytes(header(self._ids.id_of("JournalRecord")), self._rows.write_columns)
         self._row_forms: dict[str, Form[Any]] = {form.schema: form for form in forms.ROW_FORMS.values()}
 
     @property
@@ -171,6 +171,8 @@ class Codec:
 
     def journal_to(self, record: JournalRecord) -> bytes:
         """A journal record as framed Avro."""
+        if not AVAILABLE:
+            return self.encode(forms.JOURNAL, record)
         return self._journal.write(record)
 
     def journal_from(self, value: bytes | None) -> JournalRecord:

@@ -14,8 +14,31 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, Row, RunRow, SessionRow, SymbolRow, WindowRow
-from streams.records import Bar, ControlCommand, Extent, GateChange, IntervalComplete, LaggingSymbol
+from streams.engine.rows import (
+    AttemptRow,
+    BlockRow,
+    Columns,
+    CommandRow,
+    CompletedRow,
+    ConfigRow,
+    ExportRow,
+    IndicatorRow,
+    IndicatorsRow,
+    LatestQuote,
+    LatestTick,
+    MarkRow,
+    ProgressRow,
+    QualityRow,
+    Row,
+    RunRow,
+    SessionRow,
+    StreamRow,
+    StretchRow,
+    SymbolRow,
+    ToldRow,
+    WindowRow,
+)
+from streams.records import Bar, ControlCommand, Extent, GateChange, IntervalComplete, LaggingSymbol, Quote, Tick
 from streams.wire.messages import AnalysisBar, AnalysisEvent, CommandReply, SessionEvent
 
 T = TypeVar("T", bound=Struct)
@@ -39,6 +62,9 @@ _WIRE_NAMES = {
     "last_stale_us": "last_stale",
     "last_update_us": "last_update",
     "trading_days": "trading_date",
+    "measured_us": "measured",
+    "asked_us": "asked",
+    "exported_to_us": "exported_to",
 }
 
 
@@ -116,6 +142,8 @@ _DOUBLES = (_same, _doubles)
 _LONGS = (_same, _longs)
 
 BAR = Form(Bar, "Bar")
+QUOTE = Form(Quote, "Quote")
+TICK = Form(Tick, "Tick")
 ANALYSIS = Form(
     AnalysisEvent,
     "AnalysisEvent",
@@ -129,11 +157,6 @@ ANALYSIS = Form(
 EVENT = Form(SessionEvent, "SessionEvent")
 COMMAND = Form(ControlCommand, "ControlCommand", names={"kind": "command"}, parts={"streams": _TEXTS})
 REPLY = Form(CommandReply, "CommandReply")
-JOURNAL = Form(
-    JournalRecord,
-    "JournalRecord",
-    parts={"inputs": _many(Form(JournalInput, "JournalInput", parts={"kind": (str, InputKind)}))},
-)
 COLUMNS = Form(
     Columns,
     "Columns",
@@ -143,17 +166,51 @@ COLUMNS = Form(
         "provenances": _TEXTS,
     },
 )
-SESSION_ROW = Form(SessionRow, "SessionRow")
+JOURNAL = Form(
+    JournalRecord,
+    "JournalRecord",
+    parts={"inputs": _many(Form(JournalInput, "JournalInput", parts={"kind": (str, InputKind), "bars": _perhaps(COLUMNS)}))},
+)
+SESSION_ROW = Form(SessionRow, "SessionRow", parts={"completed": _many(Form(CompletedRow, "Completed"))})
 CONFIG_ROW = Form(ConfigRow, "ConfigRow")
 COMMAND_ROW = Form(CommandRow, "CommandRow")
-SYMBOL_ROW = Form(SymbolRow, "SymbolRow", parts={"derived_intervals": _TEXTS})
+SYMBOL_ROW = Form(SymbolRow, "SymbolRow", parts={"derived_intervals": _TEXTS, "streams": _TEXTS})
 PROGRESS_ROW = Form(
     ProgressRow,
     "ProgressRow",
     parts={"runs": _many(Form(RunRow, "Run")), "windows": _many(Form(WindowRow, "Window")), "tail": _one(COLUMNS)},
 )
 BLOCK_ROW = Form(BlockRow, "BlockRow", parts={"bars": _one(COLUMNS)})
+STREAM_ROW = Form(
+    StreamRow,
+    "StreamRow",
+    parts={"quote": _perhaps(Form(LatestQuote, "LatestQuote")), "tick": _perhaps(Form(LatestTick, "LatestTick"))},
+)
+QUALITY_ROW = Form(
+    QualityRow,
+    "QualityRow",
+    parts={
+        "told": _many(Form(ToldRow, "Told")),
+        "attempts": _many(Form(AttemptRow, "Attempt")),
+        "empty": _many(Form(StretchRow, "Empty")),
+    },
+)
+INDICATORS_ROW = Form(IndicatorsRow, "IndicatorsRow", parts={"values": _many(Form(IndicatorRow, "Indicator"))})
+_MARKS = _many(Form(MarkRow, "Mark", parts={"changed": _TEXTS}))
+EXPORT_ROW = Form(ExportRow, "ExportRow", parts={"done": _MARKS, "pending": _MARKS})
 
 ROW_FORMS: Mapping[type[Row], Form[Any]] = {
-    form.record: form for form in (SESSION_ROW, CONFIG_ROW, COMMAND_ROW, SYMBOL_ROW, PROGRESS_ROW, BLOCK_ROW)
+    form.record: form
+    for form in (
+        SESSION_ROW,
+        CONFIG_ROW,
+        COMMAND_ROW,
+        SYMBOL_ROW,
+        PROGRESS_ROW,
+        BLOCK_ROW,
+        STREAM_ROW,
+        QUALITY_ROW,
+        INDICATORS_ROW,
+        EXPORT_ROW,
+    )
 }

@@ -20,7 +20,7 @@ class AnalysisBar(SessionBar, frozen=True, gc=False):
 class AnalysisEvent(Struct, frozen=True):
     """One record of the analysis topic; `kind` says which of the optional parts are set.
 
-    `(epoch, sequence)` is contiguous for a reader with `isolation.level=read_committed`.
+    `(epoch, sequence)` is contiguous for a reader with `isolation.level=read_committed`. `held_back` is for the ungated topic.
     """
 
     sequence: int
@@ -37,6 +37,7 @@ class AnalysisEvent(Struct, frozen=True):
     extent: Extent | None = None
     interval_complete: IntervalComplete | None = None
     reason: str | None = None
+    held_back: bool = False
 
 
 class SessionEvent(Struct, frozen=True):
@@ -53,7 +54,7 @@ class SessionEvent(Struct, frozen=True):
 
 
 class CommandReply(Struct, frozen=True):
-    """An answer from the replies topic: `status` is accepted, then completed or failed."""
+    """An answer from the replies topic: `status` is accepted, then completed or failed; `text` what the command gave, as JSON."""
 
     command_id: str
     kind: str
@@ -63,3 +64,4 @@ class CommandReply(Struct, frozen=True):
     time_us: int
     epoch: int
     session: str
+    text: str | None = None

@@ -102,7 +102,9 @@ class Encoder:
 
     def _reply(self, reply: Reply, now_us: int) -> Record:
         value = self._codec.reply_to(
-            CommandReply(reply.command_id, reply.kind, reply.symbol, reply.status, reply.reason, now_us, self._epoch, self._session)
+            CommandReply(
+                reply.command_id, reply.kind, reply.symbol, reply.status, reply.reason, now_us, self._epoch, self._session, reply.text
+            )
         )
         return Record(self._names.replies, reply.command_id.encode(), value, [], now_us // 1000)
 

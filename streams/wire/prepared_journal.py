@@ -5,10 +5,13 @@ Every transaction writes one. What it holds is read back seldom, by a replay or 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
+from streams.engine.rows import Columns
 from streams.wire.numbers import NULL, PRESENT, Longs, Texts, long_bytes
 
-_RANGE_ENDING = NULL * 5
+_RANGE_ENDING = NULL * 12
 
 
 class JournalBytes:
@@ -16,10 +19,12 @@ class JournalBytes:
 
     Args:
         header: the framing header of the schema.
+        write_columns: appends the bytes of bars.
     """
 
-    def __init__(self, header: bytes) -> None:
+    def __init__(self, header: bytes, write_columns: Callable[[list[bytes], Columns], None]) -> None:
         self._header = header
+        self._write_columns = write_columns
         self._longs = Longs()
         self._texts = Texts()
 
@@ -51,6 +56,13 @@ class JournalBytes:
             return
         parts += map(_number, (given.end_offset, given.deadline_us))
         parts += map(_long_text, (given.topic_id, given.reason, given.text))
+        parts += (self._text(given.stream), self._text(given.interval))
+        parts += map(_number, (given.trading_days, given.start_us, given.end_us, given.count))
+        if given.bars is None:
+            parts.append(NULL)
+        else:
+            parts.append(PRESENT)
+            self._write_columns(parts, given.bars)
 
     def _text(self, value: str | None) -> bytes:
         return NULL if value is None else PRESENT + self._texts[value]
@@ -63,6 +75,13 @@ def _is_plain(given: JournalInput) -> bool:
         and given.topic_id is None
         and given.reason is None
         and given.text is None
+        and given.stream is None
+        and given.interval is None
+        and given.trading_days is None
+        and given.start_us is None
+        and given.end_us is None
+        and given.count is None
+        and given.bars is None
     )  # fmt: skip
 
 

@@ -85,13 +85,13 @@ class RowBytes:
             for window in row.windows:
                 parts += (texts[window.interval], longs[window.open_since_us])
         parts += (NULL, longs[row.tail_index])
-        self._write_columns(parts, row.tail)
+        self.write_columns(parts, row.tail)
         return b"".join(parts)
 
     def write_session(self, row: SessionRow) -> bytes:
         """The framed bytes of the session's row."""
         longs, texts = self._longs, self._texts
-        parts = (
+        parts = [
             self._session_header,
             texts[row.session],
             longs[row.epoch],
@@ -106,7 +106,14 @@ class RowBytes:
             long_bytes(row.control_offset),
             texts[row.control_topic_id],
             texts[row.owner],
-        )
+            texts[row.owner_url],
+            long_bytes(row.measured_us),
+        ]
+        if row.completed:
+            parts.append(longs[len(row.completed)])
+            for completed in row.completed:
+                parts += (texts[completed.interval], long_bytes(completed.end_us))
+        parts.append(NULL)
         return b"".join(parts)
 
     def write_block(self, row: BlockRow) -> bytes:
@@ -120,7 +127,7 @@ class RowBytes:
             longs[row.trading_days],
             longs[row.index],
         ]
-        self._write_columns(parts, row.bars)
+        self.write_columns(parts, row.bars)
         return b"".join(parts)
 
     def read_block(self, value: bytes) -> BlockRow | None:
@@ -134,7 +141,8 @@ class RowBytes:
             return None
         return row if cursor.position == len(value) else None
 
-    def _write_columns(self, parts: list[bytes], columns: Columns) -> None:
+    def write_columns(self, parts: list[bytes], columns: Columns) -> None:
+        """Append the bytes of bars, column by column."""
         longs = self._longs
         parts.append(longs[columns.first_start_us])
         self._write_longs(parts, columns.slots)

@@ -18,11 +18,11 @@ from typing import Final, TypeVar
 import msgspec
 
 from streams.errors import BodyError, InvalidSymbolError
-from streams.records import PROVENANCE_FEED, Bar, CommandKind, ControlCommand, check_symbol
+from streams.records import EXTRA_STREAMS, PROVENANCE_FEED, Bar, CommandKind, ControlCommand, check_symbol
 from streams.times import interval_us, iso, parse_instant
 
 BAR_FIELDS: Final = ("symbol", "interval", "start", "end", "open", "high", "low", "close", "volume", "vwap", "trades", "provenance")
-COMMAND_FIELDS: Final = ("id", "command", "symbol", "sent_at", "streams", "start", "immediate", "must_exist", "sender")
+COMMAND_FIELDS: Final = ("id", "command", "symbol", "sent_at", "streams", "start", "immediate", "must_exist", "sender", "export_number")
 MAX_ID_LENGTH: Final = 200
 MAX_SENDER_LENGTH: Final = 200
 MAX_STREAMS: Final = 32
@@ -116,6 +116,7 @@ def command_of(value: bytes, default_id: str, default_sent_us: int) -> ControlCo
         immediate=fields.flag("immediate"),
         must_exist=fields.flag("must_exist"),
         sender=fields.text("sender"),
+        export_number=fields.whole("export_number"),
     )
 
 
@@ -141,6 +142,8 @@ def command_text(command: ControlCommand) -> bytes:
         fields["must_exist"] = True
     if command.sender is not None:
         fields["sender"] = command.sender
+    if command.export_number is not None:
+        fields["export_number"] = command.export_number
     return msgspec.json.encode(fields)
 
 
@@ -158,11 +161,12 @@ def checked_command(command: ControlCommand) -> ControlCommand:
     if command.sender is not None and len(command.sender) > MAX_SENDER_LENGTH:
         raise BodyError(f"command: sender must have at most {MAX_SENDER_LENGTH} characters, got {len(command.sender)}")
     if len(command.streams) > MAX_STREAMS:
-        raise BodyError(f"command: streams must be at most {MAX_STREAMS} intervals, got {len(command.streams)}")
+        raise BodyError(f"command: streams must be at most {MAX_STREAMS}, got {len(command.streams)}")
     try:
         check_symbol(command.symbol)
-        for interval in command.streams:
-            interval_us(interval)
+        for stream in command.streams:
+            if stream not in EXTRA_STREAMS:
+                interval_us(stream)
     except InvalidSymbolError as error:
         raise BodyError(f"command: symbol: {error}") from None
     except ValueError as error:

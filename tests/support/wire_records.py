@@ -9,7 +9,29 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, RunRow, SessionRow, SymbolRow, WindowRow
+from streams.engine.rows import (
+    AttemptRow,
+    BlockRow,
+    Columns,
+    CommandRow,
+    CompletedRow,
+    ConfigRow,
+    ExportRow,
+    IndicatorRow,
+    IndicatorsRow,
+    LatestQuote,
+    LatestTick,
+    MarkRow,
+    ProgressRow,
+    QualityRow,
+    RunRow,
+    SessionRow,
+    StreamRow,
+    StretchRow,
+    SymbolRow,
+    ToldRow,
+    WindowRow,
+)
 from streams.records import (
     AnalysisKind,
     Bar,
@@ -21,7 +43,9 @@ from streams.records import (
     LaggingSymbol,
     Marker,
     PublishedBar,
+    Quote,
     SessionBar,
+    Tick,
 )
 from streams.wire.messages import AnalysisBar, AnalysisEvent, CommandReply, SessionEvent
 
@@ -60,6 +84,10 @@ def _bar_fields(prices: st.SearchStrategy[float]) -> dict[str, st.SearchStrategy
     }
 
 
+quotes = made(
+    Quote, symbol=symbols, time_us=instants, provenance=words, **dict.fromkeys(("bid", "ask", "bid_size", "ask_size"), st.none() | numbers)
+)
+ticks = made(Tick, symbol=symbols, time_us=instants, price=numbers, size=numbers, provenance=words)
 bars = made(Bar, symbol=symbols, interval=intervals | words, **_bar_fields(numbers))
 _session_bar_fields = {
     **_bar_fields(numbers),
@@ -105,6 +133,7 @@ analysis_events = made(
     session=words,
     emitted_us=instants,
     kind=words,
+    held_back=st.booleans(),
     bar=st.none() | made(AnalysisBar, valid_until_us=instants, **_session_bar_fields),
     **_marker_fields,
 )
@@ -134,6 +163,7 @@ def commands_at(when: st.SearchStrategy[int]) -> st.SearchStrategy[ControlComman
         immediate=st.booleans(),
         must_exist=st.booleans(),
         sender=maybe_text,
+        export_number=st.none() | longs,
     )
 
 
@@ -147,24 +177,7 @@ replies = made(
     time_us=instants,
     epoch=ints,
     session=words,
-)
-journal_inputs = made(
-    JournalInput,
-    kind=st.sampled_from(InputKind),
-    incarnation=st.none() | ints,
-    **dict.fromkeys(("first_offset", "next_offset", "end_offset", "deadline_us"), st.none() | longs),
-    **dict.fromkeys(("symbol", "topic_id", "reason", "text"), maybe_text),
-)
-journal_records = made(
-    JournalRecord,
-    session=words,
-    owner=words,
-    epoch=ints,
-    now_us=instants,
-    transaction=longs,
-    before_sequence=longs,
-    last_sequence=longs,
-    inputs=st.lists(journal_inputs, max_size=4).map(tuple),
+    text=maybe_text,
 )
 
 _doubles = st.lists(numbers, max_size=5).map(lambda values: array("d", values))
@@ -178,11 +191,34 @@ columns = made(
     **dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), _doubles),
     provenances=st.lists(words, max_size=3).map(tuple),
 )
+journal_inputs = made(
+    JournalInput,
+    kind=st.sampled_from(InputKind),
+    incarnation=st.none() | ints,
+    trading_days=st.none() | ints,
+    bars=st.none() | columns,
+    **dict.fromkeys(("first_offset", "next_offset", "end_offset", "deadline_us", "start_us", "end_us", "count"), st.none() | longs),
+    **dict.fromkeys(("symbol", "topic_id", "reason", "text", "stream", "interval"), maybe_text),
+)
+journal_records = made(
+    JournalRecord,
+    session=words,
+    owner=words,
+    epoch=ints,
+    now_us=instants,
+    transaction=longs,
+    before_sequence=longs,
+    last_sequence=longs,
+    inputs=st.lists(journal_inputs, max_size=4).map(tuple),
+)
 session_rows = made(
     SessionRow,
     **dict.fromkeys(("session", "gate_reason", "control_topic_id", "owner"), words),
     **dict.fromkeys(("epoch", "trading_days", "next_incarnation"), ints),
     **dict.fromkeys(("transaction", "sequence", "now_us", "control_offset"), longs),
+    owner_url=words,
+    measured_us=longs,
+    completed=st.lists(made(CompletedRow, interval=intervals, end_us=longs), max_size=3).map(tuple),
     active=st.booleans(),
     ever_active=st.booleans(),
 )
@@ -196,6 +232,7 @@ symbol_rows = made(
     **dict.fromkeys(("start_us", "removal_end_offset", "removal_deadline_us"), st.none() | longs),
     incarnation=ints,
     derived_intervals=st.lists(intervals, max_size=3).map(tuple),
+    streams=st.lists(words, max_size=3).map(tuple),
     added_us=instants,
 )
 _progress_longs = (
@@ -235,4 +272,44 @@ progress_rows = made(
     tail=columns,
 )
 block_rows = made(BlockRow, symbol=symbols, incarnation=ints, interval=intervals, trading_days=ints, index=ints, bars=columns)
-rows = st.one_of(session_rows, config_rows, command_rows, symbol_rows, progress_rows, block_rows)
+stream_rows = made(
+    StreamRow,
+    symbol=symbols,
+    **dict.fromkeys(("stream", "topic_id"), words),
+    **dict.fromkeys(("incarnation", "trading_days"), ints),
+    **dict.fromkeys(("offset", "count", "total", "out_of_hours", "rejected", "last_update_us"), longs),
+    updated=st.booleans(),
+    quote=st.none()
+    | made(LatestQuote, time_us=instants, provenance=words, **dict.fromkeys(("bid", "ask", "bid_size", "ask_size"), st.none() | numbers)),
+    tick=st.none() | made(LatestTick, time_us=instants, price=numbers, size=numbers, provenance=words),
+)
+quality_rows = made(
+    QualityRow,
+    symbol=symbols,
+    **dict.fromkeys(("incarnation", "trading_days"), ints),
+    told=st.lists(made(ToldRow, interval=intervals, missing=longs, gaps=longs), max_size=3).map(tuple),
+    attempts=st.lists(made(AttemptRow, start_us=instants, end_us=instants, count=ints, asked_us=instants), max_size=3).map(tuple),
+    empty=st.lists(made(StretchRow, start_us=instants, end_us=instants), max_size=3).map(tuple),
+)
+indicators_rows = made(
+    IndicatorsRow,
+    symbol=symbols,
+    **dict.fromkeys(("incarnation", "trading_days"), ints),
+    values=st.lists(made(IndicatorRow, name=words, value=st.none() | numbers), max_size=3).map(tuple),
+)
+_marks = st.lists(
+    made(MarkRow, interval=intervals, trading_days=ints, exported_to_us=longs, changed=st.lists(longs, max_size=3).map(tuple)), max_size=3
+).map(tuple)
+export_rows = made(ExportRow, symbol=symbols, incarnation=ints, number=longs, is_pending=st.booleans(), done=_marks, pending=_marks)
+rows = st.one_of(
+    session_rows,
+    config_rows,
+    command_rows,
+    symbol_rows,
+    progress_rows,
+    block_rows,
+    stream_rows,
+    quality_rows,
+    indicators_rows,
+    export_rows,
+)

@@ -158,17 +158,19 @@ def test_the_rules_tell_compatible_changes_from_others(reader: Any, writer: Any,
     assert bool(conflicts(reader, writer)) is conflicting, reason
 
 
-def folder_with_a_second_version(folder: Path, change: Callable[[dict[str, Any]], None], *, current: int) -> IdFile:
-    """The project's schemas, where AnalysisEvent has a second version of which `current` may be the one in use."""
+def folder_with_a_next_version(folder: Path, change: Callable[[dict[str, Any]], None], *, is_current: bool) -> IdFile:
+    """The project's schemas, where AnalysisEvent has one version more, which may be the one in use."""
     shutil.copytree(FOLDER, folder)
-    second = copy.deepcopy(loaded(FOLDER / "AnalysisEvent.avsc"))
-    change(second)
-    (folder / "past" / "AnalysisEvent.v2.avsc").write_text(json.dumps(second))
-    if current == 2:
-        (folder / "AnalysisEvent.avsc").write_text(json.dumps(second))
     ids = copy.deepcopy(IDS)
-    versions = {"1": ids["AnalysisEvent"]["id"], "2": FIRST_ID + 1000}
-    ids["AnalysisEvent"] = {"id": versions[str(current)], "versions": versions}
+    newest = copy.deepcopy(loaded(FOLDER / "AnalysisEvent.avsc"))
+    change(newest)
+    versions = ids["AnalysisEvent"]["versions"]
+    number = str(max(map(int, versions)) + 1)
+    (folder / "past" / f"AnalysisEvent.v{number}.avsc").write_text(json.dumps(newest))
+    versions[number] = FIRST_ID + 1000
+    if is_current:
+        (folder / "AnalysisEvent.avsc").write_text(json.dumps(newest))
+        ids["AnalysisEvent"]["id"] = versions[number]
     (folder / "ids.json").write_text(json.dumps(ids))
     return IdFile(folder)
 
@@ -188,8 +190,8 @@ def test_an_old_reader_skips_a_kind_that_it_does_not_know() -> None:
 
 
 def test_an_old_reader_reads_a_newer_writers_records(tmp_path: Path) -> None:
-    new_ids = folder_with_a_second_version(tmp_path / "new", add_a_field, current=2)
-    old_ids = folder_with_a_second_version(tmp_path / "old", add_a_field, current=1)
+    new_ids = folder_with_a_next_version(tmp_path / "new", add_a_field, is_current=True)
+    old_ids = folder_with_a_next_version(tmp_path / "old", add_a_field, is_current=False)
     # The newer program would have a record type with the new field: fastavro writes in its place.
     schema = new_ids.schema_of(FIRST_ID + 1000)
     out = io.BytesIO()
@@ -212,7 +214,7 @@ def test_an_old_reader_reads_a_newer_writers_records(tmp_path: Path) -> None:
 
 
 def test_a_new_reader_reads_an_older_writers_records(tmp_path: Path) -> None:
-    new_ids = folder_with_a_second_version(tmp_path / "new", add_a_field, current=2)
+    new_ids = folder_with_a_next_version(tmp_path / "new", add_a_field, is_current=True)
     value = Codec().analysis_to(EVENT)
     assert schema_id_of(value) == IDS["AnalysisEvent"]["id"]
     assert Codec(new_ids).analysis_from(value) == EVENT

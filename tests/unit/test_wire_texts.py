@@ -147,7 +147,10 @@ def test_a_command_that_is_typed_by_hand_is_taken(value: bytes, command: Control
     [
         (b'{"command": "add_symbol"}', "command: symbol is missing"),
         (b'{"symbol": "IBM"}', "command: command is missing"),
-        (b'{"command": "add", "symbol": "IBM"}', "command: command must be add_symbol or remove_symbol, got 'add'"),
+        (
+            b'{"command": "add", "symbol": "IBM"}',
+            "command: command must be add_symbol or remove_symbol or begin_export or end_export, got 'add'",
+        ),
         (b'{"command": "add_symbl", "symbol": "IBM"}', "got 'add_symbl', did you mean 'add_symbol'?"),
         (b'{"kind": "add_symbol", "symbol": "IBM"}', "command: unknown field 'kind'"),
         (b'{"command": "add_symbol", "symbol": "I|M"}', "command: symbol: symbol 'I|M' has a blank, a control character or a '|' in it"),
@@ -211,7 +214,7 @@ def test_json_at_the_limits_is_a_wire_error(value: bytes) -> None:
     ("changes", "refusal"),
     [
         ({"sender": "s" * 201}, "command: sender must have at most 200 characters, got 201"),
-        ({"streams": ["1m"] * 33}, "command: streams must be at most 32 intervals, got 33"),
+        ({"streams": ["1m"] * 33}, "command: streams must be at most 32, got 33"),
     ],
 )
 def test_a_command_that_is_too_long_to_be_repeated_in_the_journal_is_refused(changes: dict[str, object], refusal: str) -> None:
