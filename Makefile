@@ -9,7 +9,7 @@ INPUTS := pyproject.toml constraints.txt
 PEERS := .venv-peers
 PEER_INPUTS := benchmarks/peers/requirements.txt benchmarks/constraints-peers.txt
 
-.PHONY: help demo test lint bench bench-java chaos compose-test clean
+.PHONY: help demo test lint docs bench bench-java chaos compose-test clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -29,6 +29,9 @@ lint: $(VENV)/.develops ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict streams
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.develops ## Write the pages of the reference from the code
+	@$(BIN)/python docs/build.py
 
 bench: $(VENV)/.develops $(PEERS)/.made ## Measure, beside plain Faust and quixstreams too (ARGS="--save docs/performance.md" keeps the figures)
 	@$(BIN)/python -m benchmarks $(ARGS)

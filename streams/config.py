@@ -44,17 +44,20 @@ _AS_SESSION = SymbolStreaming()
 
 
 class SessionConfig(Section):
-    """One session: its name, its exchange and hours, its symbols and how they stream.
-
-    `window_anchor` says where windows of derived intervals begin: at the session's open, or at multiples of the clock.
-    """
+    """One session: its name, its exchange and hours, its symbols and how they stream."""
 
     session_name: SessionName = "main"
+    """The session's topics are named after it."""
     mode: Literal["live", "backtest"] = "live"
+    """What it is meant for. A backtest refuses what a live session warns of, such as missing history."""
     exchange: Exchange = "XNYS"
+    """The trading calendar, by its name in exchange_calendars; `24/7` is one."""
     hours: SessionHours = "regular"
+    """The exchange's regular hours, or windows of one's own in exchange time."""
     hours_overrides: dict[date, HoursOverride] = Field(default_factory=dict)
+    """Other hours on single dates, or `closed`."""
     window_anchor: Literal["session", "clock"] = "session"
+    """Whether windows of derived intervals begin at the open or at multiples of the clock."""
     backtest_config: BacktestConfig = BacktestConfig()
     session_data_config: SessionDataConfig = Field(description='an object with at least "symbols"')
 

@@ -106,14 +106,16 @@ Symbols = Annotated[tuple[Symbol, ...], AfterValidator(_check_unique)]
 class Section(BaseModel):
     """What all parts of a config have in common."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class HoursWindow(Section):
     """A window of trading hours, `HH:MM` in exchange time; a close at or before the open lies on the next date."""
 
     open: str
+    """a time such as "09:30", in exchange time"""
     close: str
+    """a time such as "16:00", in exchange time; at or before the open it lies on the next date"""
 
 
 def _check_windows(windows: HoursWindow | tuple[HoursWindow, ...]) -> HoursWindow | tuple[HoursWindow, ...]:
@@ -162,11 +164,14 @@ SymbolChoice = Annotated[
 
 
 class BacktestConfig(Section):
-    """What a replay covers: trading dates, both included, and its speed (0: as fast as possible, N: N times real time)."""
+    """What a replay covers, and its speed."""
 
     start_date: date | None = None
+    """First trading date of the replay."""
     end_date: date | None = None
+    """Its last trading date, included."""
     speed_multiplier: Annotated[float, PlainSerializer(_as_written)] = Field(default=0.0, ge=0)
+    """0 replays as fast as possible, N at N times real time."""
 
     @field_validator("end_date")
     @classmethod
@@ -178,33 +183,35 @@ class BacktestConfig(Section):
 
 
 class SymbolStreaming(Section):
-    """What holds for one symbol instead of the session's values; `null` takes the session's.
-
-    `gates: false`: its stale bars are held back, but it never closes the session. `sparse`: whether a missing bar of
-    any interval is no gap.
-    """
+    """What holds for one symbol instead of the session's values; `null` takes the session's."""
 
     catchup_threshold_seconds: Seconds | None = Field(default=None, ge=1)
+    """The symbol's own threshold."""
     catchup_check_interval: int | None = Field(default=None, ge=1, le=100)
+    """The symbol's own cadence of checks."""
     gates: bool = True
+    """`false`: its stale bars are held back, but it never closes the session's gate."""
     sparse: bool | None = None
+    """Whether a missing bar of any of its intervals is no gap."""
 
 
 class StreamingConfig(Section):
-    """The gate: a symbol whose bars lag more than the threshold closes it.
-
-    `catchup_check_interval` counts base bars of a symbol that advance it; `check` says when that cadence holds
-    (`adaptive`: while the session is active); `reference` says from which end of a bar its lag is measured. A symbol
-    without a bar for `silence_threshold_seconds` is silent, and closes the gate only with `silence_lags`.
-    """
+    """The gate: a symbol whose bars lag more than the threshold closes it. Lag is measured on base bars that advance a symbol."""
 
     catchup_threshold_seconds: Seconds = Field(default=60.0, ge=1)
+    """A symbol whose bars lag more than this closes the gate, and such bars are never published."""
     catchup_check_interval: int = Field(default=10, ge=1, le=100)
+    """How many base bars of a symbol lie between two checks of its lag. A stale bar checks at once all the same."""
     check: Literal["adaptive", "interval", "every_bar"] = "adaptive"
+    """When the cadence holds: always (`interval`), never (`every_bar`), or while the session is active (`adaptive`)."""
     reference: Literal["close", "open"] = "close"
+    """From which end of a base bar its lag is measured. A bar is known at its close."""
     silence_threshold_seconds: Seconds = Field(default=300.0, ge=1)
+    """A symbol without a bar for so long, during trading hours, is silent."""
     silence_lags: bool = False
+    """Whether a silent symbol closes the gate."""
     symbols: dict[Symbol, SymbolStreaming] = Field(default_factory=dict)
+    """What holds for single symbols instead."""
 
     @property
     def smallest_threshold_seconds(self) -> float:
@@ -223,23 +230,28 @@ class IndicatorConfig(Section):
     """
 
     name: str = Field(min_length=1, max_length=64)
+    """a name by which it is read, such as `sma20`"""
     kind: IndicatorKind
+    """one of prior_close, prior_high, prior_low, average_daily_volume, sma, ema, atr, vwap"""
     interval: Interval = "1d"
+    """Over bars of which interval."""
     period: int = Field(default=1, ge=1, le=10_000)
+    """Over how many of them."""
 
 
 class HistoricalConfig(Section):
-    """Past days loaded with a symbol: how many trading days, of which intervals (none: the base's), for which symbols.
-
-    `adjustment` is what the prices of a store have to be: as traded, adjusted for splits, or for splits and dividends (`total`).
-    `indicators` are computed from the loaded days, and again when a day is over.
-    """
+    """Past days: loaded with a symbol, from then on its own days as they pass."""
 
     trailing_days: int = Field(default=0, ge=0)
+    """How many trading days before the session's are kept; at an addition they are loaded."""
     intervals: Intervals = ()
+    """Of which intervals they are loaded; none: the base interval."""
     apply_to: SymbolChoice = "all"
+    """For which symbols they are loaded."""
     adjustment: Literal["raw", "split", "total"] = "raw"
+    """What the prices of a store have to be: as traded, adjusted for splits, or for splits and dividends."""
     indicators: tuple[IndicatorConfig, ...] = ()
+    """What is computed from them, once they are loaded and whenever a day is over."""
 
     @field_validator("indicators")
     @classmethod
@@ -252,41 +264,48 @@ class GapFillerConfig(Section):
     """Asking a history source for missing bars, live only."""
 
     enabled: bool = False
+    """Whether the history source is asked for missing bars."""
     max_retries: int = Field(default=5, ge=1, le=20)
+    """How often it is asked for one gap."""
     retry_interval_seconds: Seconds = Field(default=60.0, ge=1)
+    """How long it is left alone between two questions about one gap."""
 
 
 class QualityConfig(Section):
-    """How complete the bars are: a change is told on the events topic at most every `publish_seconds` per symbol and interval."""
+    """How complete the bars are: what changes is told on the events topic."""
 
     publish_seconds: Seconds = Field(default=60.0, ge=1)
+    """How far two such events of a symbol and interval lie apart at least."""
 
 
 class SessionDataConfig(Section):
-    """Symbols and what is made of their bars.
-
-    The finest interval of `streams` is the base interval; its further ones and `derived_intervals` are computed from it; `quotes`
-    and `ticks` may be among the streams. `interval_complete` are the intervals of which it is told on analysis when all symbols have
-    their bar; `null` takes the base interval. `bars_topic`: whether all bars go to the ungated topic `<session>.bars` too.
-    `grace_seconds` is how long a window waits for a late bar; `null` takes five seconds, or half of the smallest
-    threshold where that is less. `min_completeness` is the share of base bars that a derived bar needs.
-    """
+    """Symbols and what is made of their bars."""
 
     symbols: Symbols = Field(description='a list such as ["SPY"], which may be empty')
     streams: Streams = ("1m",)
+    """What is streamed of each symbol: intervals of bars, `quotes`, `ticks`. The finest interval is the base, the others are derived."""
     derived_intervals: Intervals = ()
+    """Intervals computed from the base interval, whole multiples of it."""
     streaming: StreamingConfig = StreamingConfig()
     historical: HistoricalConfig = HistoricalConfig()
     gap_filler: GapFillerConfig = GapFillerConfig()
     quality: QualityConfig = QualityConfig()
     interval_complete: Intervals | None = None
+    """Intervals of which it is told on analysis when all symbols have their bar; `null`: the base interval, `[]`: none."""
     bars_topic: bool = False
+    """Whether all bars, held back or not, go to the topic `<session>.bars` too."""
     grace_seconds: Seconds | None = Field(default=None, ge=0)
+    """How long a window waits for late bars after its end; `null`: 5, or half of the smallest threshold where that is less."""
     min_completeness: Annotated[float, PlainSerializer(_as_written)] = Field(default=0.0, ge=0, le=1)
+    """The share of base bars that a derived bar needs to be published; 1: all of them."""
     sparse_intervals: Intervals = ("1s",)
+    """Intervals in which a missing bar is no gap: no trade, no bar."""
     future_tolerance_seconds: Seconds = Field(default=5.0, ge=0)
+    """A bar that ends further in the future than this is a dead letter."""
     max_symbols: int = Field(default=1000, ge=1, validate_default=True)
+    """How many symbols the session takes."""
     max_pending: int = Field(default=100, ge=1)
+    """How many of them may be loading at once."""
 
     @field_validator("streams")
     @classmethod

@@ -1,0 +1,233 @@
+"""Writes the pages of the reference from what they describe: the config's models, the settings, the classes for programs.
+
+    python docs/build.py            writes docs/configuration.md and docs/python.md
+    python docs/build.py --check    says what differs, and ends with 1 where something does
+
+The pages can't say anything else than the code does: a test runs the check.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Final, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from streams import settings
+from streams.config import SessionConfig
+
+FOLDER: Final = Path(__file__).parent
+
+CONFIGURATION: Final = """# Configuration
+
+*Made from the code by `make docs`.*
+
+What a session is stands in its config file, JSON; what surrounds a process stands in its environment. `streams worker CONFIG` and
+`streams replay CONFIG` take the config, and refuse one with the key, the value and what would be right. Durations are seconds. Only
+`session_data_config.symbols` has no default; `examples/session-full.json` has every key. How a changed config is taken over by a session
+that has state: [deployment.md](deployment.md).
+"""
+
+PYTHON: Final = """# Python reference
+
+*Made from the code by `make docs`.*
+
+What a program imports. The plain install has what reads and commands a session; `[worker]` and `[replay]` bring the rest. Instants are
+aware `datetime`s, or integers of microseconds since 1970-01-01 UTC in names that end in `_us`.
+"""
+
+# What a user's own program imports: the module, and the names of it in the order of the page.
+API: Final = (
+    ("streams.config", ("SessionConfig",)),
+    ("streams.settings", ("Settings",)),
+    ("streams.client.produce", ("BarProducer",)),
+    ("streams.client.control", ("SessionControl",)),
+    ("streams.client.analysis", ("AnalysisConsumer", "SequenceGap")),
+    ("streams.engine.reads", ("SessionData", "SymbolSnapshot", "SessionMetrics")),
+    ("streams.engine.quality", ("GapInfo",)),
+    ("streams.replay.runner", ("replay", "Replay", "ReplayStep")),
+    ("streams.history.store", ("HistoryStore", "StoredSeries", "WriteResult")),
+    ("streams.records", ("Bar", "Quote", "Tick", "SessionBar", "ControlCommand")),
+    ("streams.wire.messages", ("AnalysisEvent", "AnalysisBar", "SessionEvent", "CommandReply")),
+)
+
+
+def configuration() -> str:
+    """The page on the config and the settings."""
+    parts = [CONFIGURATION]
+    parts += [_section(path, model) for path, model in _sections(SessionConfig)]
+    table = "\n".join(line for line in (settings.__doc__ or "").splitlines() if line.startswith("|"))
+    parts.append(f"## The environment\n\nOnly these variables count; an empty one is as none.\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def _sections(model: type[BaseModel], path: str = "") -> list[tuple[str, type[BaseModel]]]:
+    """Every model of the config with the key it stands under, the outer ones first."""
+    found = [(path, model)]
+    for name, field in model.model_fields.items():
+        for inner in _models_in(field.annotation):
+            key = f"{path}.{name}" if path else name
+            many = get_origin(field.annotation) in (dict, tuple) or inner.__name__ == "HoursWindow"
+            if inner.__name__ not in {one.__name__ for _, one in found}:
+                found += _sections(inner, f"{key}[...]" if many else key)
+    return found
+
+
+def _models_in(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and not get_args(annotation):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return list(dict.fromkeys(model for argument in get_args(annotation) for model in _models_in(argument)))
+
+
+def _section(path: str, model: type[BaseModel]) -> str:
+    lines = [f"## `{path}`" if path else "## The session", "", inspect.cleandoc(model.__doc__ or ""), ""]
+    lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
+    lines += [
+        f"| `{name}` | {_kind(field)} | {_default(field)} | {_meaning(path, name, field)} |" for name, field in model.model_fields.items()
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _meaning(path: str, name: str, field: FieldInfo) -> str:
+    if field.description:
+        return field.description
+    key = f"{path}.{name}" if path else name
+    return f"See `{key}` below."
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return ""
+    return f"`{json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)}`"
+
+
+def _kind(field: FieldInfo) -> str:
+    kind = _in_words(field.annotation)
+    bounds = {name: getattr(one, name) for one in field.metadata for name in ("ge", "le") if getattr(one, name, None) is not None}
+    if not bounds:
+        return kind
+    low, high = bounds.get("ge"), bounds.get("le")
+    if low is not None and high is not None:
+        return f"{kind}, {low} to {high}"
+    return f"{kind}, at least {low}" if high is None else f"{kind}, at most {high}"
+
+
+_WORDS: Final = {int: "whole number", float: "number", bool: "true or false", str: "text", type(None): "null"}
+
+
+def _in_words(annotation: object) -> str:
+    if isinstance(annotation, type) and annotation in _WORDS:
+        return _WORDS[annotation]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    name = getattr(origin, "__name__", str(origin))
+    if name == "Literal":
+        return ", ".join(f"`{one}`" for one in arguments)
+    if origin is tuple:
+        return f"list of {_in_words(arguments[0])}"
+    if origin is dict:
+        return f"object by {_in_words(arguments[0])}"
+    if name == "Annotated":
+        return _in_words(arguments[0])
+    if name in ("Union", "UnionType"):
+        return " or ".join(dict.fromkeys(_in_words(one) for one in arguments))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "object"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+_OF_PYDANTIC: Final = ("model_config", "settings_customise_sources")
+
+
+def python() -> str:
+    """The page on the classes and functions for programs."""
+    parts = [PYTHON]
+    for module_name, names in API:
+        module = importlib.import_module(module_name)
+        summary = inspect.cleandoc(module.__doc__ or "").split("\n\n")[0]
+        parts.append(f"## {module_name}\n\n{summary}\n")
+        parts += [_entry(getattr(module, name)) for name in names]
+    return "\n".join(parts)
+
+
+def _entry(thing: type | types.FunctionType) -> str:
+    if isinstance(thing, types.FunctionType):
+        return f"### `{thing.__name__}{_signature(thing)}`\n\n{_prose(thing)}\n"
+    fields = getattr(thing, "__struct_fields__", None)
+    head = f"### {thing.__name__}\n\n{_prose(thing)}\n"
+    if fields is not None:
+        annotations = inspect.get_annotations(thing)
+        listed = ", ".join(f"`{name}: {annotations[name]}`" if name in annotations else f"`{name}`" for name in fields)
+        head += f"\nFields: {listed}\n"
+    lines = []
+    for name, member in vars(thing).items():
+        if name.startswith("_") or name in _OF_PYDANTIC:
+            continue
+        plain = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+        if isinstance(plain, types.FunctionType):
+            lines.append(f"- **`{name}{_signature(plain)}`**  \n{_indented(_prose(plain))}")
+        elif isinstance(plain, property) or type(plain).__name__ == "cached_property":
+            lines.append(f"- **`{name}`**  \n{_indented(_prose(plain))}")
+    return head + ("\n" + "\n".join(lines) + "\n" if lines else "")
+
+
+def _signature(function: types.FunctionType) -> str:
+    signature = inspect.signature(function)
+    parameters = [one for one in signature.parameters.values() if one.name not in ("self", "cls")]
+    text = str(signature.replace(parameters=parameters))
+    return re.sub(r"'([^']*)'", r"\1", text)
+
+
+def _prose(thing: object) -> str:
+    """A docstring as Markdown: what stands under `Args:` and `Raises:` becomes a list."""
+    text = inspect.cleandoc(getattr(thing, "__doc__", None) or "")
+    lines = []
+    in_list = False
+    for line in text.splitlines():
+        if line in ("Args:", "Raises:", "Returns:"):
+            in_list = True
+            lines.append(f"*{line.removesuffix(':')}*")
+            lines.append("")
+        elif in_list and re.match(r"    \S", line):
+            lines.append(f"- {line.strip()}")
+        elif in_list and line.startswith("        "):
+            lines.append(f"  {line.strip()}")
+        else:
+            in_list = in_list and not line
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+
+
+PAGES: Final = {"configuration.md": configuration, "python.md": python}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or say which differ."""
+    differing = []
+    for name, make in PAGES.items():
+        path, text = FOLDER / name, make()
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        differing.append(name)
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8")
+    for name in differing:
+        print(f"docs/{name}: {'differs from the code, run make docs' if '--check' in arguments else 'written'}")
+    return int(bool(differing) and "--check" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
