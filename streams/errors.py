@@ -17,6 +17,8 @@
     ├── BrokerRefusedError                   the broker answered, and did not do what was asked (exit code 1)
     ├── SequenceGapError                     records of the analysis topic are missing: a reader must read the state anew
     ├── CommandRefusedError                  a control command failed, with the worker's reason (exit code 1)
+    ├── NotActiveError                       this worker does not have the session's state: another one may
+    ├── ApiError                             a request over HTTP that is answered with an error: status, code, what would be right
     ├── HistoryError                         the Parquet store could not give or take bars
     ├── ReplayError (ValueError)             a replay that can't be run as asked: its days, its commands, its output topic
     └── FatalError                           ends the worker; `exit_code` tells the supervisor why
@@ -37,6 +39,7 @@ Messages say what was wrong, where, and what would be right.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -106,6 +109,24 @@ class SequenceGapError(StreamsError):
 
 class CommandRefusedError(StreamsError):
     """A control command failed; the message is the worker's reason."""
+
+
+class NotActiveError(StreamsError):
+    """This worker can't answer for the session; `owner_url` is where the active one answers over HTTP, when that is known."""
+
+    def __init__(self, message: str, owner_url: str | None = None) -> None:
+        super().__init__(message)
+        self.owner_url = owner_url
+
+
+class ApiError(StreamsError):
+    """A request over HTTP that is answered with an error: a status, a word for programs, and what would be right."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})
 
 
 class HistoryError(StreamsError):

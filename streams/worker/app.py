@@ -4,7 +4,7 @@
     streams worker session.json               the same, with the command line's comforts
 
 Faust carries the life cycle, the election (the group gives the control topic's one partition, and with it the active role,
-to one worker), the table with its changelog and standbys, the agents and the web server.
+to one worker), the table with its changelog and standbys, and the agents.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from confluent_kafka import KafkaException
 from faust.types import TP
 from loguru import logger
 
+from streams.api.app import create_app
+from streams.api.server import HttpServer
 from streams.client.kafka import accepted_properties
 from streams.config import SessionConfig
 from streams.engine.rows import CONFIG_KEY, ConfigRow
@@ -31,7 +33,7 @@ from streams.wire.ids import IdFile
 from streams.wire.topics import TopicNames
 from streams.worker.fatal import die
 from streams.worker.feed import Feed, FeedBatch, Trouble
-from streams.worker.health import HEALTHY, Health, WorkerStatus
+from streams.worker.health import Health, WorkerStatus
 from streams.worker.inbox import Item, Tick
 from streams.worker.instance import Instance
 from streams.worker.ledger import Ledger
@@ -39,6 +41,7 @@ from streams.worker.log import SAY_AGAIN_SECONDS, log_leap, set_up
 from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
 from streams.worker.past import has_namesake, journal_end, successor
+from streams.worker.reading import WorkerReader
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
 from streams.worker.security import broker_credentials
 from streams.worker.setup import prepare_topics
@@ -85,7 +88,9 @@ class SessionWorker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel = self.app.channel(maxsize=0)
         table = self.app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=1, recovery_buffer_size=1000, standby_buffer_size=1)
-        self.ledger = Ledger(settings, transactional_id=self.app_id, changelog=table.changelog_topic_name, clock=clock)
+        self.ledger = Ledger(
+            settings, transactional_id=self.app_id, changelog=table.changelog_topic_name, analysis=names.analysis, clock=clock
+        )
         with accepted_properties():
             self._feed = Feed(settings, deliver=self._deliver, die=self.die)
             self._sources = Sources(settings)
@@ -94,6 +99,8 @@ class SessionWorker:
             codec=codec, names=names, send=self._put, owner=instance.name, adopt_config=adopt_config, die=self.die,
         )  # fmt: skip
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
+        self._reader = WorkerReader(self.runner, self.health, owner_url=self._owner_url, own_url="")
+        self._http = _http_server(settings, self._reader)
         self._clock = clock
         self._config = config
         self._adopt_config = adopt_config
@@ -108,12 +115,15 @@ class SessionWorker:
         self._connect()
 
     def prepare(self, settings: Settings) -> None:
-        """Create and check the session's topics.
+        """Answer over HTTP from now on; create and check the session's topics.
 
         Raises:
+            SettingsError: nothing can listen where the settings say.
             TopicSetupError: a topic is missing or has settings that would lose data.
             BrokerLostError: the broker does not answer.
         """
+        if self._http is not None:
+            self._http.start()
         prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog")
         self._began = journal_end(settings, self.names.journal), self._clock.now_us()
 
@@ -208,7 +218,7 @@ class SessionWorker:
         task.add_done_callback(lambda done: done.result())
 
     def _connect(self) -> None:
-        app, runner, health = self.app, self.runner, self.health
+        app, runner = self.app, self.runner
 
         async def owner(stream: Any) -> None:
             # Subscribed for the election only: the feed reads the commands, since Faust loses records as a recovery ends.
@@ -227,15 +237,6 @@ class SessionWorker:
         app.task(self._begin)
         app.task(self._tick)
 
-        async def health_page(web: Any, request: Any) -> Any:
-            return web.json(health.report(), status=200 if health.status in HEALTHY else 503)
-
-        async def metrics_page(web: Any, request: Any) -> Any:
-            return web.bytes(health.metrics(), content_type="text/plain")
-
-        app.page("/health")(health_page)
-        app.page("/metrics")(metrics_page)
-
     async def _revoked(self, app: Any, revoked: Any, **kwargs: Any) -> None:
         self._check_namesake()
         if self.runner.active and not self.app.should_stop:
@@ -244,6 +245,7 @@ class SessionWorker:
 
     async def _begin(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._reader.begin()
         self._feed.start()
 
     async def _tick(self) -> None:
@@ -326,7 +328,12 @@ class SessionWorker:
                 "no transaction has been committed for {:.0f} s: waiting for the broker at {}", waited, self._settings.bootstrap_servers
             )
 
+    def _owner_url(self) -> str | None:
+        return None
+
     async def _shutdown(self, app: Any, **kwargs: Any) -> None:
+        if self._http is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._http.stop)
         await self.runner.close()
         self._feed.stop()
         self._sources.close()
@@ -366,12 +373,16 @@ def _make_app(app_id: str, settings: Settings, instance: Instance) -> Any:
         broker_request_timeout=max(30.0, session_timeout),
         stream_wait_empty=False,
         worker_redirect_stdouts=False,
-        web_enabled=settings.http_port > 0,
-        web_bind=settings.http_host,
-        web_port=settings.http_port or 6066,
+        web_enabled=False,
     )
     app.transport = CommittedTransport(app.conf.broker_consumer, app)
     return app
+
+
+def _http_server(settings: Settings, reader: WorkerReader) -> HttpServer | None:
+    if not settings.http_port:
+        return None
+    return HttpServer(create_app(reader), host=settings.http_host, port=settings.http_port)
 
 
 def worker_from_environment() -> SessionWorker:

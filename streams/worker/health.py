@@ -59,8 +59,7 @@ class Health:
         self._owner = owner
         self._session = session
         self._phase = WorkerStatus.STARTING
-        self._registry = CollectorRegistry()
-        self._registry.register(_Figures(self, runner, ledger, clock, session))
+        self._figures = _Figures(self, runner, ledger, clock, session)
 
     def enter(self, phase: WorkerStatus) -> None:
         """The worker has come to another phase of its life."""
@@ -73,14 +72,13 @@ class Health:
             return WorkerStatus.FAILING
         return self._phase
 
+    def identity(self) -> dict[str, object]:
+        """Which worker this is."""
+        return {"session": self._session, "worker": self._owner, "pid": os.getpid()}
+
     def report(self) -> dict[str, object]:
         """The state in a few fields, for JSON."""
-        report: dict[str, object] = {
-            "status": self.status,
-            "session": self._session,
-            "worker": self._owner,
-            "pid": os.getpid(),
-        }
+        report: dict[str, object] = {"status": self.status, **self.identity()}
         session = self._runner.session
         if session is not None and self._runner.active:
             state = session.state
@@ -97,21 +95,36 @@ class Health:
             }
         return report
 
-    def metrics(self) -> bytes:
-        """The figures in Prometheus' text form."""
-        return generate_latest(self._registry)
+    def figures(self) -> list[Metric]:
+        """The figures as they are now."""
+        return list(self._figures.collect())
 
 
-class _Figures(Collector):
+def in_text(figures: list[Metric]) -> bytes:
+    """Figures in Prometheus' text form."""
+    registry = CollectorRegistry()
+    registry.register(_Taken(figures))
+    return generate_latest(registry)
+
+
+class _Taken(Collector):
+    def __init__(self, figures: list[Metric]) -> None:
+        self._taken = figures
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> list[Metric]:
+        return self._taken
+
+
+class _Figures:
     def __init__(self, health: Health, runner: SessionRunner, ledger: Ledger, clock: Clock, session: str) -> None:
         self._health = health
         self._runner = runner
         self._ledger = ledger
         self._clock = clock
         self._session = session
-
-    def describe(self) -> list[Metric]:
-        return []
 
     def collect(self) -> Iterator[Metric]:
         status = GaugeMetricFamily("streams_worker_status", "1 for the state that the worker is in", labels=["session", "status"])

@@ -62,10 +62,12 @@ class Ledger:
         settings: where Kafka is.
         transactional_id: one for each session, and the first of its two; `second_id` says what the other one is.
         changelog: the topic of the rows; `changelog_offset` is that of the last row that was committed.
+        analysis: the topic of the published bars; `analysis_offset` is the first one after its last record that was committed,
+            None before there was one.
         clock: for the durations that the metrics show.
     """
 
-    def __init__(self, settings: Settings, *, transactional_id: str, changelog: str, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, transactional_id: str, changelog: str, analysis: str, clock: Clock) -> None:
         timeout_ms = settings.transaction_timeout_ms
         self._note = ErrorNote()
         self._undelivered: KafkaError | None = None
@@ -90,6 +92,7 @@ class Ledger:
         self._servers = settings.bootstrap_servers
         self._timeout_seconds = timeout_ms / 1000
         self._changelog = changelog
+        self._analysis = analysis
         self._clock = clock
         self._ids = (transactional_id, second_id(transactional_id))
         self._producers: list[Producer] = []
@@ -97,7 +100,9 @@ class Ledger:
         self._failure: FatalError | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._row_offset: int | None = None
+        self._analysis_end: int | None = None
         self.changelog_offset: int | None = None
+        self.analysis_offset: int | None = None
         self.commits = 0
         self.commit_seconds = 0.0
         self.last_commit_seconds = 0.0
@@ -146,6 +151,7 @@ class Ledger:
         if missing:
             raise LedgerError(f"the barrier was not written to {', '.join(missing)}")
         self._producers, self._turn = producers, 0
+        self._analysis_end = self.analysis_offset = None  # others may have written since this worker did
         return offsets
 
     def _write(self, records: Sequence[Record]) -> None:
@@ -175,6 +181,8 @@ class Ledger:
             self._failure = LedgerError(f"a transaction of {len(records)} records could not be written: {error!r}")
             raise
         self.changelog_offset = self._row_offset
+        if self._analysis_end is not None:
+            self.analysis_offset = self._analysis_end
         self.commits += 1
         self.last_commit_seconds = self._clock.monotonic() - began
         self.commit_seconds += self.last_commit_seconds
@@ -184,6 +192,8 @@ class Ledger:
             self._undelivered = error
         elif message.topic() == self._changelog:
             self._row_offset = message.offset()
+        elif message.topic() == self._analysis:
+            self._analysis_end = (message.offset() or 0) + 1
 
     def _why_undelivered(self) -> KafkaError | None:
         """Why a record did not arrive: told while the producer is polled, which the commit that failed may not have done."""

@@ -27,7 +27,7 @@ _LEVELS: Final = {
     EventKind.BAR_LATE: "DEBUG",
     EventKind.BAR_CORRECTED: "DEBUG",
 }
-_LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio", "aiohttp")
+_LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio", "aiohttp", "uvicorn")
 MOST_LINES: Final = 5
 _OF_A_CUT_LINK: Final = (
     "Unable connect to",

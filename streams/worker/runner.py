@@ -10,7 +10,8 @@ The runner decides nothing about bars: what it finds out by I/O goes into the en
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -21,8 +22,9 @@ from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
 from streams.engine.session import Session
+from streams.engine.state import SessionState
 from streams.engine.transaction import Transaction, TransactionResult
-from streams.errors import ConfigConflictError, DemotedError, StateError, TopicSetupError
+from streams.errors import ConfigConflictError, DemotedError, NotActiveError, StateError, TopicSetupError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.codec import Codec
@@ -108,6 +110,7 @@ class SessionRunner:
         self._next_number = 1
         self._wrote_at = 0.0
         self._taken: int | None = None
+        self._analysis_offset = 0
         self.session: Session | None = None
         self.active = False
         self.active_since: tuple[int, int] | None = None
@@ -138,6 +141,7 @@ class SessionRunner:
             self._encoder = Encoder(self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch)
             self._commit(self._prepare(transaction.finish(), _no_raw))
             await self._settled()
+            await self._find_analysis_end()
             self.active_since = (session.state.epoch, session.state.transaction)
             self._taken = None  # what was on the channel before may have been cleared, and is of no use now
             self.active = True
@@ -145,6 +149,26 @@ class SessionRunner:
         logger.bind(session=session.state.config.session_name, epoch=session.state.epoch, symbols=len(session.state.symbols)).info(
             "active: reading from the state's positions"
         )
+
+    async def _find_analysis_end(self) -> None:
+        """Learn where analysis goes on: the ledger is told by the broker, unless the first transaction has written nothing there."""
+        if self._ledger.analysis_offset is None:
+            # Former owners are fenced, and what they left open is closed: their last record is behind the committed end.
+            self._analysis_offset = (await self._sources.ends([self._names.analysis]))[self._names.analysis]
+
+    @asynccontextmanager
+    async def committed(self) -> AsyncIterator[tuple[SessionState, int]]:
+        """The state while all of it is committed and nothing changes it, and where analysis goes on after it. No bar is taken in meanwhile.
+
+        Raises:
+            NotActiveError: this worker is not the active one.
+        """
+        async with self._lock:
+            if not self.active:
+                raise NotActiveError("this worker is not the active one now")
+            await self._settled()
+            offset = self._ledger.analysis_offset
+            yield self._require_session().state, self._analysis_offset if offset is None else offset
 
     async def check_control(self) -> None:
         """See that the control topic is the one that the session goes by.

@@ -74,7 +74,7 @@ def producer_of(servers: str, transactional_id: str | None = None) -> Producer:
     if transactional_id is None:
         return Producer({"bootstrap.servers": servers, "linger.ms": 0})
     settings = Settings.load(bootstrap_servers=servers)
-    made = Producer(Ledger(settings, transactional_id=transactional_id, changelog="none", clock=SystemClock())._config)
+    made = Producer(Ledger(settings, transactional_id=transactional_id, changelog="none", analysis="none", clock=SystemClock())._config)
     made.init_transactions(PATIENCE_SECONDS)
     return made
 

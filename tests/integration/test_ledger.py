@@ -23,7 +23,7 @@ def test_after_each_commit_the_ledger_knows_the_offset_of_the_last_row(bootstrap
     changelog, outputs = unique_name("changelog"), unique_name("outputs")
     create_topics(bootstrap_servers, changelog, outputs)
     settings = Settings.load(bootstrap_servers=bootstrap_servers)
-    ledger = Ledger(settings, transactional_id=changelog, changelog=changelog, clock=SystemClock())
+    ledger = Ledger(settings, transactional_id=changelog, changelog=changelog, analysis="none", clock=SystemClock())
 
     def record(topic: str, key: bytes) -> Record:
         return Record(topic, key, b"value", [], 1_381_147_200_000)
@@ -67,7 +67,7 @@ class Desk:
 
     def ledger(self) -> Ledger:
         settings = Settings.load(bootstrap_servers=self.servers)
-        return Ledger(settings, transactional_id=self.changelog, changelog=self.changelog, clock=SystemClock())
+        return Ledger(settings, transactional_id=self.changelog, changelog=self.changelog, analysis="none", clock=SystemClock())
 
     def take_over(self) -> Ledger:
         ledger = self.ledger()

@@ -87,7 +87,7 @@ def test_what_librdkafka_says_of_a_connection_is_told_without_its_threads_and_st
     ],
 )
 def test_a_commit_that_fails_says_why(codes: tuple[int, int | None], kind: type[Exception], words: str) -> None:
-    ledger = Ledger(SETTINGS, transactional_id="t", changelog="c", clock=ManualClock())
+    ledger = Ledger(SETTINGS, transactional_id="t", changelog="c", analysis="a", clock=ManualClock())
     code, undelivered = codes
     if undelivered is not None:
         ledger._delivered(KafkaError(undelivered), None)  # type: ignore[arg-type]

@@ -68,6 +68,7 @@ class Ledger:
     """Commits at once, to nowhere."""
 
     changelog_offset = None
+    analysis_offset = None
 
     def wrote(self) -> None:
         """Called for each transaction."""

@@ -1,0 +1,146 @@
+"""What stands before the API: limits on what one request may cost, and an answer in the API's own form whatever goes wrong.
+
+It is plain ASGI around the app. A body is read whole, up to a size and within a time, before the app sees the request; at most
+so many requests are worked on at once, `/health` and `/metrics` apart, which have to answer when all else is busy; a failure
+that nobody expected is logged, and the client is told no more than that there was one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+from urllib.parse import unquote
+
+from loguru import logger
+from msgspec import Struct
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from streams.api.problems import refusal
+from streams.errors import ApiError
+
+PAGES: Final = frozenset({"/health", "/metrics"})
+_ON_EACH: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+
+
+class Limits(Struct, frozen=True):
+    """What a request may cost."""
+
+    at_once: int = 32
+    body_bytes: int = 16_384
+    body_seconds: float = 10.0
+    answer_seconds: float = 90.0
+
+
+class Guard:
+    """An ASGI app around another one."""
+
+    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
+        self._app = app
+        self._limits = limits or Limits()
+        self._at_work = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        out = _Out(send)
+        try:
+            if scope["path"] in PAGES:
+                await self._answer(scope, receive, out)
+                return
+            if self._at_work >= self._limits.at_once:
+                message = f"{self._at_work} requests are being worked on, which is the most: ask again in a second"
+                raise ApiError(503, "busy", message, {"Retry-After": "1"})
+            self._at_work += 1
+            try:
+                await self._answer({**scope, "path": path_of(scope)}, receive, out)
+            finally:
+                self._at_work -= 1
+        except ApiError as error:
+            await self._refuse(error, scope, receive, out)
+        except TimeoutError:
+            message = f"there was no answer within {self._limits.answer_seconds:g} s: ask again, or for less"
+            await self._refuse(ApiError(503, "too_slow", message, {"Retry-After": "1"}), scope, receive, out)
+        except Exception as error:
+            logger.opt(exception=error).error("a request over HTTP failed: {} {}", scope["method"], scope["path"])
+            await self._refuse(ApiError(500, "internal", "the worker failed to answer: its log says why"), scope, receive, out)
+
+    async def _answer(self, scope: Scope, receive: Receive, out: _Out) -> None:
+        body = await self._body(scope, receive)
+        if body is None:
+            return
+        async with asyncio.timeout(self._limits.answer_seconds):
+            await self._app(scope, _Given(body, receive), out)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The request's body; None when the client has gone."""
+        most = self._limits.body_bytes
+        too_large = ApiError(413, "too_large", f"a request's body may have {most} bytes", {"Connection": "close"})
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        if not told.isdigit() or int(told) > most:
+            raise too_large
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return None
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        raise too_large
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            why = f"the request's body did not arrive within {self._limits.body_seconds:g} s: send it whole"
+            raise ApiError(408, "too_slow", why, {"Connection": "close"}) from None
+
+    @staticmethod
+    async def _refuse(error: ApiError, scope: Scope, receive: Receive, out: _Out) -> None:
+        if not out.has_begun:  # else the connection is closed, which tells the client as much as can be told
+            await refusal(error)(scope, receive, out)
+
+
+class _Given:
+    """`receive` of a request whose body has been read."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+class _Out:
+    """`send` that knows whether the answer has begun, and adds what each answer has."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            message = {**message, "headers": [*message["headers"], *_ON_EACH]}
+        await self._send(message)
+
+
+def path_of(scope: Scope) -> str:
+    """The path to find a route by: decoded, but for the slashes and percent signs in its parts, so that `BTC%2FUSD` is one part.
+
+    `part_of` decodes what is left.
+    """
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        return str(scope["path"])
+    parts = raw.partition(b"?")[0].decode("latin-1").split("/")
+    return "/".join(unquote(part).replace("%", "%25").replace("/", "%2F") for part in parts)
+
+
+def part_of(part: str) -> str:
+    """A part of a path as it was meant."""
+    return unquote(part)
