@@ -53,6 +53,7 @@ API: Final = (
     ("streams.engine.reads", ("SessionData", "SymbolSnapshot", "SessionMetrics")),
     ("streams.engine.quality", ("GapInfo",)),
     ("streams.replay.runner", ("replay", "Replay", "ReplayStep")),
+    ("streams.history.source", ("HistorySource",)),
     ("streams.history.store", ("HistoryStore", "StoredSeries", "WriteResult")),
     ("streams.records", ("Bar", "Quote", "Tick", "SessionBar", "ControlCommand")),
     ("streams.wire.messages", ("AnalysisEvent", "AnalysisBar", "SessionEvent", "CommandReply")),

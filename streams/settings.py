@@ -14,6 +14,7 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_REPLICATION_FACTOR` | `-1` | copies of each created topic; -1 leaves it to the broker's `default.replication.factor` |
 | `STREAMS_BARS_RETENTION_MS` | `-1` | how long created bar topics keep records; -1 for ever, since replays read them |
 | `STREAMS_OUTPUT_RETENTION_MS` | `604800000` | the same for the topics that a session writes: seven days |
+| `STREAMS_HISTORY` | none | where past bars are asked for: a store's folder, `kafka://host:port`, or `module:attribute` of a source |
 | `STREAMS_SCHEMA_IDS_FILE` | none | ids of the Avro schemas; none: those that come with the package |
 | `STREAMS_HTTP_HOST` | `127.0.0.1` | where health, metrics and the API listen; `0.0.0.0` in a container |
 | `STREAMS_HTTP_PORT` | `6066` | their port; 0 turns them off |
@@ -66,12 +67,13 @@ OWN_PROPERTIES: Final = frozenset(
 
 _TOPIC_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._-]*")
 _MAX_TOPIC_LENGTH: Final = 249
-_SERVER: Final = re.compile(r"(?:[A-Za-z0-9_]+://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(?::([0-9]{1,5}))?")
+SERVER: Final = re.compile(r"(?:[A-Za-z0-9_]+://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(?::([0-9]{1,5}))?")
+"""One broker's address; the group is its port."""
 
 
 def _check_servers(servers: str) -> str:
     for server in servers.split(","):
-        match = _SERVER.fullmatch(server.strip())
+        match = SERVER.fullmatch(server.strip())
         if match is None or not 1 <= int(match[1] or 9092) <= 65535:
             raise ValueError(f"must be host:port, several with commas between, got {server.strip()!r} in {servers!r}")
     return servers
@@ -164,6 +166,7 @@ class Settings(BaseSettings):
     replication_factor: Annotated[Unlimited, Field(le=32767)] = -1
     bars_retention_ms: Unlimited = -1
     output_retention_ms: Unlimited = 7 * 24 * 60 * 60 * 1000
+    history: str | None = Field(default=None, repr=False)
     schema_ids_file: Path | None = None
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=6066, ge=0, le=65535)
