@@ -278,6 +278,13 @@ class QualityConfig(Section):
     """How far two such events of a symbol and interval lie apart at least."""
 
 
+class ExportsConfig(Section):
+    """Exports of what is new (`streams export --delta`)."""
+
+    keep_days: int = Field(default=2, ge=0, le=30)
+    """How many trading days that are over and no longer among the trailing days are kept while an export lacks bars of theirs."""
+
+
 class SessionDataConfig(Section):
     """Symbols and what is made of their bars."""
 
@@ -290,6 +297,7 @@ class SessionDataConfig(Section):
     historical: HistoricalConfig = HistoricalConfig()
     gap_filler: GapFillerConfig = GapFillerConfig()
     quality: QualityConfig = QualityConfig()
+    exports: ExportsConfig = ExportsConfig()
     interval_complete: Intervals | None = None
     """Intervals of which it is told on analysis when all symbols have their bar; `null`: the base interval, `[]`: none."""
     bars_topic: bool = False

@@ -152,7 +152,7 @@ class ControlCommand(Struct, frozen=True):
 
     `streams` are the intervals to stream, and quotes or ticks, empty for the config's; `start_us` an instant to read from
     instead of the day's open; `immediate` removes without draining; `must_exist` refuses a symbol whose topic does not exist;
-    `export_number` says which export is done.
+    `export_number` says which export is done, of which beginning of the session and addition of the symbol (any when left out).
     """
 
     id: str
@@ -165,6 +165,8 @@ class ControlCommand(Struct, frozen=True):
     must_exist: bool = False
     sender: str | None = None
     export_number: int | None = None
+    epoch: int | None = None
+    incarnation: int | None = None
 
 
 class RemovalPlan(Struct, frozen=True):
@@ -294,6 +296,7 @@ class EventKind(StrEnum):
     BAR_LATE = "bar_late"
     BAR_CORRECTED = "bar_corrected"
     COMMAND_REJECTED = "command_rejected"
+    EXPORT_LOST = "export_lost"
 
 
 class Event(Struct, frozen=True):

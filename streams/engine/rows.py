@@ -332,12 +332,12 @@ class IndicatorsRow(Struct, frozen=True):
 
 
 class MarkRow(Struct, frozen=True):
-    """Up to which start one series was exported, and which bars before that came or changed since."""
+    """Up to which start one series was exported, and the stretches before that whose bars came or changed since."""
 
     interval: str
     trading_days: int
     exported_to_us: int
-    changed: tuple[int, ...]
+    changed: tuple[StretchRow, ...] = ()
 
 
 class ExportRow(Struct, frozen=True):

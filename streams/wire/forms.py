@@ -196,7 +196,7 @@ QUALITY_ROW = Form(
     },
 )
 INDICATORS_ROW = Form(IndicatorsRow, "IndicatorsRow", parts={"values": _many(Form(IndicatorRow, "Indicator"))})
-_MARKS = _many(Form(MarkRow, "Mark", parts={"changed": _TEXTS}))
+_MARKS = _many(Form(MarkRow, "Mark", parts={"changed": _many(Form(StretchRow, "Changed"))}))
 EXPORT_ROW = Form(ExportRow, "ExportRow", parts={"done": _MARKS, "pending": _MARKS})
 
 ROW_FORMS: Mapping[type[Row], Form[Any]] = {

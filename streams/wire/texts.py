@@ -22,7 +22,20 @@ from streams.records import EXTRA_STREAMS, PROVENANCE_FEED, Bar, CommandKind, Co
 from streams.times import interval_us, iso, parse_instant
 
 BAR_FIELDS: Final = ("symbol", "interval", "start", "end", "open", "high", "low", "close", "volume", "vwap", "trades", "provenance")
-COMMAND_FIELDS: Final = ("id", "command", "symbol", "sent_at", "streams", "start", "immediate", "must_exist", "sender", "export_number")
+COMMAND_FIELDS: Final = (
+    "id",
+    "command",
+    "symbol",
+    "sent_at",
+    "streams",
+    "start",
+    "immediate",
+    "must_exist",
+    "sender",
+    "export_number",
+    "epoch",
+    "incarnation",
+)
 MAX_ID_LENGTH: Final = 200
 MAX_SENDER_LENGTH: Final = 200
 MAX_STREAMS: Final = 32
@@ -117,6 +130,8 @@ def command_of(value: bytes, default_id: str, default_sent_us: int) -> ControlCo
         must_exist=fields.flag("must_exist"),
         sender=fields.text("sender"),
         export_number=fields.whole("export_number"),
+        epoch=fields.whole("epoch"),
+        incarnation=fields.whole("incarnation"),
     )
 
 
@@ -142,8 +157,9 @@ def command_text(command: ControlCommand) -> bytes:
         fields["must_exist"] = True
     if command.sender is not None:
         fields["sender"] = command.sender
-    if command.export_number is not None:
-        fields["export_number"] = command.export_number
+    for name in ("export_number", "epoch", "incarnation"):
+        if (number := getattr(command, name)) is not None:
+            fields[name] = number
     return msgspec.json.encode(fields)
 
 

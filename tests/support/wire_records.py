@@ -164,6 +164,8 @@ def commands_at(when: st.SearchStrategy[int]) -> st.SearchStrategy[ControlComman
         must_exist=st.booleans(),
         sender=maybe_text,
         export_number=st.none() | longs,
+        epoch=st.none() | ints,
+        incarnation=st.none() | ints,
     )
 
 
@@ -283,13 +285,14 @@ stream_rows = made(
     | made(LatestQuote, time_us=instants, provenance=words, **dict.fromkeys(("bid", "ask", "bid_size", "ask_size"), st.none() | numbers)),
     tick=st.none() | made(LatestTick, time_us=instants, price=numbers, size=numbers, provenance=words),
 )
+_stretches = st.lists(made(StretchRow, start_us=instants, end_us=instants), max_size=3).map(tuple)
 quality_rows = made(
     QualityRow,
     symbol=symbols,
     **dict.fromkeys(("incarnation", "trading_days"), ints),
     told=st.lists(made(ToldRow, interval=intervals, missing=longs, gaps=longs), max_size=3).map(tuple),
     attempts=st.lists(made(AttemptRow, start_us=instants, end_us=instants, count=ints, asked_us=instants), max_size=3).map(tuple),
-    empty=st.lists(made(StretchRow, start_us=instants, end_us=instants), max_size=3).map(tuple),
+    empty=_stretches,
 )
 indicators_rows = made(
     IndicatorsRow,
@@ -297,9 +300,7 @@ indicators_rows = made(
     **dict.fromkeys(("incarnation", "trading_days"), ints),
     values=st.lists(made(IndicatorRow, name=words, value=st.none() | numbers), max_size=3).map(tuple),
 )
-_marks = st.lists(
-    made(MarkRow, interval=intervals, trading_days=ints, exported_to_us=longs, changed=st.lists(longs, max_size=3).map(tuple)), max_size=3
-).map(tuple)
+_marks = st.lists(made(MarkRow, interval=intervals, trading_days=ints, exported_to_us=longs, changed=_stretches), max_size=3).map(tuple)
 export_rows = made(ExportRow, symbol=symbols, incarnation=ints, number=longs, is_pending=st.booleans(), done=_marks, pending=_marks)
 rows = st.one_of(
     session_rows,

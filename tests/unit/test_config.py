@@ -42,6 +42,7 @@ DEFAULTS: Values = {
         "historical": {"trailing_days": 0, "intervals": [], "apply_to": "all", "adjustment": "raw", "indicators": []},
         "gap_filler": {"enabled": False, "max_retries": 5, "retry_interval_seconds": 60},
         "quality": {"publish_seconds": 60},
+        "exports": {"keep_days": 2},
         "interval_complete": None,
         "bars_topic": False,
         "grace_seconds": None,
