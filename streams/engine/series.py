@@ -6,6 +6,10 @@ tail of a derived series is a block like the others, written when it was touched
 block it belongs to, and only that block is written again; one that has grown too large for that is split in two. Bars are
 made from columns when somebody reads them.
 
+A tail is written again with each bar, so it is short, and so are the blocks that it becomes where bars come one by one. A day of
+them would be many rows for a restart to read: small blocks at the end are united when there are so many. Each bar is then
+written once more, and a day has as few rows as one that was read at once.
+
 The invariant: starts rise strictly through the blocks and then the tail; no block is empty. A block keeps the number that
 it was given, the next one free, so numbers say nothing of the order once a block has been split; the tail's is the last.
 """
@@ -21,7 +25,11 @@ from streams.engine.rows import Columns
 from streams.engine.windows import Grid
 from streams.records import PROVENANCE_DERIVED, PROVENANCE_FEED, SessionBar
 
-SEAL_AT = 8
+SEAL_AT = 4
+# A block with fewer bars than this is small: one that was made of bars that came one by one.
+SMALL_BLOCK = 16
+UNITE_AT = 24
+UNITE_SPREAD = 16
 # A bar that comes late has its block unpacked and written again, however many bars of a backlog were read at once.
 LARGEST_BLOCK = 256
 
@@ -35,14 +43,15 @@ _NO_BARS = Columns(
 
 
 class BarSeries:
-    """The bars of one grid. `changed` holds the numbers of the blocks that were touched since it was last emptied.
+    """The bars of one grid. `changed` holds the numbers of the blocks that were touched, `dropped` of those that are no more.
 
     `is_plain` says that no bar of the tail has a vwap, trades, a revision or a provenance of its own: then those columns
     need not be looked at. Whoever appends to the tail keeps it true, or says that it is not.
     """
 
     __slots__ = (
-        "_blocks", "_first_starts", "_in_blocks", "_is_base", "_numbers", "_usual_provenance", "changed", "grid", "is_plain", "tail",
+        "_blocks", "_first_starts", "_in_blocks", "_is_base", "_numbers", "_small", "_usual_provenance", "changed", "dropped", "grid",
+        "is_plain", "tail",
     )  # fmt: skip
 
     def __init__(self, grid: Grid, *, is_base: bool) -> None:
@@ -53,9 +62,12 @@ class BarSeries:
         self._first_starts: list[int] = []
         self._numbers: list[int] = []
         self._in_blocks = 0
+        self._small = 0
+        """How many blocks at the end are small, with numbers that are their places."""
         self.tail: list[SessionBar] = []
         self.is_plain = True
         self.changed: set[int] = set()
+        self.dropped: set[int] = set()
 
     def __len__(self) -> int:
         return self._in_blocks + len(self.tail)
@@ -161,6 +173,7 @@ class BarSeries:
         self._first_starts.insert(at + 1, 0)
         self._numbers.insert(at + 1, number)
         self._replace(at + 1, bars[half:])
+        self._small = 0
         if self.tail and not self._is_base:
             self.changed.add(number + 1)  # the tail's number has gone to the new block
 
@@ -172,7 +185,9 @@ class BarSeries:
             block = self._pack(self.tail[:LARGEST_BLOCK], is_plain=self.is_plain)
             self.tail = self.tail[LARGEST_BLOCK:]
             self.changed.add(len(self._blocks))
+            self.dropped.discard(len(self._blocks))
             self._numbers.append(len(self._blocks))
+            self._small = self._small + 1 if len(block.slots) < SMALL_BLOCK else 0
             self._blocks.append(block)
             self._first_starts.append(block.first_start_us)
             self._in_blocks += len(block.slots)
@@ -180,6 +195,26 @@ class BarSeries:
             self.is_plain = True
         elif sealed and not self._is_base:
             self.changed.add(len(self._blocks))
+
+    def unite(self, number: int) -> None:
+        """Make one block of the small ones at the end, where there are `number` of them.
+
+        `number` may differ from symbol to symbol, so that those whose bars come together don't do it all at once.
+        """
+        # The tail of a derived series has a row, whose number comes after those of all blocks.
+        if self._small < number or (self.tail and not self._is_base):
+            return
+        first, bars = len(self._blocks), 0
+        while first > len(self._blocks) - self._small and bars + len(self._blocks[first - 1].slots) <= LARGEST_BLOCK:
+            first -= 1
+            bars += len(self._blocks[first].slots)
+        gone = range(first + 1, len(self._blocks))
+        self._blocks[first:] = [_united(self._blocks[first:], self.grid.width_us, self._usual_provenance)]
+        del self._first_starts[first + 1 :], self._numbers[first + 1 :]
+        self._small = 0
+        self.changed.difference_update(gone)
+        self.changed.add(first)
+        self.dropped.update(gone)
 
     def tail_columns(self) -> Columns:
         """The tail as columns, for its row."""
@@ -197,6 +232,11 @@ class BarSeries:
         self._blocks = [blocks[number] for number in self._numbers]
         self._first_starts = [block.first_start_us for block in self._blocks]
         self._in_blocks = sum(len(block.slots) for block in blocks)
+        self._small = 0
+        for place in range(len(blocks) - 1, -1, -1):
+            if self._numbers[place] != place or len(self._blocks[place].slots) >= SMALL_BLOCK:
+                break
+            self._small += 1
 
     def restore_tail(self, columns: Columns) -> None:
         """Take over the tail from its row."""
@@ -261,6 +301,33 @@ class BarSeries:
             base_count, expected, block.revisions[place] if block.revisions else 0, base_count == expected,
             block.provenances[place] if block.provenances else self._usual_provenance,
         )  # fmt: skip
+
+
+def _united(blocks: list[Columns], width_us: int, usual_provenance: str) -> Columns:
+    """The bars of several blocks in one."""
+    first_us = blocks[0].first_start_us
+    slots = array("q")
+    opens, highs, lows, closes, volumes = (array("d") for _ in range(5))
+    for block in blocks:
+        shift = (block.first_start_us - first_us) // width_us
+        slots.extend([slot + shift for slot in block.slots])
+        opens.extend(block.open)
+        highs.extend(block.high)
+        lows.extend(block.low)
+        closes.extend(block.close)
+        volumes.extend(block.volume)
+    vwaps, trades, counts, revisions = array("d"), array("q"), array("q"), array("q")
+    if any(block.vwap for block in blocks):
+        for block in blocks:
+            vwaps.extend(block.vwap or array("d", [nan]) * len(block.slots))
+    for united, name, default in ((trades, "trades", -1), (counts, "base_counts", 1), (revisions, "revisions", 0)):
+        if any(getattr(block, name) for block in blocks):
+            for block in blocks:
+                united.extend(getattr(block, name) or array("q", [default]) * len(block.slots))
+    provenances: tuple[str, ...] = ()
+    if any(block.provenances for block in blocks):
+        provenances = tuple([one for block in blocks for one in block.provenances or (usual_provenance,) * len(block.slots)])
+    return Columns(first_us, slots, opens, highs, lows, closes, volumes, vwaps, trades, counts, revisions, provenances)
 
 
 def _start(bar: SessionBar) -> int:

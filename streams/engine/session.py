@@ -237,7 +237,7 @@ class Session:
         for data in sorted(touched, key=by_symbol):
             if data.pending_blocks:
                 state.removed_keys.update(data.take_forgotten())
-            rows.update(data.changed_rows())
+            rows.update(data.changed_rows(self._written))
         if state.removed_keys or state.doomed:
             self._delete(rows)
         if state.config_changed:

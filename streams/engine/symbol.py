@@ -7,13 +7,13 @@ the grids of the day) is not stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import StrEnum
 
 from streams.calendar import TradingDay
 from streams.engine.heldback import Runs
 from streams.engine.rows import BlockRow, ProgressRow, Row, SymbolRow, WindowRow, block_key, progress_key, symbol_key
-from streams.engine.series import SEAL_AT, BarSeries
+from streams.engine.series import SEAL_AT, UNITE_AT, UNITE_SPREAD, BarSeries
 from streams.engine.windows import Grid, Window
 from streams.records import SessionBar
 from streams.times import interval_us
@@ -149,8 +149,8 @@ class SymbolSessionData:
         self.session_volume, self.session_high, self.session_low = volume, high, low
         self.metrics_stale = False
 
-    def changed_rows(self) -> dict[str, Row | None]:
-        """The rows that differ from what was written last, by key; what they say is then taken as written."""
+    def changed_rows(self, written: Container[str]) -> dict[str, Row | None]:
+        """The rows that differ from what is `written`, by key, None for one that goes; what they say is then taken as written."""
         if self.metrics_stale:
             self.settle_metrics()
         rows: dict[str, Row | None] = {}
@@ -163,6 +163,11 @@ class SymbolSessionData:
         for interval, series in self._all_series():
             if len(series.tail) >= SEAL_AT:
                 series.seal()
+                series.unite(UNITE_AT + self.incarnation % UNITE_SPREAD)
+                if series.dropped:
+                    keys = [block_key(self.symbol, interval, days, number) for number in sorted(series.dropped)]
+                    rows.update({key: None for key in keys if key in written})
+                    series.dropped.clear()
             if series.changed:
                 rows.update(self._block_rows(interval, days, series))
         rows[progress_key(self.symbol)] = self.progress_row()

@@ -276,11 +276,10 @@ class Desk:
         self.results.append(result)
         self.journal.append(result.journal)
         self.outcomes += result.outcomes
-        for key, row in result.rows.items():
-            if row is None:
-                self._forget(self.table.pop(key, None))
-            else:
-                self.table[key] = row
+        gone = [self.table.pop(key, None) for key, row in result.rows.items() if row is None]
+        self.table |= {key: row for key, row in result.rows.items() if row is not None}
+        for row in gone:
+            self._forget(row)
         self._check_outcomes(result)
         self._check_tables()
         if self.restores:
@@ -288,7 +287,12 @@ class Desk:
         return result.outcomes
 
     def _forget(self, row: Row | None) -> None:
-        if isinstance(row, BlockRow):
+        if not isinstance(row, BlockRow):
+            return
+        progress = self.table.get(f"progress|{row.symbol}")
+        of_day = (row.incarnation, row.trading_days)
+        # A block of a day that goes on was united with others: its bars are there.
+        if not isinstance(progress, ProgressRow) or (progress.incarnation, progress.trading_days) != of_day:
             self.forgotten[row.symbol, row.incarnation, row.interval] += len(row.bars.slots) + sum(row.bars.revisions)
 
     def _check_outcomes(self, result: TransactionResult) -> None:

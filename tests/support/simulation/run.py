@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from streams.engine import intake, series
+from streams.engine import symbol as symbol_module
 from streams.records import Bar
 from tests.support.simulation.actions import step
 from tests.support.simulation.books import Violation
@@ -54,8 +55,13 @@ def _surroundings() -> Iterator[None]:
         if bar.provenance == POISON:
             raise RuntimeError("a bug that this bar meets, after it has changed the state")
 
-    # Blocks are full sooner than in use, so that a batch of bars fills several.
-    with kept_calendars(), mock.patch.object(intake, "receive", receive), mock.patch.object(series, "LARGEST_BLOCK", 12):
+    # Blocks are full, and are united, sooner than in use, so that a batch of bars fills several.
+    with (
+        kept_calendars(),
+        mock.patch.object(intake, "receive", receive),
+        mock.patch.multiple(series, LARGEST_BLOCK=12, SMALL_BLOCK=6),
+        mock.patch.multiple(symbol_module, UNITE_AT=2, UNITE_SPREAD=2),
+    ):
         yield
 
 

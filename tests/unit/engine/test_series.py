@@ -24,7 +24,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(0, 60), st.integers(0, 3)),
         st.tuples(st.just("append"), st.integers(1, 12), st.just(0)),
-        st.tuples(st.sampled_from(["seal", "restart"]), st.just(0), st.just(0)),
+        st.tuples(st.sampled_from(["seal", "unite", "restart"]), st.just(0), st.just(0)),
     ),
     max_size=40,
 )
@@ -69,6 +69,9 @@ def _check_series(grid: Grid, played: list[tuple[str, int, int]], *, is_base: bo
             model[one.start_us] = one
         if kind == "seal":
             series.seal()
+        if kind == "unite":
+            series.seal()
+            series.unite(2)
         if kind == "restart":
             series.seal()
             series = restarted(series, grid, is_base=is_base)
@@ -104,6 +107,29 @@ def test_a_backlog_that_is_read_at_once_goes_into_blocks_of_bounded_size(restore
     assert [one.start_us for one in desk.bars("SPY", "2m")] == [begin + index * 2 * MINUTE_US for index in range(264)]
     assert desk.bars("SPY")[300].close == 7.0
     assert desk.bars("SPY", "2m")[150].revision == 1
+    desk.check_redriven()
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_bars_that_come_one_by_one_end_in_few_blocks(restores: bool) -> None:
+    symbols = [f"S{number:02}" for number in range(20)]
+    desk = Desk(config(*symbols, exchange="24/7", derived_intervals=["5m"]), at("20:00"), restores=restores)
+    desk.load(*symbols)
+    united_at = dict[str, int]()
+    for minute in range(400):
+        start_us = at("20:00") + minute * MINUTE_US
+        desk.feed(*[bar(symbol, start_us, price=1.0 + minute) for symbol in symbols], now_us=start_us + MINUTE_US)
+        for key in (key for key, row in desk.results[-1].rows.items() if row is None):
+            united_at.setdefault(key.rpartition("|")[2], minute)
+    # By hand: a block every four bars; united when there are 24 to 39 of them, as it falls to the symbol.
+    assert len(set(united_at.values())) == 16
+    assert min(united_at.values()) + 1 == 24 * 4
+    assert max(united_at.values()) + 1 == 39 * 4
+    for symbol in symbols:
+        sizes = [len(row.bars.slots) for row in desk.table.values() if isinstance(row, BlockRow) and row.symbol == symbol]
+        assert sum(sizes) == 400 + 80
+        assert len(sizes) <= 4 + 39 + 20
+        assert [one.close for one in desk.bars(symbol)] == [1.0 + minute for minute in range(400)]
     desk.check_redriven()
 
 

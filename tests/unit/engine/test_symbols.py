@@ -121,8 +121,8 @@ def test_answers_are_kept_for_seven_days() -> None:
 def test_removing_a_symbol_removes_all_of_it(immediate: bool) -> None:
     desk = desk_at_ten("SPY", "IBM", derived_intervals=["5m"], historical={"trailing_days": 2})
     desk.flow(*minutes("IBM", TEN, 40), bar("IBM", at("10:00", "2013-10-08")))
-    # Identity, progress, five blocks of eight one-minute bars and one of eight five-minute bars.
-    assert len([key for key in desk.table if key.endswith("|IBM")]) == 8
+    # Identity, progress, ten blocks of four one-minute bars and two of four five-minute bars.
+    assert len([key for key in desk.table if key.endswith("|IBM")]) == 14
     gone = desk.command("remove_symbol", "IBM", immediate=immediate)
     assert answers(gone) == ["remove_symbol IBM accepted", "remove_symbol IBM completed"]
     assert [key for key in desk.table if key.endswith("|IBM")] == []
