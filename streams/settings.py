@@ -18,6 +18,9 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_SCHEMA_IDS_FILE` | none | ids of the Avro schemas; none: those that come with the package |
 | `STREAMS_HTTP_HOST` | `127.0.0.1` | where health, metrics and the API listen; `0.0.0.0` in a container |
 | `STREAMS_HTTP_PORT` | `6066` | their port; 0 turns them off |
+| `STREAMS_ADVERTISED_URL` | none | where other machines reach this worker's API, for a standby to send readers to; none: by host and port |
+| `STREAMS_READ_TOKEN` | none | lets whoever has it read over HTTP while the gate is shut (`internal=true`); none: nobody may |
+| `STREAMS_COMMAND_TOKEN` | none | lets whoever has it add and remove symbols over HTTP; none: nobody may |
 | `STREAMS_INSTANCE_ID` | none | a worker's name in its group, stable over restarts; none: one is made up |
 | `STREAMS_LOG_LEVEL` | `INFO` | TRACE, DEBUG, INFO, SUCCESS, WARNING, ERROR or CRITICAL |
 | `STREAMS_LOG_JSON` | `false` | log JSON lines instead of text |
@@ -31,12 +34,14 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from streams.config_parts import Seconds, SessionName
@@ -45,6 +50,7 @@ from streams.records import check_symbol
 from streams.validation import Location, dotted, explain
 
 PREFIX: Final = "STREAMS_"
+_ANY_HOST: Final = ("0.0.0.0", "::")
 
 # Of the embedded broker, of Faust's command line and of docker-compose.yml.
 _OTHERS: Final = frozenset({f"{PREFIX}{name}" for name in ("BROKER_DATA", "CACHE", "CONFIG", "CONFIG_FILE", "IMAGE", "BUILD_CA")})
@@ -67,6 +73,7 @@ OWN_PROPERTIES: Final = frozenset(
 
 _TOPIC_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._-]*")
 _MAX_TOPIC_LENGTH: Final = 249
+_TOKEN_LENGTH: Final = 16
 SERVER: Final = re.compile(r"(?:[A-Za-z0-9_]+://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(?::([0-9]{1,5}))?")
 """One broker's address; the group is its port."""
 
@@ -89,6 +96,21 @@ def _check_instance(name: str) -> str:
     if name in (".", ".."):
         raise ValueError(f"must be more than dots, got {name!r}")
     return _check_topic_part(name)
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or not url.isprintable() or " " in url:
+        raise ValueError(f"must be a URL such as http://worker-1:6066, got {url!r}")
+    return url.rstrip("/")
+
+
+def _check_token(token: SecretStr) -> SecretStr:
+    # The value is not shown, whatever is wrong with it.
+    value = token.get_secret_value()
+    if len(value) < _TOKEN_LENGTH or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"must have at least {_TOKEN_LENGTH} characters of ASCII without blanks: `openssl rand -hex 32` makes one")
+    return token
 
 
 def _check_pattern(pattern: str) -> str:
@@ -170,6 +192,9 @@ class Settings(BaseSettings):
     schema_ids_file: Path | None = None
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=6066, ge=0, le=65535)
+    advertised_url: Annotated[str, AfterValidator(_check_url)] | None = None
+    read_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = None
+    command_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = None
     instance_id: Annotated[str, AfterValidator(_check_instance)] | None = None
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = "INFO"
     log_json: bool = False
@@ -194,6 +219,15 @@ class Settings(BaseSettings):
     def kafka(self, **more: str | int | float | bool) -> dict[str, str | int | float | bool]:
         """Properties for a confluent-kafka client: the brokers, then `kafka_config`, then `more`, the later ones winning."""
         return {"bootstrap.servers": self.bootstrap_servers, **self.kafka_config, **more}
+
+    def own_url(self) -> str:
+        """Where this process answers over HTTP, as others are to be told: as advertised, or by host and port; empty when it does not."""
+        if not self.http_port:
+            return ""
+        if self.advertised_url is not None:
+            return self.advertised_url
+        host = socket.gethostname() if self.http_host in _ANY_HOST else self.http_host
+        return f"http://[{host}]:{self.http_port}" if ":" in host else f"http://{host}:{self.http_port}"
 
     @classmethod
     def settings_customise_sources(

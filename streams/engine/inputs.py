@@ -96,7 +96,7 @@ def _source_lost(session: Session, given: JournalInput, now_us: int) -> list[Out
 
 _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] = {
     InputKind.CONFIGURED: lambda session, given, now_us: session.configure(SessionConfig.from_json(given.text or ""), now_us),
-    InputKind.RESUMED: lambda session, given, now_us: session.resume(given.reason or "", now_us),
+    InputKind.RESUMED: lambda session, given, now_us: session.resume(given.reason or "", now_us, owner_url=given.text or ""),
     InputKind.COMMAND: _command,
     InputKind.CONTROL_SKIPPED: _control_skipped,
     InputKind.COMMAND_SKIPPED: _command_skipped,

@@ -40,10 +40,12 @@ class InputKind(StrEnum):
 class JournalInput(Struct, frozen=True):
     """One input; which fields are set depends on the kind.
 
-    opened: text (config JSON), topic_id and first_offset (of the control topic). configured: text (config JSON).
-    resumed: reason (owner). command: text (command JSON), first_offset, next_offset, and for a graceful removal end_offset
-    and deadline_us. control_skipped: first_offset, next_offset, reason, text (the id to answer). command_skipped (a command on
-    which the engine raised): as command, and reason.
+    opened: text (config JSON), topic_id and first_offset (of the control topic), reason (the owner's URL).
+    configured: text (config JSON).
+    resumed: reason (owner), text (the owner's URL).
+    command: text (command JSON), first_offset, next_offset, and for a graceful removal end_offset and deadline_us.
+    control_skipped: first_offset, next_offset, reason, text (the id to answer). command_skipped (a command on which the
+    engine raised): as command, and reason.
     loaded: symbol, incarnation, topic_id, first_offset, end_offset, reason (a note). load_failed: symbol, incarnation, reason.
     range: symbol, incarnation, first_offset, next_offset. skipped: symbol, incarnation, first_offset (a record on which the
     engine raised), reason. caught_up, silent: symbol, incarnation. rewound, read: nothing.

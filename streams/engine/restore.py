@@ -43,7 +43,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     config = SessionConfig.from_json(config_row.config_json)
     state = SessionState(config, like.calendar if like is not None and like.config == config else config.calendar())
     state.epoch, state.transaction, state.sequence = session.epoch, session.transaction, session.sequence
-    state.now_us, state.days, state.owner = session.now_us, session.trading_days, session.owner
+    state.now_us, state.days, state.owner, state.owner_url = session.now_us, session.trading_days, session.owner, session.owner_url
     state.active, state.ever_active, state.gate_reason = session.active, session.ever_active, session.gate_reason
     state.next_incarnation = session.next_incarnation
     state.control_offset, state.control_topic_id = session.control_offset, session.control_topic_id

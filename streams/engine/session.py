@@ -69,11 +69,11 @@ class Session:
 
     @classmethod
     def open(
-        cls, config: SessionConfig, *, epoch: int, control_topic_id: str, control_offset: int, owner: str, now_us: int
+        cls, config: SessionConfig, *, epoch: int, control_topic_id: str, control_offset: int, owner: str, now_us: int, owner_url: str = ""
     ) -> tuple[Session, list[Outcome]]:
         """Begin a session anew, with the config's symbols pending."""
         state = SessionState(config, config.calendar())
-        state.epoch, state.owner, state.now_us = epoch, owner, now_us
+        state.epoch, state.owner, state.owner_url, state.now_us = epoch, owner, owner_url, now_us
         state.control_topic_id, state.control_offset = control_topic_id, control_offset
         state.days = state.calendar.current_day(now_us).days
         state.config_changed = True
@@ -98,10 +98,13 @@ class Session:
         state = restore_state(rows)
         return cls(state, rows)
 
-    def resume(self, owner: str, now_us: int) -> list[Outcome]:
-        """A worker takes over: each symbol reads what was missed; after a downtime beyond a threshold they lag until then."""
+    def resume(self, owner: str, now_us: int, *, owner_url: str = "") -> list[Outcome]:
+        """A worker takes over, which answers at `owner_url`: each symbol reads what was missed.
+
+        After a downtime beyond a threshold they lag until then.
+        """
         away_us = now_us - self._state.now_us
-        return self._run(lambda state: source.resumed(state, owner, away_us), now_us)
+        return self._run(lambda state: source.resumed(state, owner, owner_url, away_us), now_us)
 
     def configure(self, config: SessionConfig, now_us: int) -> list[Outcome]:
         """Go on under a changed config.

@@ -24,9 +24,9 @@ def moved(state: SessionState, symbol: str, next_offset: int) -> None:
     lifecycle.remove_if_drained(state, data)
 
 
-def resumed(state: SessionState, owner: str, away_us: int) -> None:
+def resumed(state: SessionState, owner: str, owner_url: str, away_us: int) -> None:
     """A worker takes over after `away_us`: all symbols have a backlog, and lag until it is read when it may be old."""
-    state.owner = owner
+    state.owner, state.owner_url = owner, owner_url
     state.tell(EventKind.SESSION_RESUMED, owner=owner, away_seconds=f"{away_us / SECOND_US:.3f}")
     reading = [data for data in state.ordered() if data.status in READING]
     for data in reading:

@@ -29,8 +29,8 @@ class SessionState:
     __slots__ = (
         "active", "by_open", "calendar", "changed_commands", "commands", "config", "config_changed", "control_offset",
         "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us",
-        "lagging", "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "removed_keys", "revised",
-        "sequence", "silent", "strategy", "symbols", "transaction",
+        "lagging", "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "owner_url", "removed_keys",
+        "revised", "sequence", "silent", "strategy", "symbols", "transaction",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
@@ -46,7 +46,7 @@ class SessionState:
         self.next_incarnation = 1
         self.control_offset = 0
         self.control_topic_id = ""
-        self.owner = ""
+        self.owner = self.owner_url = ""
         self.symbols: dict[str, SymbolSessionData] = {}
         self.commands: dict[str, CommandRow] = {}
         # What follows is not stored: it is empty between transactions or computed from the rest.
@@ -138,5 +138,5 @@ class SessionState:
             session=self.config.session_name, epoch=self.epoch, transaction=self.transaction, sequence=self.sequence, now_us=self.now_us,
             active=self.active, ever_active=self.ever_active, gate_reason=self.gate_reason, trading_days=self.days,
             next_incarnation=self.next_incarnation, control_offset=self.control_offset, control_topic_id=self.control_topic_id,
-            owner=self.owner,
+            owner=self.owner, owner_url=self.owner_url,
         )  # fmt: skip

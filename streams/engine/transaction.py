@@ -106,17 +106,20 @@ class Transaction:
 
     @classmethod
     def of_new_session(
-        cls, config: SessionConfig, *, epoch: int, control_topic_id: str, control_offset: int, owner: str, now_us: int
+        cls, config: SessionConfig, *, epoch: int, control_topic_id: str, control_offset: int, owner: str, now_us: int, owner_url: str = ""
     ) -> tuple[Session, Transaction]:
         """Open a session, and the transaction that says so."""
         session, outcomes = Session.open(
-            config, epoch=epoch, control_topic_id=control_topic_id, control_offset=control_offset, owner=owner, now_us=now_us
-        )
+            config, epoch=epoch, control_topic_id=control_topic_id, control_offset=control_offset, owner=owner, now_us=now_us,
+            owner_url=owner_url,
+        )  # fmt: skip
         transaction = cls(session, owner=owner, now_us=now_us)
         transaction._before_sequence = 0
         transaction._outcomes = outcomes
         transaction._inputs.append(
-            JournalInput(InputKind.OPENED, text=config.to_json(), topic_id=control_topic_id, first_offset=control_offset)
+            JournalInput(
+                InputKind.OPENED, text=config.to_json(), topic_id=control_topic_id, first_offset=control_offset, reason=owner_url or None
+            )
         )
         return session, transaction
 
@@ -277,6 +280,7 @@ def redrive(session: Session | None, record: JournalRecord, read: Callable[[Jour
         session, transaction = Transaction.of_new_session(
             SessionConfig.from_json(opening.text or ""), epoch=record.epoch, control_topic_id=opening.topic_id or "",
             control_offset=opening.first_offset or 0, owner=record.owner, now_us=record.now_us,
+            owner_url=opening.reason or "",
         )  # fmt: skip
     elif session is None:
         raise EngineError(f"the journal begins with transaction {record.transaction}, which does not open a session")

@@ -24,7 +24,7 @@ from streams.api.app import create_app
 from streams.api.server import HttpServer
 from streams.client.kafka import accepted_properties
 from streams.config import SessionConfig
-from streams.engine.rows import CONFIG_KEY, ConfigRow
+from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, SessionRow
 from streams.errors import ControlLostError, DemotedError, DuplicateWorkerError, FatalError, FencedError, SessionConfigError, StreamsError
 from streams.settings import Settings
 from streams.times import Clock, SteadyClock
@@ -96,10 +96,11 @@ class SessionWorker:
             self._sources = Sources(settings)
         self.runner = SessionRunner(
             config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,
-            codec=codec, names=names, send=self._put, owner=instance.name, adopt_config=adopt_config, die=self.die,
+            codec=codec, names=names, send=self._put, owner=instance.name, owner_url=settings.own_url(),
+            adopt_config=adopt_config, die=self.die,
         )  # fmt: skip
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
-        self._reader = WorkerReader(self.runner, self.health, owner_url=self._owner_url, own_url="")
+        self._reader = WorkerReader(self.runner, self.health, owner_url=self._owner_url, own_url=settings.own_url())
         self._http = _http_server(settings, self._reader)
         self._clock = clock
         self._config = config
@@ -329,7 +330,13 @@ class SessionWorker:
             )
 
     def _owner_url(self) -> str | None:
-        return None
+        """Where the worker that wrote the session's row answers, as far as this standby has read."""
+        kept = self._table.data.get(SESSION_KEY.encode())
+        try:
+            row = None if kept is None else self._codec.row_from(kept)
+        except StreamsError:
+            return None  # that of a later version, say
+        return row.owner_url or None if isinstance(row, SessionRow) else None
 
     async def _shutdown(self, app: Any, **kwargs: Any) -> None:
         if self._http is not None:

@@ -65,6 +65,7 @@ class SessionRunner:
         ledger, feed, sources, codec, names: its collaborators.
         send: puts an item on the merge agent's channel; safe to call in the loop's thread.
         owner: this worker's name.
+        owner_url: where it answers over HTTP; empty when it does not.
         adopt_config: whether a standby may take over a session that runs under another config.
         die: ends the process.
     """
@@ -83,6 +84,7 @@ class SessionRunner:
         names: TopicNames,
         send: Callable[[Item], None],
         owner: str,
+        owner_url: str,
         adopt_config: bool,
         die: Callable[[BaseException], object],
     ) -> None:
@@ -96,6 +98,7 @@ class SessionRunner:
         self._codec = codec
         self._names = names
         self._owner = owner
+        self._owner_url = owner_url
         self._adopt_config = adopt_config
         self._die = die
         self._commands = CommandReader(codec, names, sources, clock, removal_seconds=settings.removal_deadline_seconds)
@@ -202,8 +205,9 @@ class SessionRunner:
         offset = 0 if epoch == 1 else (await self._sources.ends([control]))[control]
         offset = max(offset, (await self._sources.beginnings([control]))[control])
         self.session, transaction = Transaction.of_new_session(
-            self._config, epoch=epoch, control_topic_id=topic_id or "", control_offset=offset, owner=self._owner, now_us=now_us
-        )
+            self._config, epoch=epoch, control_topic_id=topic_id or "", control_offset=offset, owner=self._owner, now_us=now_us,
+            owner_url=self._owner_url,
+        )  # fmt: skip
         return transaction
 
     async def _resume(self, rows: Mapping[str, Row], now_us: int) -> Transaction:
@@ -219,7 +223,7 @@ class SessionRunner:
                 "give it the same config, or start it with --adopt-config to change the session's when it takes over"
             )
         transaction = Transaction(session, owner=self._owner, now_us=now_us)
-        transaction.apply(JournalInput(InputKind.RESUMED, reason=self._owner))
+        transaction.apply(JournalInput(InputKind.RESUMED, reason=self._owner, text=self._owner_url or None))
         if changed:
             transaction.apply(JournalInput(InputKind.CONFIGURED, text=self._config.to_json()))
         for given in await self._follower.lost_sources(session):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from streams import settings as module
 from streams.errors import SettingsError
@@ -61,6 +63,9 @@ def test_without_any_variable_the_defaults_hold() -> None:
         "schema_ids_file": None,
         "http_host": "127.0.0.1",
         "http_port": 6066,
+        "advertised_url": None,
+        "read_token": None,
+        "command_token": None,
         "instance_id": None,
         "log_level": "INFO",
         "log_json": False,
@@ -90,6 +95,10 @@ def test_without_any_variable_the_defaults_hold() -> None:
         ("HTTP_HOST", "0.0.0.0", "0.0.0.0", "any interface"),
         ("HTTP_PORT", "0", 0, "off"),
         ("HTTP_PORT", "65535", 65_535, "the upper bound"),
+        ("ADVERTISED_URL", "http://worker-1:6066", "http://worker-1:6066", "a container's name"),
+        ("ADVERTISED_URL", "https://desk.example/main/", "https://desk.example/main", "behind a proxy, on a path"),
+        ("READ_TOKEN", "0123456789abcdef", SecretStr("0123456789abcdef"), "the shortest that is taken"),
+        ("COMMAND_TOKEN", "0123456789abcdef", SecretStr("0123456789abcdef"), "the same for commands"),
         ("INSTANCE_ID", "worker-1", "worker-1", "a pod's name"),
         ("LOG_LEVEL", "debug", "DEBUG", "in small letters"),
         ("LOG_JSON", "1", True, "another word for true"),
@@ -111,6 +120,7 @@ def test_a_variable_sets_its_value(monkeypatch: pytest.MonkeyPatch, variable: st
     assert getattr(Settings.load(), variable.lower()) == value, reason
 
 
+SECRET = "must have at least 16 characters of ASCII without blanks: `openssl rand -hex 32` makes one"
 TOPIC = "must be letters, digits, '.', '_' and '-', as Kafka allows in a topic, at most 249, got"
 
 
@@ -141,6 +151,10 @@ TOPIC = "must be letters, digits, '.', '_' and '-', as Kafka allows in a topic, 
         ("REPLICATION_FACTOR", "many", 'must be a whole number, got "many"', "a word"),
         ("BARS_RETENTION_MS", "-5", 'must be >= -1, got "-5"', "below for ever"),
         ("HTTP_PORT", "65536", 'must be between 0 and 65535, got "65536"', "no such port"),
+        ("ADVERTISED_URL", "worker-1:6066", "must be a URL such as http://worker-1:6066, got 'worker-1:6066'", "no scheme"),
+        ("ADVERTISED_URL", "http://", "must be a URL such as http://worker-1:6066, got 'http://'", "no host"),
+        ("READ_TOKEN", "short", SECRET, "easily guessed"),
+        ("COMMAND_TOKEN", "0123456789 abcdef", SECRET, "a header can't carry it as it is"),
         ("LOG_LEVEL", "loud", 'must be "TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR" or "CRITICAL", got "LOUD"', "not a level"),
         ("TRANSACTION_TIMEOUT_MS", "999", 'must be between 1000 and 900000, got "999"', "just below"),
         ("TRANSACTION_TIMEOUT_MS", "900001", 'must be between 1000 and 900000, got "900001"', "just above"),
@@ -214,6 +228,31 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for broken in ('{"sasl.password": "hunter2"', '["hunter2"]', '{"sasl.password": ["hunter2"]}', '{"acks": "hunter2"}'):
         monkeypatch.setenv("STREAMS_KAFKA_CONFIG", broken)
         assert "hunter2" not in "".join(complaints())
+
+
+@pytest.mark.parametrize("variable", ["STREAMS_READ_TOKEN", "STREAMS_COMMAND_TOKEN"])
+def test_a_token_is_not_shown(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    token = "hunter2hunter2hunter2"
+    monkeypatch.setenv(variable, token)
+    loaded = Settings.load()
+    assert token not in repr(loaded) + str(loaded) + loaded.model_dump_json()
+    monkeypatch.setenv(variable, "hunter2")
+    assert "hunter2" not in "".join(complaints())
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("127.0.0.1", 6066, "http://127.0.0.1:6066"),
+        ("0.0.0.0", 80, f"http://{socket.gethostname()}:80"),
+        ("::1", 80, "http://[::1]:80"),
+        ("127.0.0.1", 0, ""),
+    ],
+)
+def test_where_a_worker_answers_is_told_by_host_and_port_unless_it_is_advertised(host: str, port: int, url: str) -> None:
+    assert Settings.load(http_host=host, http_port=port).own_url() == url
+    advertised = Settings.load(http_host=host, http_port=port, advertised_url="http://w").own_url()
+    assert advertised == ("http://w" if port else "")
 
 
 def in_the_table(value: object) -> str:

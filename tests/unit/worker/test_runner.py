@@ -132,7 +132,7 @@ class Bench:
         parts: dict[str, Any] = {"table": self.table, "ledger": self.ledger, "sources": self.sources, "feed": self.feed}
         self.runner = SessionRunner(
             config=desk.config, settings=settings, clock=self.clock, codec=CODEC, names=self.names,
-            send=self.sent.append, owner="tester", adopt_config=False, die=self._die, **parts,
+            send=self.sent.append, owner="tester", owner_url="http://tester:1", adopt_config=False, die=self._die, **parts,
         )  # fmt: skip
         self.ends: list[BaseException] = []
 
