@@ -18,6 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from datetime import date, tzinfo
 from difflib import get_close_matches
+from math import gcd
 from typing import Final
 
 import exchange_calendars
@@ -56,6 +57,14 @@ class TradingDay(Struct, frozen=True, gc=False):
     def contains(self, start_us: int) -> bool:
         """Whether a bar that starts at `start_us` lies within the day's hours."""
         return any(open_us <= start_us < close_us for open_us, close_us in self.segments)
+
+    def trades_within(self, from_us: int, to_us: int) -> bool:
+        """Whether any of the stretch lies within the day's hours."""
+        return any(open_us < to_us and from_us < close_us for open_us, close_us in self.segments)
+
+    def is_even(self, interval_us: int) -> bool:
+        """Whether the hours begin and end at multiples of the interval, counted from 1970: then all its bars lie whole within them."""
+        return not any(open_us % interval_us or close_us % interval_us for open_us, close_us in self.segments)
 
     def expected(self, interval_us: int, from_us: int, to_us: int) -> int:
         """How many bars of an interval start in `[from_us, to_us)` and within the hours.
@@ -104,6 +113,7 @@ class TradingCalendar:
         self._index = {days: index for index, days in enumerate(self._days)}
         self._made: dict[int, TradingDay] = {}
         self._check_order()
+        self._grain_us = gcd(*(edge_us for segments in self._segments for segment in segments for edge_us in segment))
 
     def day_of(self, start_us: int) -> TradingDay | None:
         """The day whose hours contain the instant; `None` outside hours.
@@ -156,6 +166,10 @@ class TradingCalendar:
             raise self._beyond(f"the trading day before {date_of_days(days)}")
         return self._day(index)
 
+    def days_before(self, days: int, count: int) -> int:
+        """The date `count` trading days before one, or the first that is known."""
+        return self._days[max(0, bisect_left(self._days, days) - count)]
+
     def day_at_or_after(self, instant_us: int) -> TradingDay:
         """The first day that is not over at the instant: its close lies after it.
 
@@ -164,6 +178,14 @@ class TradingCalendar:
         """
         self._check_covered(instant_us)
         return self._day(bisect_right(self._closes, instant_us))
+
+    def is_even(self, interval_us: int) -> bool:
+        """Whether the hours of all days begin and end at multiples of the interval."""
+        return self._grain_us % interval_us == 0
+
+    def midnight_of(self, days: int) -> int:
+        """The instant at which a date begins where the exchange is."""
+        return local_us(self.timezone, days, 0)
 
     def is_open(self, instant_us: int) -> bool:
         """Whether the instant lies within trading hours.

@@ -20,7 +20,7 @@ from __future__ import annotations
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData
 from streams.records import AnalysisKind, EventKind, GateChange, LaggingSymbol
-from streams.times import SECOND_US
+from streams.times import DAY_US, SECOND_US
 
 LAGGING = "lagging"
 RECOVERING = "recovering"
@@ -161,18 +161,26 @@ def quiet_symbols(state: SessionState, now_us: int) -> list[str]:
 
 
 def is_quiet(data: SymbolSessionData, now_us: int, silence_us: int) -> bool:
-    """Whether nothing has come for `silence_us` of trading, or, of a symbol that keeps others waiting, of any time."""
+    """Whether nothing has come for `silence_us` of trading, or, of a symbol that keeps others waiting, of any time.
+
+    Bars that are further apart than that are waited for: silence then counts from when the next one was due.
+    """
     if data.silent or data.backlog or data.status not in READING:
         return False
     newest_us = max(data.last_stale_us if data.behind else data.last_update_us, data.added_us)
     opened_us = _opened_us(data, now_us)
+    keeps_waiting = data.behind or data.lagging
     if opened_us is None:
-        return (data.behind or data.lagging) and now_us - newest_us >= silence_us
+        return keeps_waiting and now_us - newest_us >= silence_us
+    if data.base_us >= silence_us and not keeps_waiting:
+        silence_us += data.base_us
     return now_us - max(newest_us, opened_us) >= silence_us
 
 
 def _opened_us(data: SymbolSessionData, now_us: int) -> int | None:
-    """When the stretch of trading that `now_us` lies in has begun; None outside hours."""
+    """When the stretch of trading that `now_us` lies in has begun; None outside hours, and for daily bars, none of which comes within."""
+    if data.base_us >= DAY_US:
+        return None
     for open_us, close_us in data.day.segments:
         if open_us <= now_us < close_us:
             return open_us

@@ -9,12 +9,14 @@ closes with some base bars missing, the bar itself, then the derived bars that i
 
 from __future__ import annotations
 
+from streams.calendar import TradingDay
 from streams.engine import derive, gate, rollover
+from streams.engine.placing import Place, place_of
 from streams.engine.publish import offer, offer_rolled
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData
-from streams.engine.validation import fault_of
+from streams.engine.validation import Fault, fault_of, future_fault, price_fault
 from streams.errors import EngineError
 from streams.records import PROVENANCE_FEED, PROVENANCE_GAP_FILL, Bar, EventKind, Rejected, SessionBar
 from streams.times import SECOND_US, interval_us
@@ -34,28 +36,56 @@ def receive(state: SessionState, bar: Bar) -> None:
     if bar.interval != data.base_interval:
         data.counts.other_interval += 1
         return
+    if data.is_uneven:
+        _receive_uneven(state, data, bar)
+        return
     fault = fault_of(bar, data.base_us, state.now_us, state.future_tolerance_us)
     if fault is not None:
-        data.counts.rejected += 1
-        state.outcomes.append(Rejected(data.symbol, *fault))
+        _reject(state, data, fault)
         return
     start_us = bar.start_us
-    if (start_us < data.open_us or start_us >= data.close_us or len(data.day.segments) > 1) and not _on_its_day(state, data, bar):
-        return
+    if start_us < data.open_us or start_us >= data.close_us or len(data.day.segments) > 1:
+        day = state.calendar.day_of(start_us) if state.calendar.covers(start_us) else None
+        if not _is_on_its_day(state, data, day, bar):
+            return
     if start_us > data.last_start_us:
         _take_new(state, data, bar)
     else:
         _take_old(state, data, bar)
 
 
-def _on_its_day(state: SessionState, data: SymbolSessionData, bar: Bar) -> bool:
-    """Whether the bar belongs to the symbol's day, which a bar of a later day makes its own."""
-    day = state.calendar.day_of(bar.start_us) if state.calendar.covers(bar.start_us) else None
+def _receive_uneven(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
+    """Take in a bar of an interval that the hours are no whole number of, once it is known where it lies on its day."""
+    place = price_fault(bar) or place_of(bar, data.anchor, state.calendar)
+    if isinstance(place, Place):
+        bar = place.bar
+        fault = future_fault(bar, state.now_us, state.future_tolerance_us)
+        if fault is not None:
+            _reject(state, data, fault)
+        elif not _is_on_its_day(state, data, place.day, bar):
+            return
+        elif bar.start_us > data.last_start_us:
+            _take_new(state, data, bar)
+        else:
+            _take_old(state, data, bar)
+    elif place is None:
+        data.counts.out_of_hours += 1
+    else:
+        _reject(state, data, place)
+
+
+def _reject(state: SessionState, data: SymbolSessionData, fault: Fault) -> None:
+    data.counts.rejected += 1
+    state.outcomes.append(Rejected(data.symbol, *fault))
+
+
+def _is_on_its_day(state: SessionState, data: SymbolSessionData, day: TradingDay | None, bar: Bar) -> bool:
+    """Whether the bar, which is of `day`, belongs to the symbol's day; a later one becomes the symbol's."""
     if day is None:
         data.counts.out_of_hours += 1
         return False
     if day.days < data.day.days:
-        _take_rolled(state, data, day.days, bar)
+        _take_rolled(state, data, day, bar)
         return False
     if day.days > data.day.days:
         rollover.roll_symbol(state, data, day)
@@ -136,9 +166,9 @@ def _put_old(state: SessionState, data: SymbolSessionData, series: BarSeries, ba
     return kept
 
 
-def _take_rolled(state: SessionState, data: SymbolSessionData, days: int, bar: Bar) -> None:
-    """A bar of a day that the symbol has left goes to that day's historical bars, where they are still kept."""
-    of_day = data.historical.get(days)
+def _take_rolled(state: SessionState, data: SymbolSessionData, day: TradingDay, bar: Bar) -> None:
+    """A bar of a day that the symbol has left goes to that day's historical bars, where they are kept."""
+    of_day = rollover.kept_day(state, data, day)
     series = None if of_day is None else of_day.get(data.base_interval)
     if of_day is None or series is None:
         data.counts.other_day += 1
@@ -149,7 +179,7 @@ def _take_rolled(state: SessionState, data: SymbolSessionData, days: int, bar: B
     offer_rolled(state, data, data.base_interval, kept)
     for interval in sorted(of_day.keys() - {data.base_interval}, key=interval_us):
         offer_rolled(state, data, interval, derive.remake(of_day[interval], series, bar.start_us))
-    data.queue_blocks(days, of_day)
+    data.queue_blocks(day.days, of_day)
 
 
 def _same(kept: SessionBar, bar: Bar) -> bool:

@@ -77,6 +77,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
 
 def _restore_symbol(state: SessionState, row: SymbolRow, progress: ProgressRow, blocks: list[BlockRow]) -> SymbolSessionData:
     data = SymbolSessionData(row.symbol, row.incarnation, row.base_interval, row.derived_intervals, state.config.window_anchor)
+    data.is_uneven = not state.calendar.is_even(data.base_us)
     data.status = SymbolStatus(row.status)
     data.initial, data.dynamic, data.must_exist = row.initial, row.dynamic, row.must_exist
     data.reason, data.command_id, data.start_us, data.added_us = row.reason, row.command_id, row.start_us, row.added_us

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from streams.calendar import TradingDay
 from streams.engine import derive, gate
+from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
+from streams.engine.windows import Grid
 from streams.records import AnalysisKind, EventKind
-from streams.times import MINUTE_US, date_of_days
+from streams.times import DAY_US, MINUTE_US, date_of_days
 
 LONGEST_WAIT_US = 5 * MINUTE_US
 
@@ -43,6 +45,21 @@ def roll_symbol(state: SessionState, data: SymbolSessionData, day: TradingDay) -
     data.dirty = True
 
 
+def kept_day(state: SessionState, data: SymbolSessionData, day: TradingDay) -> dict[str, BarSeries] | None:
+    """The historical bars of a day before the symbol's, by interval; begun here where that day had none and is one to keep."""
+    of_day = data.historical.get(day.days)
+    trailing_days = state.config.session_data_config.historical.trailing_days
+    if of_day is not None or day.days < state.calendar.days_before(data.day.days, trailing_days):
+        return of_day
+    of_day = data.historical[day.days] = {
+        interval: BarSeries(Grid(day, interval, data.base_interval, data.anchor), is_base=interval == data.base_interval)
+        for interval in (data.base_interval, *data.derived_intervals)
+    }
+    # One that had bars and lay further back, behind days without any, is none of the newest any more.
+    trim_history(data, trailing_days)
+    return of_day
+
+
 def trim_history(data: SymbolSessionData, trailing_days: int) -> None:
     """Let go of the days beyond the newest `trailing_days`, rows and all."""
     for days in sorted(data.historical)[: max(0, len(data.historical) - trailing_days)]:
@@ -57,11 +74,19 @@ def roll_by_clock(state: SessionState) -> None:
     today = state.calendar.current_day(state.now_us)
     left_behind = [data for data in state.symbols.values() if data.day.days < today.days and data.status in READING]
     for data in sorted(left_behind, key=lambda data: data.symbol):
-        # Where one day follows on another, the last bars of the one arrive when the other has begun.
-        waited = state.now_us >= data.close_us + min(data.threshold_us, LONGEST_WAIT_US)
-        if waited and not data.behind and not data.backlog:
+        if state.now_us >= data.close_us + _wait_us(data) and not data.behind and not data.backlog:
             roll_symbol(state, data, today)
     roll_session(state)
+
+
+def _wait_us(data: SymbolSessionData) -> int:
+    """How long after the close a day is still left to its bars: where one day follows on another they arrive when that has begun.
+
+    A daily bar is the only one of its day, and it comes when it comes: it is waited for as long as it would be fresh.
+    """
+    if data.base_us >= DAY_US and data.last_start_us == NEVER_US:
+        return data.threshold_us
+    return min(data.threshold_us, LONGEST_WAIT_US)
 
 
 def roll_session(state: SessionState) -> None:

@@ -57,10 +57,11 @@ class SymbolSessionData:
     __slots__ = (
         "added_us", "anchor", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval", "checks",
         "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty", "dynamic",
-        "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "lag_us", "lagging", "last_stale_us",
-        "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks", "quotes_updated",
-        "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high", "session_low",
-        "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "ticks_updated", "topic_id", "windows",
+        "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "is_uneven", "lag_us", "lagging",
+        "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks",
+        "quotes_updated", "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high",
+        "session_low", "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "ticks_updated", "topic_id",
+        "windows",
     )  # fmt: skip
 
     def __init__(self, symbol: str, incarnation: int, base_interval: str, derived_intervals: tuple[str, ...], anchor: str) -> None:
@@ -70,6 +71,8 @@ class SymbolSessionData:
         self.base_us = interval_us(base_interval)
         self.derived_intervals = derived_intervals
         self.anchor = anchor
+        # Whether its bars have to be placed on their day, because the hours are no whole number of them.
+        self.is_uneven = False
         self.status = SymbolStatus.PENDING
         self.initial = self.dynamic = self.must_exist = False
         self.reason: str | None = None

@@ -23,6 +23,7 @@ from msgspec import Struct
 from streams.config import SessionConfig
 from streams.engine.inputs import apply_input, in_words, instead_of, is_current
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
+from streams.engine.placing import placer
 from streams.engine.rows import Row
 from streams.engine.session import Session
 from streams.engine.symbol import READING
@@ -174,7 +175,7 @@ class Transaction:
             EngineError: a range begins after the position that the state stands at: records would be lost.
         """
         self._advance()
-        current = [read for read in ranges if self._is_readable(read)]
+        current = [self._placed(read) for read in ranges if self._is_readable(read)]
         if current and self._inputs and self._inputs[-1].kind is InputKind.RANGE:
             self.apply(JournalInput(InputKind.READ))
         self._inputs += [
@@ -217,6 +218,15 @@ class Transaction:
                 f"records of {read.symbol} from offset {read.first_offset} were handed over while the state stands at {data.offset}"
             )
         return True
+
+    def _placed(self, read: RangeRead) -> RangeRead:
+        """The range as it is merged: a daily bar ends at the close, whatever end it came with."""
+        data = self._session.symbol(read.symbol)
+        if data is None or not data.is_uneven:
+            return read
+        placed = placer(data.base_interval, data.anchor, self._session.state.calendar)
+        records = [placed(record) if isinstance(record, Bar) else record for record in read.records]
+        return msgspec.structs.replace(read, records=records)
 
     def _take_unusual(self, read: RangeRead, place: int, skip: Mapping[tuple[str, int], str]) -> list[Outcome]:
         record, symbol = read.records[place], read.symbol

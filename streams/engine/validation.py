@@ -32,10 +32,11 @@ def fault_of(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int) 
         and (bar.trades is None or 0 <= bar.trades <= MOST_TRADES)
     ):
         return None
-    return _price_fault(bar) or _time_fault(bar, interval_us, now_us, future_tolerance_us)
+    return price_fault(bar) or _time_fault(bar, interval_us, now_us, future_tolerance_us)
 
 
-def _price_fault(bar: Bar) -> Fault | None:
+def price_fault(bar: Bar) -> Fault | None:
+    """Why prices, volume or trades can't be, or None."""
     values = {"open": bar.open, "high": bar.high, "low": bar.low, "close": bar.close, "volume": bar.volume}
     if bar.vwap is not None:
         values["vwap"] = bar.vwap
@@ -55,22 +56,28 @@ def _price_fault(bar: Bar) -> Fault | None:
 def _time_fault(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int) -> Fault | None:
     if bar.end_us != bar.start_us + interval_us:
         return Rejection.MISALIGNED, (
-            f"a {bar.interval} bar that starts at {_text(bar.start_us)} ends at {_text(bar.start_us + interval_us)}, "
-            f"not at {_text(bar.end_us)}"
+            f"a {bar.interval} bar that starts at {text_of(bar.start_us)} ends at {text_of(bar.start_us + interval_us)}, "
+            f"not at {text_of(bar.end_us)}"
         )
     if bar.start_us % interval_us:
-        return Rejection.MISALIGNED, f"start {_text(bar.start_us)} is not a multiple of {bar.interval}"
+        return Rejection.MISALIGNED, f"start {text_of(bar.start_us)} is not a multiple of {bar.interval}"
+    return future_fault(bar, now_us, future_tolerance_us)
+
+
+def future_fault(bar: Bar, now_us: int, future_tolerance_us: int) -> Fault | None:
+    """Why the bar ends too far after now, or None."""
     ahead_us = bar.end_us - now_us
     if ahead_us > future_tolerance_us:
         return Rejection.FUTURE, (
-            f"the bar ends at {_text(bar.end_us)}, {ahead_us / SECOND_US:.3f} s after now ({iso(now_us)}); at most "
+            f"the bar ends at {text_of(bar.end_us)}, {ahead_us / SECOND_US:.3f} s after now ({iso(now_us)}); at most "
             f"{future_tolerance_us / SECOND_US:g} s are tolerated. It may be a candle that is still forming, a start that is "
             "stamped with the close, or a clock that is off"
         )
     return None
 
 
-def _text(instant_us: int) -> str:
+def text_of(instant_us: int) -> str:
+    """An instant in words, whatever it is."""
     try:
         return iso(instant_us)
     except OverflowError:

@@ -2,8 +2,8 @@
 
 `Grid` knows the geometry of one interval on one day: windows begin at the day's open (`session`) or at multiples of the
 interval (`clock`); the last one ends at the close, early or not. A window that a clock multiple would begin before its trading
-day does, while the day before may still trade, begins with the day: no two days have a window with the same start. A base
-interval is a grid of its own bars.
+day does, while the day before may still trade, begins with the day: no two days have a window with the same start. An interval
+of a day has one window, the trading day itself. A base interval is a grid of its own bars.
 
 `Window` adds up base bars in order of start; `aggregate` does the same from scratch, in the same order of additions, so
 that a window that was filled bar by bar, one that was made again after a correction and one that was restored from rows
@@ -12,15 +12,18 @@ are equal to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from streams.calendar import TradingDay
 from streams.records import PROVENANCE_DERIVED, SessionBar
-from streams.times import interval_us
+from streams.times import DAY_US, interval_us
 
 
 class Grid:
     """The slots of one interval on one trading day, and how many base bars each should have.
+
+    An interval of a day is the trading day itself, `[open, close)`, whatever the anchor. Slots of a base interval lie within
+    the day's hours: one that would begin before the open or end after the close is cut there.
 
     Args:
         day: the trading day.
@@ -29,7 +32,7 @@ class Grid:
         anchor: `session` or `clock`.
     """
 
-    __slots__ = ("_base_us", "_is_base", "_origin_us", "day", "first_us", "interval", "width_us")
+    __slots__ = ("_base", "_base_us", "_is_base", "_is_day", "_is_even", "_origin_us", "day", "first_us", "interval", "width_us")
 
     def __init__(self, day: TradingDay, interval: str, base_interval: str, anchor: str) -> None:
         self.day = day
@@ -37,15 +40,21 @@ class Grid:
         self.width_us = interval_us(interval)
         self._base_us = interval_us(base_interval)
         self._is_base = interval == base_interval
+        self._is_day = self.width_us >= DAY_US
+        # Where all hours begin and end at multiples of the base, slots can be counted instead of walked over.
+        self._is_even = day.is_even(self._base_us)
+        self._base = None if self._is_base or self._is_even else Grid(day, base_interval, base_interval, anchor)
         origin_us = day.open_us
-        if anchor == "clock" and not self._is_base:
+        if anchor == "clock" and not self._is_day:
             origin_us -= origin_us % self.width_us
         self._origin_us = origin_us
         # Where the first window starts.
-        self.first_us = max(origin_us, day.starts_us)
+        self.first_us = max(origin_us, day.open_us if self._is_base else day.starts_us)
 
     def start_of(self, instant_us: int) -> int:
         """Start of the window that holds `instant_us`."""
+        if self._is_day:
+            return self.first_us
         start_us = instant_us - (instant_us - self._origin_us) % self.width_us
         return start_us if start_us > self.first_us else self.first_us
 
@@ -55,31 +64,34 @@ class Grid:
 
     def end_of(self, start_us: int) -> int:
         """End of the window that starts at `start_us`: a full interval on, or the close."""
-        if self._is_base:
-            return start_us + self.width_us
+        if self._is_day and start_us == self.first_us:
+            return self.day.close_us
         return min(self.line_of(start_us) + self.width_us, self.day.close_us)
 
     def expected(self, start_us: int) -> int:
         """How many base bars the window that starts at `start_us` has when none is missing."""
         if self._is_base:
             return 1
-        return self.day.expected(self._base_us, start_us, self.end_of(start_us))
+        end_us = self.end_of(start_us)
+        if self._base is None:
+            return self.day.expected(self._base_us, start_us, end_us)
+        return sum(start_us <= base_start_us < end_us for base_start_us in self._base.starts(self.day.close_us))
 
     def expected_until(self, instant_us: int) -> int:
         """How many windows with any trading in them have ended by `instant_us`."""
         until_us = min(instant_us, self.day.close_us)
-        if self._is_base:
+        if self._is_base and self._is_even:
             return self.day.expected(self.width_us, self.day.open_us, until_us - self.width_us + 1)
         return sum(1 for _ in self.starts(until_us))
 
-    def starts(self, until_us: int) -> Iterable[int]:
+    def starts(self, until_us: int) -> Iterator[int]:
         """Starts of the windows with any trading in them that have ended by `until_us`, in order."""
         until_us = min(until_us, self.day.close_us)
-        start_us = self._origin_us if self._is_base else self.first_us
-        while start_us < self.day.close_us and self.end_of(start_us) <= until_us:
-            if self.day.contains(start_us) if self._is_base else self.expected(start_us):
+        start_us = self.first_us
+        while start_us < self.day.close_us and (end_us := self.end_of(start_us)) <= until_us:
+            if self.day.trades_within(start_us, end_us) if self._is_base else self.expected(start_us):
                 yield start_us
-            start_us = (start_us if self._is_base else self.line_of(start_us)) + self.width_us
+            start_us = end_us if self._is_day else self.line_of(start_us) + self.width_us
 
 
 class Window:

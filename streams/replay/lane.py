@@ -30,15 +30,25 @@ class Lane:
         opened: the records.
         from_us: the instant at which they were opened.
         end_of_day: when the day after the one of an instant begins.
+        place: gives a bar as it lies on its day, where its own start and end don't say that: a daily bar ends at the close.
     """
 
-    def __init__(self, symbol: str, incarnation: int, opened: OpenedTopic, from_us: int, end_of_day: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        symbol: str,
+        incarnation: int,
+        opened: OpenedTopic,
+        from_us: int,
+        end_of_day: Callable[[int], int],
+        place: Callable[[Bar], Bar] | None = None,
+    ) -> None:
         self.symbol = symbol
         self.incarnation = incarnation
         self.due_us: int | None = None
         self.failure: str | None = None
         self._opened = opened
         self._end_of_day = end_of_day
+        self._place = place
         self._position = opened.offset
         self._newest_us = from_us
         self._limit_us = end_of_day(from_us)
@@ -93,9 +103,12 @@ class Lane:
 
     def _read(self) -> Read | HistoryError | None:
         try:
-            return next(self._opened.records, None)
+            found = next(self._opened.records, None)
         except HistoryError as error:
             return error
+        if self._place is not None and found is not None and isinstance(found[1], Bar):
+            return found[0], self._place(found[1])
+        return found
 
     def _is_stray(self) -> bool:
         """Whether most of the next bars that are not behind go on within the day. A bar late by a few is outvoted."""

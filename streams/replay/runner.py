@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
+from streams.engine.placing import placer
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
 from streams.engine.transaction import DeadLetter, RangeRead, Transaction, command_text
@@ -272,7 +273,8 @@ class Replay:
         except HistoryError as error:
             transaction.apply(JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error)))
             return
-        lane = Lane(symbol, incarnation, opened, from_us, self.days.end_of_day)
+        place = placer(data.base_interval, data.anchor, self._config.calendar()) if data.is_uneven else None
+        lane = Lane(symbol, incarnation, opened, from_us, self.days.end_of_day, place)
         backlog = lane.take(self._now_us)
         if lane.failure is not None:
             lane.close()

@@ -11,7 +11,7 @@ from random import Random
 
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
-from streams.times import DAY_US, MINUTE_US, SECOND_US, interval_us
+from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, interval_us
 from tests.support.simulation import bars
 from tests.support.simulation.books import Life
 from tests.support.simulation.scenario import reconfigured
@@ -24,9 +24,15 @@ def live(world: World, chance: Random) -> list[Part]:
     """Time goes on, bars come and are read, as on most days."""
     width_us = interval_us(world.scenario.base)
     fate = chance.random()
-    if fate < 0.3 and world.days.holding(world.now_us) is None and world.days.holding(world.now_us - 10 * MINUTE_US) is None:
+    if width_us >= DAY_US:
+        # On to the next close, mostly: that is when the day's bar is known.
+        world.now_us = world.days.unfinished(world.now_us).close_us if fate < 0.8 else world.now_us + chance.randint(1, 12) * HOUR_US
+        world.now_us += chance.choice([0, 0, 1, 5, 500]) * SECOND_US
+    elif fate < 0.3 and world.days.holding(world.now_us) is None and world.days.holding(world.now_us - 10 * MINUTE_US) is None:
         world.now_us = max(world.now_us, world.days.next_open_us(world.now_us) - width_us)
-    if fate < 0.04:
+    if width_us >= DAY_US:
+        pass
+    elif fate < 0.04:
         world.now_us += width_us * chance.choice([2, 5])
     elif fate < 0.1:
         world.now_us += width_us // 3
@@ -128,8 +134,8 @@ def add(world: World, chance: Random) -> list[Part]:
     absent = [symbol for symbol in world.scenario.symbols if symbol not in world.model.lives]
     symbol = chance.choice(absent if absent and chance.random() < 0.9 else world.scenario.symbols)
     base = world.scenario.base
-    longer = chance.choice([name for name in ("5m", "10m", "15m", "1h") if interval_us(name) > interval_us(base)])
-    streams = chance.choice([(), (), (), (base, longer), (longer, base)])
+    longer = chance.choice([name for name in ("5m", "10m", "15m", "1h", "4h") if interval_us(name) > interval_us(base)] or [base])
+    streams = chance.choice([(), (), (), (base, longer), (longer, base)] if longer != base else [(), (base,)])
     start_us = chance.choice([None, None, None, world.now_us - 2 * DAY_US, world.now_us])
     return [world.command(chance, "add_symbol", symbol, streams=streams, start_us=start_us), *(load(world, chance))]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, time
+
+from msgspec.structs import replace
 
 from streams.records import Bar
-from streams.times import MINUTE_US, SECOND_US, interval_us
-from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, inside, summed
+from streams.times import DAY_US, MINUTE_US, SECOND_US, date_of_days, days_of, interval_us
+from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, base_slots, inside, summed
 from tests.support.simulation.gatebook import Gatebook
 
 
@@ -33,12 +36,15 @@ class Barbook(Gatebook):
         if bar.interval != life.base:
             life.counts["other_interval"] += 1
             return
-        fault = self._fault(bar, life)
+        fault, day = self._price_fault(bar), None
+        if fault is None:
+            fault, day, bar = self._placed(bar, life)
+        if fault is None and (day is not None or self.calendar.is_even(life.base_us)):
+            fault = self._future_fault(bar)
         if fault is not None:
             life.counts["rejected"] += 1
             self.letters.append((life.symbol, offset, fault))
             return
-        day = self.calendar.holding(bar.start_us)
         if day is None:
             life.counts["out_of_hours"] += 1
         elif day.days < life.day.days:
@@ -52,7 +58,11 @@ class Barbook(Gatebook):
             else:
                 self._take_old(life, bar)
 
-    def _fault(self, bar: Bar, life: Life) -> str | None:
+    def end_of(self, bar: Bar, life: Life) -> int:
+        """When the bar is known."""
+        return self._placed(bar, life)[2].end_us if bar.interval == life.base else bar.end_us
+
+    def _price_fault(self, bar: Bar) -> str | None:
         numbers = [bar.open, bar.high, bar.low, bar.close, bar.volume, *([] if bar.vwap is None else [bar.vwap])]
         if any(not math.isfinite(number) or number < 0 or number > 1e100 for number in numbers):
             return "bad_prices"
@@ -60,8 +70,49 @@ class Barbook(Gatebook):
             return "bad_prices"
         if bar.high != max(bar.open, bar.high, bar.low, bar.close) or bar.low != min(bar.open, bar.high, bar.low, bar.close):
             return "bad_prices"
-        if bar.end_us - bar.start_us != life.base_us or bar.start_us % life.base_us:
-            return "misaligned"
+        return None
+
+    def _placed(self, bar: Bar, life: Life) -> tuple[str | None, Day | None, Bar]:
+        """A fault, the day (None: outside the hours), and the bar as it lies on it."""
+        if self.calendar.is_even(life.base_us):
+            aligned = bar.end_us - bar.start_us == life.base_us and bar.start_us % life.base_us == 0
+            return None if aligned else "misaligned", self.calendar.holding(bar.start_us), bar
+        if life.base_us >= DAY_US:
+            return self._placed_on_day(bar)
+        near = [
+            (day, slot)
+            for days in range((bar.start_us - DAY_US) // DAY_US, bar.end_us // DAY_US + 2)
+            if (day := self.calendar.on(days)) is not None
+            for slot in base_slots(day, life.base_us, life.anchor).values()
+        ]
+        for day, slot in near:
+            if bar.start_us in (slot.line_us, slot.start_us) and bar.end_us in (slot.line_us + life.base_us, slot.end_us):
+                return None, day, replace(bar, start_us=slot.start_us, end_us=slot.end_us)
+        trades = any(first < bar.start_us + life.base_us and bar.start_us < last for day, _ in near for first, last in day.segments)
+        return "misaligned" if trades else None, None, bar
+
+    def _placed_on_day(self, bar: Bar) -> tuple[str | None, Day | None, Bar]:
+        local = datetime.fromtimestamp(bar.start_us / SECOND_US, self.calendar.zone)
+        date = bar.start_us // DAY_US
+        opening = [day for days in (date - 1, date, date + 1) if (day := self.calendar.on(days)) and day.open_us == bar.start_us]
+        if opening and opening[0].close_us == bar.end_us:
+            return None, opening[0], bar
+        if bar.start_us % DAY_US == 0:
+            found = self.calendar.on(date)
+        elif local.time() == time():
+            found = self.calendar.on(days_of(local.date()))
+        elif opening:
+            found = opening[0]
+        else:
+            return "misaligned", None, bar
+        if found is None:
+            return None, None, bar
+        tomorrow = datetime.combine(date_of_days(found.days + 1), time(), self.calendar.zone)
+        if bar.end_us not in (bar.start_us + DAY_US, found.close_us, round(tomorrow.timestamp()) * SECOND_US):
+            return "misaligned", None, bar
+        return None, found, replace(bar, start_us=found.open_us, end_us=found.close_us)
+
+    def _future_fault(self, bar: Bar) -> str | None:
         tolerance_us = round(self.config.session_data_config.future_tolerance_seconds * SECOND_US)
         return "future" if bar.end_us - self.now_us > tolerance_us else None
 
@@ -137,8 +188,12 @@ class Barbook(Gatebook):
     def _take_rolled(self, life: Life, day: Day, bar: Bar) -> None:
         past = life.past.get(day.days)
         if past is None:
-            life.counts["other_day"] += 1
-            return
+            trailing = self.config.session_data_config.historical.trailing_days
+            if day not in self.calendar.before(life.day.days, trailing):
+                life.counts["other_day"] += 1
+                return
+            past = life.past[day.days] = {interval: {} for interval in (life.base, *life.derived)}
+            self.trim(life)
         kept, _ = self._put_old(life, past[life.base], bar)
         if kept is None:
             return
@@ -193,6 +248,8 @@ class Barbook(Gatebook):
         for symbol in sorted(self.lives):
             life = self.lives[symbol]
             waits_us = min(self.threshold_us(life), 5 * MINUTE_US)
+            if life.base_us >= DAY_US and not life.bars:
+                waits_us = self.threshold_us(life)
             up_to_date = life.is_read and not life.behind and not life.backlog
             if up_to_date and life.day.days < today.days and self.now_us >= life.day.close_us + waits_us:
                 self.roll(life, today)

@@ -5,15 +5,17 @@ Prices and volumes are multiples of a quarter, so that sums are exact in whateve
 
 from __future__ import annotations
 
+from datetime import datetime, time, tzinfo
 from random import Random
 
 from msgspec.structs import replace
 
 from streams.engine.transaction import Undecodable
 from streams.records import Bar
-from streams.times import DAY_US, SECOND_US, interval_us
+from streams.times import DAY_US, SECOND_US, date_of_days, interval_us
+from tests.support.simulation.books import BaseSlot, Day
 from tests.support.simulation.model import POISON
-from tests.support.simulation.world import World
+from tests.support.simulation.world import Feed, Topic, World
 
 MOST_AT_ONCE = 25
 """So many bars come after a jump in time; those before were never there."""
@@ -44,6 +46,12 @@ def flow(world: World, symbol: str, chance: Random) -> None:
     base = base_of(world, symbol)
     width_us = interval_us(base)
     until_us = world.now_us - feed.delay_us
+    if not world.days.is_even(width_us):
+        anchor = world.model.config.window_anchor
+        for day, slot in world.days.slots_between(feed.next_start_us, until_us, width_us, anchor)[-MOST_AT_ONCE:]:
+            feed.next_start_us = slot.end_us
+            _send(feed, topic, _as_it_may_come(a_bar(symbol, base, slot.line_us, chance), day, slot, world.days.zone, chance), chance)
+        return
     feed.next_start_us = max(feed.next_start_us, until_us - MOST_AT_ONCE * width_us)
     feed.next_start_us = -(-feed.next_start_us // width_us) * width_us
     while (start_us := feed.next_start_us) + width_us <= until_us:
@@ -51,22 +59,37 @@ def flow(world: World, symbol: str, chance: Random) -> None:
             feed.next_start_us = -(-world.days.next_open_us(start_us) // width_us) * width_us
             continue
         feed.next_start_us += width_us
-        bar = a_bar(symbol, base, start_us, chance)
-        fate = chance.random()
-        if fate < 0.01:
-            feed.outage = chance.randint(2, 6)
-        if fate < 0.06 or feed.outage > 0:
-            feed.outage -= 1
-            feed.held_up = [*feed.held_up[-20:], bar]
-            continue
-        if fate < 0.08:
-            continue
+        _send(feed, topic, a_bar(symbol, base, start_us, chance), chance)
+
+
+def _send(feed: Feed, topic: Topic, bar: Bar, chance: Random) -> None:
+    """A bar comes, twice, late or not at all."""
+    fate = chance.random()
+    if fate < 0.01:
+        feed.outage = chance.randint(2, 6)
+    if fate < 0.06 or feed.outage > 0:
+        feed.outage -= 1
+        feed.held_up = [*feed.held_up[-20:], bar]
+        return
+    if fate < 0.08:
+        return
+    topic.append(bar)
+    feed.sent.append(bar)
+    if fate > 0.97:
         topic.append(bar)
-        feed.sent.append(bar)
-        if fate > 0.97:
-            topic.append(bar)
-        if fate > 0.985:
-            topic.end += chance.randint(1, 3)
+    if fate > 0.985:
+        topic.end += chance.randint(1, 3)
+
+
+def _as_it_may_come(bar: Bar, day: Day, slot: BaseSlot, zone: tzinfo, chance: Random) -> Bar:
+    """A bar that its day cuts says so, or says what it would be without; a daily one may be stamped with its date's midnight."""
+    start_us, width_us = slot.line_us, interval_us(bar.interval)
+    if width_us >= DAY_US:
+        midnight = datetime.combine(date_of_days(day.days), time(), zone)
+        start_us = chance.choice([day.days * DAY_US, round(midnight.timestamp()) * SECOND_US, day.open_us])
+    elif chance.random() < 0.3:
+        return replace(bar, start_us=slot.start_us, end_us=slot.end_us)
+    return replace(bar, start_us=start_us, end_us=chance.choice([start_us + width_us, slot.end_us]))
 
 
 def late(world: World, symbol: str, chance: Random) -> None:

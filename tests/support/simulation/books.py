@@ -6,14 +6,14 @@ is in it. What the engine keeps incrementally is counted from these.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
 from streams.calendar import TradingCalendar
-from streams.times import interval_us
+from streams.times import DAY_US, HOUR_US, interval_us
 
 Segments = tuple[tuple[int, int], ...]
 NEVER = -1
@@ -58,26 +58,38 @@ class Slot(NamedTuple):
     expected: int
 
 
+class BaseSlot(NamedTuple):
+    """One base bar of a day: what it covers, and the line that it would begin at if the day did not cut it."""
+
+    start_us: int
+    end_us: int
+    line_us: int
+
+
 @lru_cache(maxsize=4096)
 def slots_of(day: Day, base_us: int, width_us: int, anchor: str) -> dict[int, Slot]:
     """All windows of a day that a base bar can lie in, by start, found by walking over the day's base bars one by one."""
-    segments = day.segments
-    open_us, close_us = segments[0][0], segments[-1][1]
+    open_us, close_us = day.open_us, day.close_us
+    bases = base_slots(day, base_us, anchor)
+    if width_us >= DAY_US:
+        return {open_us: Slot(open_us, close_us, len(bases))}
     origin = open_us if anchor == "session" else open_us // width_us * width_us
-    expected: Counter[int] = Counter()
-    for start in range(open_us, close_us, base_us):
-        expected[origin + (start - origin) // width_us * width_us] += any(first <= start < last for first, last in segments)
+    expected = Counter(origin + (start - origin) // width_us * width_us for start in bases)
     # A window that would begin before its day does begins with it.
     slots = [Slot(max(line, day.starts_us), min(line + width_us, close_us), count) for line, count in sorted(expected.items())]
     return {slot.start_us: slot for slot in slots}
 
 
 @lru_cache(maxsize=1024)
-def base_slots(segments: Segments, base_us: int) -> tuple[int, ...]:
-    """Starts of all base bars of a day."""
-    return tuple(
-        start for start in range(segments[0][0], segments[-1][1], base_us) if any(first <= start < last for first, last in segments)
-    )
+def base_slots(day: Day, base_us: int, anchor: str) -> dict[int, BaseSlot]:
+    """All base bars of a day that has any trading in them, by start, in order."""
+    open_us, close_us = day.open_us, day.close_us
+    if base_us >= DAY_US:
+        return {open_us: BaseSlot(open_us, close_us, open_us)}
+    origin = open_us if anchor == "session" else open_us // base_us * base_us
+    slots = [BaseSlot(max(line, open_us), min(line + base_us, close_us), line) for line in range(origin, close_us, base_us)]
+    trades = [any(first < slot.end_us and slot.start_us < last for first, last in day.segments) for slot in slots]
+    return {slot.start_us: slot for slot, trading in zip(slots, trades, strict=True) if trading}
 
 
 class Days:
@@ -87,6 +99,8 @@ class Days:
         """Take the days with dates in `[first, last]` (days since the epoch)."""
         found = [calendar.day_on(days) for days in range(first, last + 1)]
         self.days = [Day(day.days, day.segments, day.starts_us) for day in found if day is not None]
+        self.zone = calendar.timezone
+        self.is_even = calendar.is_even
         self._opens = [day.open_us for day in self.days]
         self._by_date = {day.days: day for day in self.days}
 
@@ -109,6 +123,17 @@ class Days:
         """The first day that closes after the instant."""
         place = max(0, bisect_right(self._opens, instant_us) - 1)
         return next(day for day in self.days[place:] if day.close_us > instant_us)
+
+    def before(self, days: int, count: int) -> list[Day]:
+        """The last `count` days before a date."""
+        end = bisect_left(self.days, days, key=lambda day: day.days)
+        return self.days[max(0, end - count) : end]
+
+    def slots_between(self, from_us: int, until_us: int, base_us: int, anchor: str) -> list[tuple[Day, BaseSlot]]:
+        """The base bars that begin at `from_us` or later and have ended by `until_us`."""
+        first, last = max(0, bisect_right(self._opens, from_us) - 1), bisect_right(self._opens, until_us)
+        slots = [(day, slot) for day in self.days[first:last] for slot in base_slots(day, base_us, anchor).values()]
+        return [(day, slot) for day, slot in slots if slot.start_us >= from_us and slot.end_us <= until_us]
 
     def next_open_us(self, instant_us: int) -> int:
         """When trading begins next, after the instant."""
@@ -213,6 +238,8 @@ class Life:
         """The window that a base bar lies in."""
         where = day or self.day
         width_us = interval_us(interval)
+        if width_us >= DAY_US:
+            return self.slots(interval, where)[where.open_us]
         origin = where.open_us if self.anchor == "session" else where.open_us // width_us * width_us
         line = origin + (base_start_us - origin) // width_us * width_us
         return self.slots(interval, where)[max(line, where.starts_us)]
@@ -224,6 +251,8 @@ class Life:
 
 def inside(bars: Series, slot: Slot, base_us: int) -> list[Kept]:
     """The base bars of a window, in order."""
+    if base_us >= HOUR_US:
+        return [bars[start] for start in sorted(bars) if slot.start_us <= start < slot.end_us]
     first = -(-slot.start_us // base_us) * base_us
     return [bars[start] for start in range(first, slot.end_us, base_us) if start in bars]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from streams.config import SessionConfig
 from streams.records import ControlCommand
-from streams.times import SECOND_US, interval_us
+from streams.times import DAY_US, SECOND_US, interval_us
 from tests.support.simulation.books import NEVER, Days, Kept, Life
 
 Told = tuple[Any, ...]
@@ -146,11 +146,13 @@ class Gatebook:
         if life.silent or life.backlog or not life.is_read:
             return False
         last = max(life.last_stale_us if life.behind else life.last_update_us, life.added_us)
-        opened = [first for first, end in life.day.segments if first <= now_us < end]
+        opened = [first for first, end in life.day.segments if first <= now_us < end and life.base_us < DAY_US]
         silence_us = round(self.config.session_data_config.streaming.silence_threshold_seconds * SECOND_US)
+        waits = life.behind or life.lagging
         if opened:
-            return now_us - max(last, opened[0]) >= silence_us
-        return (life.behind or life.lagging) and now_us - last >= silence_us
+            apart_us = 0 if waits or life.base_us < silence_us else life.base_us
+            return now_us - max(last, opened[0]) >= silence_us + apart_us
+        return waits and now_us - last >= silence_us
 
     # Published or held back
 

@@ -67,7 +67,7 @@ class Model(Barbook):
         for number, read in enumerate(current):
             newest = 0
             for place, record in enumerate(read.records):
-                newest = max(newest, record.end_us) if isinstance(record, Bar) else newest
+                newest = max(newest, self.end_of(record, self.lives[read.symbol])) if isinstance(record, Bar) else newest
                 entries.append((newest, read.symbol, number, place))
         reached = {read.symbol: read.next_offset for read in current}
         for _, symbol, number, place in sorted(entries):
@@ -167,7 +167,7 @@ class Model(Barbook):
 
     def _fall_silent(self, life: Life) -> None:
         life.behind = False
-        trading = life.day.trades_at(self.now_us)
+        trading = life.day.trades_at(self.now_us) and life.base_us < DAY_US
         if trading:
             life.silent = True
             self.tell("symbol_silent", life)

@@ -47,6 +47,8 @@ INTERVALS: list[tuple[str, list[list[str]]]] = [
     ("1m", [["5m"], ["2m", "5m"], ["3m", "15m"], [], ["5m", "30m", "1h"], ["5m", "1d"], ["7m", "4h"]]),
     ("5m", [["15m"], ["10m", "1h"], ["1d"]]),
     ("30s", [["1m", "5m"], ["2m"]]),
+    ("1h", [["4h"], ["2h", "1d"], []]),
+    ("1d", [[]]),
 ]
 
 
@@ -64,8 +66,8 @@ def scenario_of(seed: int) -> Scenario:
     """The scenario of a seed."""
     chance = Random(f"scenario {seed}")
     market, zone, begins = chance.choice(MARKETS)
-    base, _ = chance.choices(INTERVALS, [6, 2, 1])[0]
-    if "2013-10-09" in str(market) or "00:25" in str(market):
+    base, _ = chance.choices(INTERVALS, [6, 2, 1, 1, 1])[0]
+    if "2013-10-09" in str(market) or ("00:25" in str(market) and base not in ("1h", "1d")):
         base = "1m"
     count = chance.randint(2, len(UNIVERSE))
     begin = datetime.fromisoformat(chance.choice(begins)).replace(tzinfo=ZoneInfo(zone))
@@ -80,7 +82,8 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
     base = data["streams"][0]
     reference = chance.choice(["close", "close", "close", "open"])
     # A bar is as old as it is long already when it is measured from its open.
-    threshold = chance.choice([30, 60, 60, 90, 400, 400]) + (interval_us(base) // SECOND_US if reference == "open" else 0)
+    patience = [400, 30_000, 90_000] if base == "1d" else [30, 60, 60, 90, 400, 400]
+    threshold = chance.choice(patience) + (interval_us(base) // SECOND_US if reference == "open" else 0)
     own: dict[str, Any] = {}
     for symbol in symbols:
         if chance.random() < 0.35:
@@ -145,4 +148,4 @@ def kept_calendars() -> Any:
 def days_of(config: SessionConfig, begin_us: int) -> Days:
     """The days that a run from `begin_us` on can come to."""
     first = begin_us // DAY_US - 20
-    return Days(config.calendar(), first, first + DAYS_AHEAD)
+    return Days(config.calendar(), first, first + DAYS_AHEAD * (1 if interval_us(config.base_interval) < DAY_US else 8))

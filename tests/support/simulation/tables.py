@@ -10,7 +10,7 @@ from typing import Any
 from streams.engine.quality import gaps_of, quality_of
 from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, Row, SessionRow, SymbolRow
 from streams.engine.session import Session
-from streams.times import interval_us
+from streams.times import DAY_US, interval_us
 from tests.support.simulation.barbook import volume_high_low
 from tests.support.simulation.books import Day, Kept, Life, Series, Violation, base_slots
 from tests.support.simulation.gatebook import run_of
@@ -185,7 +185,7 @@ def check_quality(session: Session, model: Model, symbol: str, interval: str) ->
     assert data is not None
     is_base = interval == life.base
     if is_base:
-        ends = {start: start + life.base_us for start in base_slots(life.day.segments, life.base_us)}
+        ends = {slot.start_us: slot.end_us for slot in base_slots(life.day, life.base_us, life.anchor).values()}
     else:
         ends = {slot.start_us: slot.end_us for slot in life.slots(interval).values() if slot.expected}
     due = {start: end for start, end in ends.items() if end <= min(model.now_us, life.day.close_us)}
@@ -216,17 +216,18 @@ def _bars(life: Life, interval: str, columns: Columns, day: Day) -> list[Kept]:
     """The bars of a row, read off its columns."""
     is_base, width_us = interval == life.base, interval_us(interval)
     slots = {} if is_base else life.slots(interval, day)
+    own = base_slots(day, life.base_us, life.anchor) if is_base else {}
     bars = []
     for place, number in enumerate(columns.slots):
         start = columns.first_start_us + number * width_us
-        start = start if is_base else max(start, day.starts_us)
+        start = max(start, day.open_us if is_base or width_us >= DAY_US else day.starts_us)
         count = columns.base_counts[place] if columns.base_counts else 1
         expected = 1 if is_base else slots[start].expected
         vwap = columns.vwap[place] if columns.vwap else float("nan")
         trades = columns.trades[place] if columns.trades else -1
         bars.append(
             Kept(
-                start, start + width_us if is_base else slots[start].end_us,
+                start, own[start].end_us if is_base else slots[start].end_us,
                 columns.open[place], columns.high[place], columns.low[place], columns.close[place], columns.volume[place],
                 None if isnan(vwap) else vwap, None if trades == -1 else trades, count, expected,
                 columns.revisions[place] if columns.revisions else 0, count == expected,

@@ -23,7 +23,8 @@ TUESDAY = "2013-10-08"
         (EVENING, "4h", ["17:00", "20:00", "00:00", "04:00", "08:00", "12:00", "16:00"], "until 17:00 it is the day before"),
         (EVENING, "1h", ["18:00", "19:00", "20:00"], "the open is a multiple"),
         ({"exchange": "XNYS"}, "1h", ["09:00", "10:00", "11:00"], "09:00 is before the open and in the day"),
-        ({"exchange": "XNYS"}, "1d", ["00:00"], "20:00 of the evening before is midnight UTC, the day begins with its date"),
+        ({"exchange": "XNYS"}, "1d", ["09:30"], "a day is the trading day itself, whatever the anchor"),
+        (EVENING, "1d", ["18:00"], "and there is one of it, though midnight UTC lies within"),
     ],
 )
 def test_a_window_begins_at_a_multiple_or_with_its_day(hours: dict[str, Any], interval: str, starts: list[str], why: str) -> None:
