@@ -71,7 +71,7 @@ def config(*symbols: str, **parts: Any) -> dict[str, Any]:
 def bar(symbol: str, start_us: int, interval: str = "1m", price: float = 100.0, volume: float = 10.0, **fields: Any) -> Bar:
     """A bar that opens and closes at `price`, a quarter around it."""
     values: dict[str, Any] = {"open": price, "high": price + 0.25, "low": price - 0.25, "close": price, "volume": volume}
-    return Bar(symbol, interval, start_us, start_us + interval_us(interval), **{**values, **fields})
+    return Bar(symbol, interval, start_us, **{"end_us": start_us + interval_us(interval), **values, **fields})
 
 
 def minutes(symbol: str, first: int, count: int, step: int = 1, **fields: Any) -> list[Bar]:

@@ -92,6 +92,22 @@ def test_limits_refuse_with_the_number_and_what_to_do() -> None:
     assert reason == "the session has 4 symbols, max_symbols is 4: remove one, or raise the limit"
 
 
+def test_what_frees_a_place_within_the_limits() -> None:
+    desk = desk_at_ten("SPY", max_symbols=2, max_pending=1)
+    desk.command("add_symbol", "A")
+    desk.apply(desk.about(InputKind.LOAD_FAILED, "A", reason="a test"))
+    refused = replies(desk.command("add_symbol", "B"))[0]
+    assert (refused.status, "the session has 2 symbols" in (refused.reason or "")) == ("failed", True), "a failed symbol has its place"
+    assert replies(desk.add("A"))[0].status == "accepted", "and is added again in it"
+    plan = (5, at("10:30"))
+    desk.command("remove_symbol", "A", plan=plan)
+    assert replies(desk.command("add_symbol", "B"))[0].status == "failed", "one that drains is there still"
+    desk.advance(plan[1])
+    assert replies(desk.command("add_symbol", "B"))[0].status == "accepted", "one that is gone is not"
+    desk.command("remove_symbol", "B")
+    assert replies(desk.command("add_symbol", "C"))[0].status == "accepted", "nor does one that is gone wait to be loaded"
+
+
 def test_a_repeated_command_is_answered_again_and_not_run_again() -> None:
     desk = desk_at_ten("SPY")
     desk.command("add_symbol", "IBM", id="x1")

@@ -13,7 +13,7 @@ from streams.errors import HistoryError, ReplayError
 from streams.records import Bar
 from streams.replay.runner import Replay
 from streams.replay.source import MemorySource, OpenedTopic, Read
-from streams.times import MINUTE_US
+from streams.times import DAY_US, MINUTE_US
 from tests.support.engine import at, bar, minutes
 from tests.support.replay import Result, check_sums, clock, run_replay, session_of
 
@@ -34,6 +34,19 @@ def test_bars_of_one_end_come_by_symbol_and_all_others_by_end() -> None:
     order = [(line["bar"]["end"], line["symbol"]) for line in result.lines if line["kind"] == "bar"]
     assert order == [(clock(f"09:3{minute}"), symbol) for minute in (1, 2, 3) for symbol in ("IBM", "SPY")]
     assert all(line["emitted_at"] == line["bar"]["end"] for line in result.lines if line["kind"] == "bar")
+
+
+@pytest.mark.parametrize(("day", "close"), [("2013-10-07", "16:00"), ("2024-11-29", "13:00")])
+def test_a_daily_bar_comes_at_the_close_whatever_midnight_it_is_stamped_with(day: str, close: str) -> None:
+    midnight, count = at("16:00", day) // DAY_US * DAY_US, (at(close, day) - at("09:30", day)) // MINUTE_US
+    commands = [{"command": "add_symbol", "symbol": "DJI", "streams": ["1d"], "at": f"{day}T14:30:00Z"}]
+    session = session_of("SPY", historical={"trailing_days": 3})
+    bars = {"SPY": day_of("SPY", day, count), "DJI": [bar("DJI", midnight - DAY_US, "1d"), bar("DJI", midnight, "1d")]}
+    result = run_replay(session, bars, days=(day, day), commands=commands)
+    (told,) = result.bars("DJI", "1d")
+    assert (told["emitted_at"], told["bar"]["start"], told["bar"]["end"]) == (clock(close, day), clock("09:30", day), clock(close, day))
+    assert [line["symbol"] for line in result.lines if line["kind"] == "bar"][-2:] == ["DJI", "SPY"]
+    assert (result.dead_letters, result.events("deactivated")) == ([], [])
 
 
 def test_a_late_bar_comes_with_the_one_before_it_in_its_topic() -> None:
