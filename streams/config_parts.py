@@ -207,7 +207,7 @@ class StreamingConfig(Section):
     reference: Literal["close", "open"] = "close"
     """From which end of a base bar its lag is measured. A bar is known at its close."""
     silence_threshold_seconds: Seconds = Field(default=300.0, ge=1)
-    """A symbol without a bar for so long, during trading hours, is silent. Where bars are further apart, it counts from the next one due."""
+    """A symbol without a bar for so long, during trading hours, is silent. Bars that are further apart are waited for first."""
     silence_lags: bool = False
     """Whether a silent symbol closes the gate."""
     symbols: dict[Symbol, SymbolStreaming] = Field(default_factory=dict)
