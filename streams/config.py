@@ -57,7 +57,7 @@ class SessionConfig(Section):
     hours_overrides: dict[date, HoursOverride] = Field(default_factory=dict)
     """Other hours on single dates, or `closed`."""
     window_anchor: Literal["session", "clock"] = "session"
-    """Whether windows of derived intervals, and bars that the hours cut, begin at the open or at multiples of the clock; `1d` is the day."""
+    """Whether windows of derived intervals, and bars that the hours cut, begin at the open or at clock multiples; `1d` is the day."""
     backtest_config: BacktestConfig = BacktestConfig()
     session_data_config: SessionDataConfig = Field(description='an object with at least "symbols"')
 
