@@ -18,6 +18,7 @@ MINUTES = 60
 MINUTES_A_SECOND = 4
 MEGABYTE = 1e6
 
+THREE = "changelog, live, with 5m, 15m and 30m"
 LIVE, CATCHING_UP = "changelog and journal, live", "changelog and journal, catching up"
 PARTS = (": changelog", ": journal")
 RESIDENT, PROPORTIONAL = "memory of the worker, resident", "memory of the worker, proportional"
@@ -30,13 +31,14 @@ def rows(plan: Plan) -> list[Row]:
         return played(
             "100 symbols, a day of one-minute bars",
             plan,
-            lambda: _run(place, minutes),
+            lambda: {**_run(place, minutes), THREE: _with_three(place, minutes)},
             {
                 **{f"{mode}{part}": "B/bar" for mode in (LIVE, CATCHING_UP) for part in ("", *PARTS)},
+                THREE: "B/bar",
                 RESIDENT: "MB",
                 PROPORTIONAL: "MB",
             },
-            {LIVE: [at_most(600)], CATCHING_UP: [at_most(250)], RESIDENT: [at_most(300)]},
+            {LIVE: [at_most(600)], THREE: [at_most(400)], CATCHING_UP: [at_most(250)], RESIDENT: [at_most(300)]},
         )
 
 
@@ -56,6 +58,17 @@ def _run(place: Stage, minutes: int) -> dict[str, float]:
         figures |= _bytes(LIVE, changelog, journal, len(live.finish()), DAY_BARS + minutes)
         memory = worker.process.memory_full_info()
     return figures | {RESIDENT: memory.rss / MEGABYTE, PROPORTIONAL: memory.pss / MEGABYTE}
+
+
+def _with_three(place: Stage, minutes: int) -> float:
+    """Bytes of changelog for each live bar, of a session with one derived interval more."""
+    with place.act(symbols_named(SYMBOLS), derived=("5m", "15m", "30m")) as act:
+        worker = act.worker()
+        worker.wait_active()
+        changelog, journal = act.reader(act.changelog), act.reader(act.names.journal)
+        live = act.sender(0, minutes, per_second=SYMBOLS * MINUTES_A_SECOND, burst=SYMBOLS)
+        live.begin()
+        return _bytes(LIVE, changelog, journal, len(live.finish()), minutes)[f"{LIVE}{PARTS[0]}"]
 
 
 def _bytes(mode: str, changelog: Reader, journal: Reader, bars: int, each: int) -> dict[str, float]:

@@ -1,5 +1,8 @@
 """From `kill -9` to the next output, with 100 symbols and a full day of one-minute bars in the state.
 
+And how long a start takes with a full day of one-second bars of 100 symbols in it, 2.3 million: from the process's beginning
+until it is active.
+
 Alone, the worker runs under `streams worker --supervise`, which starts it again; with a standby, it stays dead and the standby
 takes over. Bars stream on all the while; the next output is the first bar on analysis that was sent after the kill. Every
 bar sent must be on analysis once in the end, and the sequence without a hole.
@@ -33,6 +36,9 @@ PER_SECOND = 50.0
 WARM_SECONDS = 2.0
 SESSION_TIMEOUT_SECONDS = 6.0
 RESTART, TAKE_OVER = "restarted by its supervisor", "a hot standby takes over"
+START = "with a day of one-second bars of 100 symbols"
+SECONDS_OF_A_DAY = 23_400
+MOST_AT_ONCE = 5_000
 
 
 def rows(plan: Plan) -> list[Row]:
@@ -44,7 +50,22 @@ def rows(plan: Plan) -> list[Row]:
             lambda: {RESTART: _restarted(place), TAKE_OVER: _taken_over(place)},
             {RESTART: "s", TAKE_OVER: "s"},
             {RESTART: [at_most(4)], TAKE_OVER: [at_most(SESSION_TIMEOUT_SECONDS + 2)]},
-        )
+        ) + played("a start until active", plan, lambda: {START: _started(place, plan)}, {START: "s"}, {START: [at_most(15)]})
+
+
+def _started(place: Stage, plan: Plan) -> float:
+    bars = SECONDS_OF_A_DAY // 50 if plan.small else SECONDS_OF_A_DAY
+    with place.act(symbols_named(SYMBOLS), interval="1s", derived=("1m", "5m"), bars=bars) as act:
+        worker = act.worker()
+        worker.wait_active()
+        for first in range(0, bars, MOST_AT_ONCE):
+            last = min(bars, first + MOST_AT_ONCE)
+            act.send(first, last)
+            worker.wait_read(last * SYMBOLS)
+        worker.kill()
+        began = time.monotonic()
+        act.worker().wait_active()
+        return time.monotonic() - began
 
 
 def _restarted(place: Stage) -> float:

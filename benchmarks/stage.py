@@ -36,7 +36,7 @@ from streams.client.produce import BarProducer
 from streams.config import SessionConfig
 from streams.records import Bar
 from streams.settings import Settings
-from streams.times import HOUR_US, MINUTE_US, SECOND_US, SystemClock, from_us
+from streams.times import HOUR_US, MINUTE_US, SECOND_US, SystemClock, from_us, interval_us
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent
 from streams.wire.topics import TopicNames
@@ -63,7 +63,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bars `first` to `last - 1` of each symbol, symbol by symbol at each minute; `burst` of them at once, `per_second` in all."""
+    """Bars `first` to `last - 1` of each symbol, symbol by symbol at each interval; `burst` of them at once, `per_second` in all."""
 
     symbols: Sequence[str]
     start_us: int
@@ -71,6 +71,7 @@ class Part:
     last: int
     per_second: float = float("inf")
     burst: int = 1
+    interval: str = "1m"
 
     @property
     def count(self) -> int:
@@ -215,15 +216,30 @@ class Act:
         name: the prefix of its topics.
         symbols: the session's initial symbols.
         threshold_seconds: from which lag on the gate closes.
+        interval: of the bars.
+        derived: what is made of them.
+        bars: how many of each symbol there may be.
     """
 
-    def __init__(self, servers: str, folder: Path, name: str, symbols: Sequence[str], threshold_seconds: int) -> None:
+    def __init__(
+        self,
+        servers: str,
+        folder: Path,
+        name: str,
+        symbols: Sequence[str],
+        threshold_seconds: int,
+        *,
+        interval: str = "1m",
+        derived: Sequence[str] = ("5m", "15m"),
+        bars: int = DAY_BARS + LIVE_BARS,
+    ) -> None:
         now_us = SystemClock().now_us()
+        self._interval = interval
         self.symbols = symbols
         self.settings = Settings.load(bootstrap_servers=servers, topic_prefix=f"{name}.", session=SESSION)
         self.names = TopicNames(SESSION, prefix=self.settings.topic_prefix)
         self.changelog = f"{self.settings.topic_prefix}{SESSION}-state-changelog"
-        self.start_us = now_us - now_us % MINUTE_US - (DAY_BARS + LIVE_BARS) * MINUTE_US
+        self.start_us = now_us - now_us % MINUTE_US - bars * interval_us(interval)
         self._folder = folder
         self._name = name
         self._ends = ExitStack()
@@ -236,8 +252,8 @@ class Act:
                 "hours": {"open": turn, "close": turn},
                 "session_data_config": {
                     "symbols": list(symbols),
-                    "streams": ["1m"],
-                    "derived_intervals": ["5m", "15m"],
+                    "streams": [interval],
+                    "derived_intervals": list(derived),
                     # The bars' minutes pass faster than the clock's: the clock must not close a window before its bars are there.
                     "grace_seconds": threshold_seconds - 1,
                     "streaming": {"catchup_threshold_seconds": threshold_seconds},
@@ -276,7 +292,7 @@ class Act:
 
     def sender(self, first: int, last: int, *, symbols: Sequence[str] | None = None, per_second: float = 1e9, burst: int = 1) -> Sender:
         """A process that sends bars `first` to `last - 1` of the symbols, once it is told to begin."""
-        part = Part(self.symbols if symbols is None else symbols, self.start_us, first, last, per_second, burst)
+        part = Part(self.symbols if symbols is None else symbols, self.start_us, first, last, per_second, burst, self._interval)
         sender = Sender(_send, self.settings, part)
         self._ends.callback(sender.end)
         return sender
@@ -305,9 +321,9 @@ class Stage:
         self._mark = f"bench-{uuid.uuid4().hex[:8]}"
         self._numbers = itertools.count()
 
-    def act(self, symbols: Sequence[str], threshold_seconds: int = ALL_FRESH_SECONDS) -> Act:
-        """A round with these initial symbols; by default every bar is fresh."""
-        return Act(self._servers, self._folder, f"{self._mark}-{next(self._numbers)}", symbols, threshold_seconds)
+    def act(self, symbols: Sequence[str], threshold_seconds: int = ALL_FRESH_SECONDS, **more: Any) -> Act:
+        """A round with these initial symbols; by default every bar is fresh. `more` is for `Act`."""
+        return Act(self._servers, self._folder, f"{self._mark}-{next(self._numbers)}", symbols, threshold_seconds, **more)
 
 
 @contextmanager
@@ -383,15 +399,15 @@ def _send(pipe: Connection, settings: Settings, part: Part) -> None:
     producer.list_topics(timeout=WAIT_SECONDS)
     pipe.send("ready")
     pipe.recv()
-    began = time.monotonic()
+    began, width_us = time.monotonic(), interval_us(part.interval)
     sent: list[int] = []
     while len(sent) < part.count and not pipe.poll(0):
         due = min(part.count, (int((time.monotonic() - began) * part.per_second) // part.burst + 1) * part.burst, len(sent) + 1_000)
         for number in range(len(sent), due):
             symbol, topic, key = topics[number % len(topics)]
-            start_us = part.start_us + (part.first + number // len(topics)) * MINUTE_US
+            start_us = part.start_us + (part.first + number // len(topics)) * width_us
             sent.append(clock.now_us())
-            bar = Bar(symbol, "1m", start_us, start_us + MINUTE_US, 167.4, 167.5, 167.3, 167.45, sent[-1] / SECOND_US)
+            bar = Bar(symbol, part.interval, start_us, start_us + width_us, 167.4, 167.5, 167.3, 167.45, sent[-1] / SECOND_US)
             producer.produce(topic, codec.bar_to_avro(bar), key, 0, None, bar.end_us // 1000)
         producer.poll(0)
         ahead = len(sent) / part.per_second - (time.monotonic() - began)
