@@ -35,6 +35,8 @@ def is_current(session: Session, given: JournalInput, now_us: int) -> bool:
             return data.status is not SymbolStatus.FAILED
         case InputKind.CAUGHT_UP | InputKind.SOURCE_LOST:
             return data.status in READING
+        case InputKind.GAP_ASKED:
+            return data.status in READING and data.open_us <= (given.start_us or 0) < data.close_us
         case InputKind.SILENT:
             return gate.is_quiet(data, now_us, session.state.config.silence_us)
         case _:
@@ -94,6 +96,11 @@ def _source_lost(session: Session, given: JournalInput, now_us: int) -> list[Out
     return session.source_lost(given.symbol or "", given.topic_id or "", given.first_offset or 0, given.reason or "", now_us)
 
 
+def _gap_asked(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    start_us, end_us = given.start_us or 0, given.end_us or 0
+    return session.gap_asked(given.symbol or "", start_us, end_us, given.count or 0, given.reason, now_us)
+
+
 _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] = {
     InputKind.CONFIGURED: lambda session, given, now_us: session.configure(SessionConfig.from_json(given.text or ""), now_us),
     InputKind.RESUMED: lambda session, given, now_us: session.resume(given.reason or "", now_us, owner_url=given.text or ""),
@@ -107,4 +114,5 @@ _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] =
     InputKind.SILENT: lambda session, given, now_us: session.silent(given.symbol or "", now_us),
     InputKind.REWOUND: lambda session, given, now_us: session.rewound(now_us),
     InputKind.SOURCE_LOST: _source_lost,
+    InputKind.GAP_ASKED: _gap_asked,
 }

@@ -8,12 +8,10 @@ ask nothing here: `SessionConfig.sparse` says so, and both answers are None or e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import takewhile
-
 from msgspec import Struct
 
 from streams.engine.series import BarSeries
+from streams.engine.slots import Slots
 from streams.engine.symbol import SymbolSessionData
 
 
@@ -48,9 +46,9 @@ def completeness_of(data: SymbolSessionData, interval: str, now_us: int) -> Comp
     series = data.series(interval)
     if series is None:
         return None
-    expected = series.grid.expected_until(now_us)
-    present = sum(1 for _ in _ended(series, now_us))
-    return Completeness(expected, present)
+    slots, present, confirmed = _counted(data, series)
+    due = range(slots.ended(now_us))
+    return Completeness(sum(one in present or one not in confirmed for one in due), sum(one in present for one in due))
 
 
 def quality_of(data: SymbolSessionData, interval: str, now_us: int) -> float | None:
@@ -64,25 +62,27 @@ def gaps_of(data: SymbolSessionData, interval: str, now_us: int) -> list[GapInfo
     series = data.series(interval)
     if series is None:
         return []
-    grid = series.grid
-    present = _ended(series, now_us)
-    next_present = next(present, None)
+    slots, present, confirmed = _counted(data, series)
     gaps: list[GapInfo] = []
-    first_us, last_us, count = 0, 0, 0
-    for start_us in grid.starts(now_us):
-        if start_us != next_present:
-            first_us, last_us, count = (first_us if count else start_us), start_us, count + 1
-            continue
-        next_present = next(present, None)
-        if count:
-            gaps.append(GapInfo(first_us, grid.end_of(last_us), count))
-            count = 0
-    if count:
-        gaps.append(GapInfo(first_us, grid.end_of(last_us), count))
+    run: list[int] = []
+    for number in range(slots.ended(now_us) + 1):
+        if number < slots.ended(now_us) and number not in present:
+            run += [number] if number not in confirmed else []
+        elif run:
+            start_us, end_us = slots.start_of(run[0]), slots.end_of(run[-1])
+            retries = max((one.count for one in data.attempts if one.start_us < end_us and one.end_us > start_us), default=0)
+            gaps.append(GapInfo(start_us, end_us, len(run), retries))
+            run = []
     return gaps
 
 
-def _ended(series: BarSeries, now_us: int) -> Iterator[int]:
-    """Starts of the bars that have ended by `now_us`: a tolerated one from the future is not expected yet."""
-    end_of = series.grid.end_of
-    return takewhile(lambda start_us: end_of(start_us) <= now_us, series.starts())
+def _counted(data: SymbolSessionData, series: BarSeries) -> tuple[Slots, set[int], set[int]]:
+    slots, base = Slots(series.grid), Slots(data.bars.grid)
+    present = {slots.before(start_us) for start_us in series.starts() if slots.before(start_us) < slots.through(start_us)}
+    empty = {number for one in data.empty for number in range(base.starting_before(one.start_us), base.starting_before(one.end_us))}
+    confirmed = set()
+    for number in range(slots.total) if empty else ():
+        first, after = base.starting_before(slots.start_of(number)), base.starting_before(slots.end_of(number))
+        if first < after and empty.issuperset(range(first, after)):
+            confirmed.add(number)
+    return slots, present, confirmed

@@ -18,11 +18,13 @@ from streams.engine.rows import (
     CommandRow,
     ConfigRow,
     ProgressRow,
+    QualityRow,
     Row,
     SessionRow,
     SymbolRow,
     block_key,
     progress_key,
+    quality_key,
 )
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
@@ -66,6 +68,9 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
                 raise StateError(f"{row.symbol} (incarnation {row.incarnation}) has no progress row of its incarnation")
             data = _restore_symbol(state, row, progress, blocks[row.symbol])
             state.symbols[row.symbol] = data
+            quality = rows.get(quality_key(row.symbol))
+            if isinstance(quality, QualityRow):
+                _restore_quality(state, data, quality)
             if data.lagging:
                 state.lagging.add(row.symbol)
             if data.silent:
@@ -92,7 +97,7 @@ def _restore_symbol(state: SessionState, row: SymbolRow, progress: ProgressRow, 
     gate.apply_policy(state, data)
     _restore_bars(state, data, progress, blocks)
     _restore_windows(data, progress)
-    data.dirty = data.identity_changed = False
+    data.dirty = data.identity_changed = data.quality_changed = False
     return data
 
 
@@ -109,6 +114,14 @@ def _restore_progress(data: SymbolSessionData, row: ProgressRow) -> None:
     counts.out_of_hours, counts.other_interval, counts.other_day = row.out_of_hours, row.other_interval, row.other_day
     counts.rejected, counts.engine_errors = row.rejected, row.engine_errors
     data.runs.restore(row.runs)
+
+
+def _restore_quality(state: SessionState, data: SymbolSessionData, row: QualityRow) -> None:
+    if row.incarnation != data.incarnation or row.trading_days != data.day.days:
+        state.removed_keys.add(quality_key(data.symbol))
+        return
+    data.told = {told.interval: told for told in row.told}
+    data.told_us, data.attempts, data.empty = row.told_us, row.attempts, row.empty
 
 
 def _restore_bars(state: SessionState, data: SymbolSessionData, progress: ProgressRow, blocks: list[BlockRow]) -> None:

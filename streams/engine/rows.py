@@ -305,7 +305,7 @@ class StretchRow(Struct, frozen=True):
 
 
 class QualityRow(Struct, frozen=True):
-    """What was told of the gaps of a symbol's day, what was asked to fill them, and where a source has no bars either."""
+    """What was told of the gaps of a symbol's day and when, what was asked to fill them, and where a source has no bars either."""
 
     symbol: str
     incarnation: int
@@ -313,6 +313,7 @@ class QualityRow(Struct, frozen=True):
     told: tuple[ToldRow, ...]
     attempts: tuple[AttemptRow, ...]
     empty: tuple[StretchRow, ...]
+    told_us: int = -1
 
 
 class IndicatorRow(Struct, frozen=True):

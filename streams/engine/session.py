@@ -24,7 +24,7 @@ from typing import Final
 from msgspec import Struct
 
 from streams.config import SessionConfig
-from streams.engine import derive, gate, intake, lifecycle, publish, reconfigure, rollover, source
+from streams.engine import derive, filling, gate, intake, lifecycle, publish, reconfigure, rollover, source
 from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.restore import restore_state
 from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row, is_block_key
@@ -212,6 +212,10 @@ class Session:
     def source_lost(self, symbol: str, topic_id: str, offset: int, reason: str, now_us: int) -> list[Outcome]:
         """The symbol's topic was re-created or truncated: reading goes on at `offset` of the topic that is there now."""
         return self._run(lambda state: source.lost(state, symbol, topic_id, offset, reason), now_us)
+
+    def gap_asked(self, symbol: str, start_us: int, end_us: int, count: int, reason: str | None, now_us: int) -> list[Outcome]:
+        """A source was asked for the symbol's bars in `[start_us, end_us)` and gave `count`; `reason` says why none, when it failed."""
+        return self._run(lambda state: filling.gap_asked(state, symbol, start_us, end_us, count, reason), now_us)
 
     def finish(self, now_us: int) -> Finished:
         """End a transaction: say what is left to say, and hand over the rows that changed."""

@@ -12,7 +12,21 @@ from enum import StrEnum
 
 from streams.calendar import TradingDay
 from streams.engine.heldback import Runs
-from streams.engine.rows import BlockRow, ProgressRow, Row, SymbolRow, WindowRow, block_key, progress_key, symbol_key
+from streams.engine.rows import (
+    AttemptRow,
+    BlockRow,
+    ProgressRow,
+    QualityRow,
+    Row,
+    StretchRow,
+    SymbolRow,
+    ToldRow,
+    WindowRow,
+    block_key,
+    progress_key,
+    quality_key,
+    symbol_key,
+)
 from streams.engine.series import SEAL_AT, UNITE_AT, UNITE_SPREAD, BarSeries
 from streams.engine.windows import Grid, Window
 from streams.records import SessionBar
@@ -55,13 +69,13 @@ class SymbolSessionData:
     """
 
     __slots__ = (
-        "added_us", "anchor", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval", "checks",
-        "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty", "dynamic",
-        "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "is_uneven", "lag_us", "lagging",
-        "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks",
-        "quotes_updated", "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high",
-        "session_low", "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "ticks_updated", "topic_id",
-        "windows",
+        "added_us", "anchor", "attempts", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval",
+        "checks", "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty",
+        "dynamic", "empty", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "is_uneven",
+        "lag_us", "lagging", "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us",
+        "pending_blocks", "quality_changed", "quotes_updated", "reason", "removal_deadline_us", "removal_end_offset", "retired",
+        "revised", "runs", "session_high", "session_low", "session_volume", "silent", "start_us", "status", "symbol", "threshold_us",
+        "ticks_updated", "told", "told_us", "topic_id", "windows",
     )  # fmt: skip
 
     def __init__(self, symbol: str, incarnation: int, base_interval: str, derived_intervals: tuple[str, ...], anchor: str) -> None:
@@ -109,6 +123,12 @@ class SymbolSessionData:
         self.session_high: float | None = None
         self.session_low: float | None = None
         self.metrics_stale = False
+        self.quality_changed = True
+        # Of the day's gaps: what was told of them, what a source was asked for, and where it has no bars either.
+        self.told: dict[str, ToldRow] = {}
+        self.told_us = NEVER_US
+        self.attempts: tuple[AttemptRow, ...] = ()
+        self.empty: tuple[StretchRow, ...] = ()
         self.bars = BarSeries(self._grid(self.base_interval), is_base=True)
         self.derived = {interval: self.new_series(interval) for interval in self.derived_intervals}
         self.windows = [self.new_window(interval) for interval in self.derived_intervals]
@@ -140,6 +160,17 @@ class SymbolSessionData:
         """The session's bars of an interval, base or derived; None for one that the symbol has not."""
         return self.bars if interval == self.base_interval else self.derived.get(interval)
 
+    def set_quality(self, told: ToldRow, now_us: int) -> None:
+        """Record what has just been told of an interval's completeness."""
+        self.told[told.interval] = told
+        self.told_us = now_us
+        self.dirty = self.quality_changed = True
+
+    def set_gaps(self, attempts: tuple[AttemptRow, ...], empty: tuple[StretchRow, ...]) -> None:
+        """Record what a source was asked for, and where it has no bars either: both in order, without overlaps."""
+        self.attempts, self.empty = attempts, empty
+        self.dirty = self.quality_changed = True
+
     def settle_metrics(self) -> None:
         """Volume, high and low from the bars in order, after one of them was put in late or replaced."""
         if not self.metrics_stale:
@@ -162,6 +193,11 @@ class SymbolSessionData:
             self.pending_blocks = {}
         if self.identity_changed:
             rows[symbol_key(self.symbol)] = self.identity_row()
+        if self.quality_changed:
+            key, row = quality_key(self.symbol), self.quality_row()
+            if row is not None or key in written:
+                rows[key] = row
+            self.quality_changed = False
         days = self.day.days
         for interval, series in self._all_series():
             if len(series.tail) >= SEAL_AT:
@@ -186,7 +222,7 @@ class SymbolSessionData:
 
     def all_keys(self) -> list[str]:
         """The keys of every row that this symbol may have in the tables."""
-        keys = [symbol_key(self.symbol), progress_key(self.symbol)]
+        keys = [symbol_key(self.symbol), progress_key(self.symbol), quality_key(self.symbol)]
         days_of_series = [(self.day.days, dict(self._all_series())), *self.historical.items()]
         for days, by_interval in days_of_series:
             for interval, series in by_interval.items():
@@ -229,6 +265,13 @@ class SymbolSessionData:
             command_id=self.command_id, start_us=self.start_us, must_exist=self.must_exist, added_us=self.added_us,
             removal_end_offset=self.removal_end_offset, removal_deadline_us=self.removal_deadline_us,
         )  # fmt: skip
+
+    def quality_row(self) -> QualityRow | None:
+        """What was told of the day's gaps and done about them; None while that is nothing."""
+        if not self.told and not self.attempts and not self.empty:
+            return None
+        told = tuple(self.told[interval] for interval in sorted(self.told, key=interval_us))
+        return QualityRow(self.symbol, self.incarnation, self.day.days, told, self.attempts, self.empty, self.told_us)
 
     def progress_row(self) -> ProgressRow:
         """What changes with every batch."""

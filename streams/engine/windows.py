@@ -32,22 +32,23 @@ class Grid:
         anchor: `session` or `clock`.
     """
 
-    __slots__ = ("_base", "_base_us", "_is_base", "_is_day", "_is_even", "_origin_us", "day", "first_us", "interval", "width_us")
+    __slots__ = ("_base", "_is_base", "_is_day", "_is_even", "anchor", "base_us", "day", "first_us", "interval", "origin_us", "width_us")
 
     def __init__(self, day: TradingDay, interval: str, base_interval: str, anchor: str) -> None:
         self.day = day
         self.interval = interval
+        self.anchor = anchor
         self.width_us = interval_us(interval)
-        self._base_us = interval_us(base_interval)
+        self.base_us = interval_us(base_interval)
         self._is_base = interval == base_interval
         self._is_day = self.width_us >= DAY_US
         # Where all hours begin and end at multiples of the base, slots can be counted instead of walked over.
-        self._is_even = day.is_even(self._base_us)
+        self._is_even = day.is_even(self.base_us)
         self._base = None if self._is_base or self._is_even else Grid(day, base_interval, base_interval, anchor)
         origin_us = day.open_us
         if anchor == "clock" and not self._is_day:
             origin_us -= origin_us % self.width_us
-        self._origin_us = origin_us
+        self.origin_us = origin_us
         # Where the first window starts.
         self.first_us = max(origin_us, day.open_us if self._is_base else day.starts_us)
 
@@ -55,12 +56,12 @@ class Grid:
         """Start of the window that holds `instant_us`."""
         if self._is_day:
             return self.first_us
-        start_us = instant_us - (instant_us - self._origin_us) % self.width_us
+        start_us = instant_us - (instant_us - self.origin_us) % self.width_us
         return start_us if start_us > self.first_us else self.first_us
 
     def line_of(self, start_us: int) -> int:
         """The multiple of the interval that the window which starts at `start_us` belongs to: its start, unless that was moved."""
-        return self._origin_us if start_us == self.first_us else start_us
+        return self.origin_us if start_us == self.first_us else start_us
 
     def end_of(self, start_us: int) -> int:
         """End of the window that starts at `start_us`: a full interval on, or the close."""
@@ -74,7 +75,7 @@ class Grid:
             return 1
         end_us = self.end_of(start_us)
         if self._base is None:
-            return self.day.expected(self._base_us, start_us, end_us)
+            return self.day.expected(self.base_us, start_us, end_us)
         return sum(start_us <= base_start_us < end_us for base_start_us in self._base.starts(self.day.close_us))
 
     def expected_until(self, instant_us: int) -> int:

@@ -64,6 +64,7 @@ _WIRE_NAMES = {
     "trading_days": "trading_date",
     "measured_us": "measured",
     "asked_us": "asked",
+    "told_us": "told_at",
     "exported_to_us": "exported_to",
 }
 

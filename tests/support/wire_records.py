@@ -293,6 +293,7 @@ quality_rows = made(
     told=st.lists(made(ToldRow, interval=intervals, missing=longs, gaps=longs), max_size=3).map(tuple),
     attempts=st.lists(made(AttemptRow, start_us=instants, end_us=instants, count=ints, asked_us=instants), max_size=3).map(tuple),
     empty=_stretches,
+    told_us=instants,
 )
 indicators_rows = made(
     IndicatorsRow,
