@@ -115,8 +115,14 @@ class Tick(Struct, frozen=True, gc=False):
     provenance: str = PROVENANCE_FEED
 
 
+class Undecodable(Struct, frozen=True):
+    """A record of a topic that is none of those above: what was wrong with it."""
+
+    message: str
+
+
 class Rejection(StrEnum):
-    """Why a bar went to the dead-letter topic."""
+    """Why a record went to the dead-letter topic."""
 
     UNDECODABLE = "undecodable"
     WRONG_SYMBOL = "wrong_symbol"
@@ -293,6 +299,7 @@ class EventKind(StrEnum):
     HISTORY_LOADED = "history_loaded"
     HISTORY_MISSING = "history_missing"
     SOURCE_LOST = "source_lost"
+    STREAM_LOCATED = "stream_located"
     BAR_LATE = "bar_late"
     BAR_CORRECTED = "bar_corrected"
     COMMAND_REJECTED = "command_rejected"
@@ -329,7 +336,7 @@ class Reply(Struct, frozen=True):
 
 
 class Rejected(Struct, frozen=True):
-    """The bar just received goes to the dead-letter topic, for this reason."""
+    """A record just received goes to the dead-letter topic, for this reason."""
 
     symbol: str
     code: Rejection

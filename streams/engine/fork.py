@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Run, Runs
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import Counts, SymbolSessionData
 from streams.engine.windows import Window
 
-_CHANGING = (SymbolSessionData, Counts, Runs, Run, BarSeries, Window)
+_CHANGING = (SymbolSessionData, Counts, ExtraStream, Runs, Run, BarSeries, Window)
 _CONTAINERS = (*_CHANGING, list, dict, set)
 
 

@@ -33,6 +33,13 @@ def is_current(session: Session, given: JournalInput, now_us: int) -> bool:
             return data.status is SymbolStatus.PENDING
         case InputKind.LOAD_FAILED:
             return data.status is not SymbolStatus.FAILED
+        case InputKind.STREAM_LOCATED:
+            extra = data.extras.get(given.stream or "")
+            is_awaited = data.status is SymbolStatus.PENDING or (data.status in READING and extra is not None and not extra.is_read)
+            return is_awaited and extra is not None
+        case InputKind.SOURCE_LOST if given.stream is not None:
+            lost = data.extras.get(given.stream)
+            return data.status in READING and lost is not None and (bool(given.topic_id) or lost.reason != given.reason)
         case InputKind.CAUGHT_UP | InputKind.SOURCE_LOST:
             return data.status in READING
         case InputKind.GAP_ASKED:
@@ -93,7 +100,13 @@ def _loaded(session: Session, given: JournalInput, now_us: int) -> list[Outcome]
 
 
 def _source_lost(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
-    return session.source_lost(given.symbol or "", given.topic_id or "", given.first_offset or 0, given.reason or "", now_us)
+    return session.source_lost(
+        given.symbol or "", given.topic_id or "", given.first_offset or 0, given.reason or "", now_us, stream=given.stream
+    )
+
+
+def _stream_located(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    return session.stream_located(given.symbol or "", given.stream or "", given.topic_id or "", given.first_offset or 0, now_us)
 
 
 def _gap_asked(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
@@ -115,4 +128,5 @@ _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] =
     InputKind.REWOUND: lambda session, given, now_us: session.rewound(now_us),
     InputKind.SOURCE_LOST: _source_lost,
     InputKind.GAP_ASKED: _gap_asked,
+    InputKind.STREAM_LOCATED: _stream_located,
 }

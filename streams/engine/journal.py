@@ -53,7 +53,8 @@ class JournalInput(Struct, frozen=True):
     stream_located: symbol, incarnation, stream, topic_id, first_offset (where reading begins). history: symbol, incarnation,
     interval, trading_days, bars; without bars reason says why there are none. gap_asked: symbol, incarnation, start_us, end_us,
     count (of the bars that a source gave), reason (why it gave none, when it failed).
-    range and source_lost have stream where they are about quotes or ticks.
+    range, skipped and source_lost have stream where they are about quotes or ticks; source_lost of such without a topic_id says that they
+    are not read until stream_located.
     """
 
     kind: InputKind

@@ -11,8 +11,9 @@ with the last answer and does nothing.
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.config_parts import check_interval
+from streams.config_parts import check_interval, extra_streams_of, intervals_of
 from streams.engine import gate, rollover
+from streams.engine.extrastream import ExtraStream
 from streams.engine.rows import Row, command_key
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData, SymbolStatus
@@ -79,9 +80,9 @@ def _refusal_of_addition(state: SessionState, command: ControlCommand) -> str | 
 
 def _intervals_of(state: SessionState, command: ControlCommand) -> tuple[str, tuple[str, ...]]:
     """Base and derived intervals of a symbol that is added: its own streams, and the config's derived intervals."""
-    if not command.streams:
+    streams = tuple(check_interval(stream) for stream in intervals_of(command.streams))
+    if not streams:
         return state.config.base_interval, state.config.derived_intervals
-    streams = tuple(check_interval(stream) for stream in command.streams)
     base = min(streams, key=interval_us)
     for stream in streams:
         if interval_us(stream) % interval_us(base):
@@ -98,14 +99,18 @@ def _add(state: SessionState, command: ControlCommand) -> None:
         gate.flush_held_back(state, failed)
         _discard(state, failed)
     base, derived = _intervals_of(state, command)
-    data = begin_symbol(state, command.symbol, base, derived, initial=False)
+    # A command that names quotes or ticks alone has the bars of the config besides.
+    extra = extra_streams_of(command.streams) if command.streams else state.config.extra_streams
+    data = begin_symbol(state, command.symbol, base, derived, extra, initial=False)
     data.dynamic = True
     data.command_id = command.id
     data.start_us = command.start_us
     data.must_exist = command.must_exist
 
 
-def begin_symbol(state: SessionState, symbol: str, base: str, derived: tuple[str, ...], *, initial: bool) -> SymbolSessionData:
+def begin_symbol(
+    state: SessionState, symbol: str, base: str, derived: tuple[str, ...], extra: tuple[str, ...], *, initial: bool
+) -> SymbolSessionData:
     """Take a symbol in as pending, under a new incarnation."""
     data = SymbolSessionData(symbol, state.next_incarnation, base, derived, state.config.window_anchor)
     data.is_uneven = not state.calendar.is_even(data.base_us)
@@ -113,6 +118,7 @@ def begin_symbol(state: SessionState, symbol: str, base: str, derived: tuple[str
     data.initial = initial
     data.added_us = state.now_us
     data.set_day(state.day())
+    data.extras = {stream: ExtraStream(stream, data.day.days) for stream in extra}
     state.symbols[symbol] = data
     gate.apply_policy(state, data)
     state.tell(EventKind.SYMBOL_PENDING, data)

@@ -19,11 +19,12 @@ from itertools import islice
 
 from msgspec import Struct
 
+from streams.engine.extrastream import ExtraStream
 from streams.engine.quality import GapInfo, gaps_of, quality_of
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData, SymbolStatus
-from streams.records import SessionBar
+from streams.records import QUOTES, TICKS, Quote, SessionBar, Tick
 from streams.times import SECOND_US, date_of_days, days_of, from_us, to_us
 
 
@@ -37,10 +38,39 @@ class SessionMetrics(Struct, frozen=True):
     last_update: datetime | None
 
 
+class QuotesSnapshot(Struct, frozen=True):
+    """A symbol's quotes as they stand: the latest of `trading_date`, how many of it came, and how many since it was added.
+
+    `as_of` is when the last one was taken in. `reason` says why none is read at present, where that is so.
+    """
+
+    latest: Quote | None
+    count: int
+    total: int
+    as_of: datetime | None
+    trading_date: date
+    out_of_hours: int
+    rejected: int
+    reason: str | None
+
+
+class TicksSnapshot(Struct, frozen=True):
+    """A symbol's ticks as they stand; the fields are those of `QuotesSnapshot`."""
+
+    latest: Tick | None
+    count: int
+    total: int
+    as_of: datetime | None
+    trading_date: date
+    out_of_hours: int
+    rejected: int
+    reason: str | None
+
+
 class SymbolSnapshot(Struct, frozen=True):
     """One symbol as it stands: who it is, how far it is, and what its bars come to.
 
-    `lag_seconds` is that of its last check; `offset` the next record of its topic to read.
+    `lag_seconds` is that of its last check; `offset` the next record of its topic to read; `streams` what it streams besides bars.
     """
 
     symbol: str
@@ -60,6 +90,9 @@ class SymbolSnapshot(Struct, frozen=True):
     metrics: SessionMetrics
     bars_updated: bool
     held_back: int
+    quotes_updated: bool = False
+    ticks_updated: bool = False
+    streams: tuple[str, ...] = ()
 
 
 class BarsView(Collection[SessionBar], Reversible[SessionBar]):
@@ -122,9 +155,9 @@ class SessionData:
         return self._symbols_where(internal, lambda data: bool(data.derived_intervals))
 
     def get_streamed_data(self, symbol: str, *, internal: bool = False) -> list[str]:
-        """The intervals that are streamed for a symbol: its base interval."""
+        """What is streamed for a symbol: its base interval, and quotes or ticks where it has them."""
         data = self._readable(symbol, internal)
-        return [] if data is None else [data.base_interval]
+        return [] if data is None else [data.base_interval, *data.extras]
 
     def get_generated_data(self, symbol: str, *, internal: bool = False) -> list[str]:
         """The intervals that are computed for a symbol, shortest first."""
@@ -216,6 +249,20 @@ class SessionData:
         data = self._readable(symbol, internal)
         return None if data is None else _metrics(data)
 
+    def get_quotes(self, symbol: str, *, internal: bool = False) -> QuotesSnapshot | None:
+        """The latest quote and how many there were; None for a symbol that streams none."""
+        extra = self._extra(symbol, QUOTES, internal)
+        if extra is None:
+            return None
+        return QuotesSnapshot(extra.latest if isinstance(extra.latest, Quote) else None, *_figures(extra))
+
+    def get_ticks(self, symbol: str, *, internal: bool = False) -> TicksSnapshot | None:
+        """The latest tick and how many there were; None for a symbol that streams none."""
+        extra = self._extra(symbol, TICKS, internal)
+        if extra is None:
+            return None
+        return TicksSnapshot(extra.latest if isinstance(extra.latest, Tick) else None, *_figures(extra))
+
     def get_historical_bars(
         self, symbol: str, interval: str | None = None, *, on: date | None = None, internal: bool = False
     ) -> list[SessionBar]:
@@ -238,6 +285,10 @@ class SessionData:
         data = self._readable(symbol, internal)
         return None if data is None else data.series(data.base_interval if interval is None else interval)
 
+    def _extra(self, symbol: str, stream: str, internal: bool) -> ExtraStream | None:
+        data = self._readable(symbol, internal)
+        return None if data is None else data.extras.get(stream)
+
     def _measured(self, data: SymbolSessionData, interval: str | None) -> str | None:
         name = data.base_interval if interval is None else interval
         return None if not data.is_loaded or self._state.config.sparse(data.symbol, name) else name
@@ -246,6 +297,11 @@ class SessionData:
         if not self._may_read(internal):
             return frozenset()
         return frozenset(symbol for symbol, data in self._state.symbols.items() if holds(data))
+
+
+def _figures(extra: ExtraStream) -> tuple[int, int, datetime | None, date, int, int, str | None]:
+    as_of = from_us(extra.last_update_us) if extra.last_update_us >= 0 else None
+    return extra.count, extra.total, as_of, date_of_days(extra.days), extra.out_of_hours, extra.rejected, extra.reason
 
 
 def _metrics(data: SymbolSessionData) -> SessionMetrics:
@@ -260,4 +316,5 @@ def _snapshot(data: SymbolSessionData) -> SymbolSnapshot:
         base_interval=data.base_interval, derived_intervals=data.derived_intervals, trading_date=date_of_days(data.day.days),
         topic_id=data.topic_id, offset=data.offset, lagging=data.lagging, lag_seconds=data.lag_us / SECOND_US, silent=data.silent,
         latest_bar=data.latest_bar, metrics=_metrics(data), bars_updated=data.bars_updated, held_back=data.runs.count(),
+        quotes_updated=data.quotes_updated, ticks_updated=data.ticks_updated, streams=tuple(data.extras),
     )  # fmt: skip

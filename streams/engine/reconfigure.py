@@ -6,14 +6,14 @@ What would contradict bars that are already in the state is refused, with what t
 from __future__ import annotations
 
 from streams.config import SessionConfig
-from streams.engine import gate, lifecycle, rollover
+from streams.engine import extras, gate, lifecycle, rollover
 from streams.engine.publish import RECONFIGURED, hold
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
 from streams.engine.windows import Window, aggregate
 from streams.errors import ConfigConflictError
-from streams.records import EventKind
+from streams.records import EXTRA_STREAMS, EventKind
 from streams.times import interval_us
 
 _FIXED = ("session_name", "mode", "exchange", "hours", "hours_overrides", "window_anchor")
@@ -49,6 +49,10 @@ def configure(state: SessionState, config: SessionConfig) -> None:
         rollover.trim_history(data, config.session_data_config.historical.trailing_days)
         if old.derived_intervals != config.derived_intervals:
             _rederive(state, data, old, config)
+        if old.extra_streams != config.extra_streams:
+            dropped = set(old.extra_streams) - set(config.extra_streams)
+            wanted = {*data.extras, *config.extra_streams} - dropped
+            extras.use(state, data, [stream for stream in EXTRA_STREAMS if stream in wanted])
     gate.open_if_clear(state, "configured")
 
 
@@ -59,7 +63,7 @@ def _apply_symbols(state: SessionState, old: SessionConfig, config: SessionConfi
             lifecycle.remove_symbol(state, data, "no longer in the config")
     for symbol in config.symbols:
         if symbol not in old.symbols and symbol not in state.symbols:
-            lifecycle.begin_symbol(state, symbol, config.base_interval, config.derived_intervals, initial=False)
+            lifecycle.begin_symbol(state, symbol, config.base_interval, config.derived_intervals, config.extra_streams, initial=False)
 
 
 def _rederive(state: SessionState, data: SymbolSessionData, old: SessionConfig, config: SessionConfig) -> None:

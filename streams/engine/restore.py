@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from streams.config import SessionConfig
 from streams.engine import gate
+from streams.engine.extrastream import ExtraStream
 from streams.engine.rows import (
     CONFIG_KEY,
     SESSION_KEY,
@@ -21,6 +22,7 @@ from streams.engine.rows import (
     QualityRow,
     Row,
     SessionRow,
+    StreamRow,
     SymbolRow,
     block_key,
     progress_key,
@@ -67,6 +69,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
             if not isinstance(progress, ProgressRow) or progress.incarnation != row.incarnation:
                 raise StateError(f"{row.symbol} (incarnation {row.incarnation}) has no progress row of its incarnation")
             data = _restore_symbol(state, row, progress, blocks[row.symbol])
+            data.extras = {stream: _restore_extra(data, stream, rows) for stream in row.streams}
             state.symbols[row.symbol] = data
             quality = rows.get(quality_key(row.symbol))
             if isinstance(quality, QualityRow):
@@ -99,6 +102,13 @@ def _restore_symbol(state: SessionState, row: SymbolRow, progress: ProgressRow, 
     _restore_windows(data, progress)
     data.dirty = data.identity_changed = data.quality_changed = False
     return data
+
+
+def _restore_extra(data: SymbolSessionData, stream: str, rows: Mapping[str, Row]) -> ExtraStream:
+    row = rows.get(data.extra_key(stream))
+    if not isinstance(row, StreamRow) or row.incarnation != data.incarnation:
+        raise StateError(f"{data.symbol} (incarnation {data.incarnation}) has no row of its {stream}")
+    return ExtraStream.restored(row)
 
 
 def _restore_progress(data: SymbolSessionData, row: ProgressRow) -> None:

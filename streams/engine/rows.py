@@ -262,7 +262,7 @@ class LatestTick(Struct, frozen=True):
 
 
 class StreamRow(Struct, frozen=True):
-    """A symbol's quotes or ticks: `count` are those of the trading day, `total` those since it was added."""
+    """A symbol's quotes or ticks: `count` are those of the trading day, `total` those since it was added; `reason` why none are read."""
 
     symbol: str
     incarnation: int
@@ -278,6 +278,9 @@ class StreamRow(Struct, frozen=True):
     last_update_us: int
     quote: LatestQuote | None = None
     tick: LatestTick | None = None
+    engine_errors: int = 0
+    consecutive_errors: int = 0
+    reason: str | None = None
 
 
 class ToldRow(Struct, frozen=True):

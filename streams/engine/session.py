@@ -18,13 +18,13 @@ A shell drives it through `engine.transaction`, which keeps the journal too. Wha
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from streams.config import SessionConfig
-from streams.engine import derive, filling, gate, intake, lifecycle, publish, reconfigure, rollover, source
+from streams.engine import derive, extras, filling, gate, intake, lifecycle, publish, reconfigure, rollover, source
 from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.restore import restore_state
 from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row, is_block_key
@@ -79,7 +79,7 @@ class Session:
         state.config_changed = True
         state.tell(EventKind.SESSION_OPENED, epoch=epoch, owner=owner)
         for symbol in config.symbols:
-            lifecycle.begin_symbol(state, symbol, config.base_interval, config.derived_intervals, initial=True)
+            lifecycle.begin_symbol(state, symbol, config.base_interval, config.derived_intervals, config.extra_streams, initial=True)
         gate.open_if_clear(state, "loaded")
         outcomes, state.outcomes = state.outcomes, []
         session = cls(state, {})
@@ -135,16 +135,41 @@ class Session:
             state.outcomes = []
         return outcomes
 
+    def receive_extras(self, symbol: str, stream: str, records: Sequence[extras.Record], now_us: int) -> extras.Received:
+        """Take in quotes or ticks of a symbol that is being read, up to the first on which something is raised; see `Received`.
+
+        Raises:
+            EngineError: they are not being read.
+        """
+        state = self._state
+        if now_us > state.now_us:
+            state.now_us = now_us
+        received = extras.receive(state, symbol, stream, records)
+        taken = records if received.error is None else records[: received.count]
+
+        def again(state: SessionState) -> None:
+            extras.receive(state, symbol, stream, taken)
+
+        self._since.append((now_us, again))
+        return received
+
     def reject(self, symbol: str, code: Rejection, message: str, now_us: int) -> list[Outcome]:
         """A record of the symbol's topic that is no bar of it: counted, and a dead letter."""
         return self._run(lambda state: source.reject(state, symbol, code, message), now_us)
 
-    def skipped(self, symbol: str, reason: str, now_us: int) -> list[Outcome]:
+    def skipped(self, symbol: str, reason: str, now_us: int, *, stream: str | None = None) -> list[Outcome]:
         """A record on which `receive` raised is passed over; after ten in a row the symbol fails, alone."""
+        if stream is not None:
+            return self._run(lambda state: extras.pass_over(state, symbol, stream, reason), now_us)
         return self._run(lambda state: source.pass_over(state, symbol, reason), now_us)
 
-    def moved(self, symbol: str, next_offset: int, now_us: int) -> list[Outcome]:
-        """Reading of the symbol's topic has come to `next_offset`; a removing symbol that is drained by it goes."""
+    def moved(self, symbol: str, next_offset: int, now_us: int, *, stream: str | None = None) -> list[Outcome]:
+        """Reading of the symbol's topic has come to `next_offset`; a removing symbol that is drained by it goes.
+
+        With `stream` it is the topic of its quotes or ticks, after which nobody waits.
+        """
+        if stream is not None:
+            return self._run(lambda state: extras.moved(state, symbol, stream, next_offset), now_us)
         return self._run(lambda state: source.moved(state, symbol, next_offset), now_us)
 
     def caught_up(self, symbol: str, now_us: int) -> list[Outcome]:
@@ -209,13 +234,22 @@ class Session:
         """A symbol can't go on; the others do."""
         return self._run(lambda state: lifecycle.symbol_failed(state, state.of(symbol), reason), now_us)
 
-    def source_lost(self, symbol: str, topic_id: str, offset: int, reason: str, now_us: int) -> list[Outcome]:
-        """The symbol's topic was re-created or truncated: reading goes on at `offset` of the topic that is there now."""
+    def source_lost(self, symbol: str, topic_id: str, offset: int, reason: str, now_us: int, *, stream: str | None = None) -> list[Outcome]:
+        """The symbol's topic was re-created or truncated: reading goes on at `offset` of the topic that is there now.
+
+        With `stream` it is the topic of its quotes or ticks, which without an id is not read any more, until `stream_located`.
+        """
+        if stream is not None:
+            return self._run(lambda state: extras.lost(state, symbol, stream, topic_id, offset, reason), now_us)
         return self._run(lambda state: source.lost(state, symbol, topic_id, offset, reason), now_us)
 
     def gap_asked(self, symbol: str, start_us: int, end_us: int, count: int, reason: str | None, now_us: int) -> list[Outcome]:
         """A source was asked for the symbol's bars in `[start_us, end_us)` and gave `count`; `reason` says why none, when it failed."""
         return self._run(lambda state: filling.gap_asked(state, symbol, start_us, end_us, count, reason), now_us)
+
+    def stream_located(self, symbol: str, stream: str, topic_id: str, offset: int, now_us: int) -> list[Outcome]:
+        """The topic of a symbol's quotes or ticks was found: it is read from `offset` on, once the symbol is."""
+        return self._run(lambda state: extras.located(state, symbol, stream, topic_id, offset), now_us)
 
     def finish(self, now_us: int) -> Finished:
         """End a transaction: say what is left to say, and hand over the rows that changed."""
@@ -236,6 +270,8 @@ class Session:
         self._unwritten = self._state.config_changed = True
         for data in self._state.symbols.values():
             data.dirty = data.identity_changed = True
+            for extra in data.extras.values():
+                extra.changed = True
 
     def _collect(self) -> dict[str, Row | None]:
         state = self._state
@@ -245,6 +281,10 @@ class Session:
             if data.pending_blocks:
                 state.removed_keys.update(data.take_forgotten())
             rows.update(data.changed_rows(self._written))
+        if state.streamed:
+            for symbol in sorted(state.streamed & state.symbols.keys()):
+                rows.update(state.symbols[symbol].changed_extras())
+            state.streamed = set()
         if state.removed_keys or state.doomed:
             self._delete(rows)
         if state.config_changed:
@@ -283,7 +323,7 @@ class Session:
     def has_changes(self) -> bool:
         """Whether `finish` would write more than the session's own row."""
         state = self._state
-        if state.config_changed or state.removed_keys or state.doomed or state.changed_commands or self._base is not None:
+        if state.config_changed or state.removed_keys or state.doomed or state.changed_commands or state.streamed or self._base is not None:
             return True
         return any(data.dirty or data.pending_blocks for data in state.symbols.values())
 

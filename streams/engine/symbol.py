@@ -11,6 +11,7 @@ from collections.abc import Container, Mapping
 from enum import StrEnum
 
 from streams.calendar import TradingDay
+from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Runs
 from streams.engine.rows import (
     AttemptRow,
@@ -25,11 +26,12 @@ from streams.engine.rows import (
     block_key,
     progress_key,
     quality_key,
+    stream_key,
     symbol_key,
 )
 from streams.engine.series import SEAL_AT, UNITE_AT, UNITE_SPREAD, BarSeries
 from streams.engine.windows import Grid, Window
-from streams.records import SessionBar
+from streams.records import EXTRA_STREAMS, QUOTES, TICKS, SessionBar
 from streams.times import interval_us
 
 NEVER_US = -1
@@ -71,11 +73,11 @@ class SymbolSessionData:
     __slots__ = (
         "added_us", "anchor", "attempts", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval",
         "checks", "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty",
-        "dynamic", "empty", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "is_uneven",
+        "dynamic", "empty", "extras", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "is_uneven",
         "lag_us", "lagging", "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us",
-        "pending_blocks", "quality_changed", "quotes_updated", "reason", "removal_deadline_us", "removal_end_offset", "retired",
+        "pending_blocks", "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired",
         "revised", "runs", "session_high", "session_low", "session_volume", "silent", "start_us", "status", "symbol", "threshold_us",
-        "ticks_updated", "told", "told_us", "topic_id", "windows",
+        "told", "told_us", "topic_id", "windows",
     )  # fmt: skip
 
     def __init__(self, symbol: str, incarnation: int, base_interval: str, derived_intervals: tuple[str, ...], anchor: str) -> None:
@@ -104,11 +106,12 @@ class SymbolSessionData:
         self.lagging = self.behind = self.backlog = self.silent = False
         self.lag_us = 0
         self.last_stale_us = self.last_update_us = NEVER_US
-        self.bars_updated = self.quotes_updated = self.ticks_updated = False
+        self.bars_updated = False
         self.counts = Counts()
         self.consecutive_errors = 0
         self.runs = Runs()
         self.revised = Runs()
+        self.extras: dict[str, ExtraStream] = {}
 
         self.historical: dict[int, dict[str, BarSeries]] = {}
         self.pending_blocks: dict[str, Row | None] = {}
@@ -134,6 +137,8 @@ class SymbolSessionData:
         self.windows = [self.new_window(interval) for interval in self.derived_intervals]
         # Intervals that the config has dropped since the day began: should they come back, what was told of them is known.
         self.retired: dict[str, BarSeries] = {}
+        for extra in self.extras.values():
+            extra.enter(day)
 
     def new_series(self, interval: str) -> BarSeries:
         """An empty series of a derived interval, on the symbol's day."""
@@ -155,6 +160,16 @@ class SymbolSessionData:
     def latest_bar(self) -> SessionBar | None:
         """The newest base bar of the session."""
         return self.bars.last()
+
+    @property
+    def quotes_updated(self) -> bool:
+        """Whether a quote has come since the symbol was added."""
+        return QUOTES in self.extras and self.extras[QUOTES].updated
+
+    @property
+    def ticks_updated(self) -> bool:
+        """Whether a tick has come since the symbol was added."""
+        return TICKS in self.extras and self.extras[TICKS].updated
 
     def series(self, interval: str) -> BarSeries | None:
         """The session's bars of an interval, base or derived; None for one that the symbol has not."""
@@ -210,8 +225,19 @@ class SymbolSessionData:
             if series.changed:
                 rows.update(self._block_rows(interval, days, series))
         rows[progress_key(self.symbol)] = self.progress_row()
+        if self.extras:
+            rows.update(self.changed_extras())
         self.dirty = self.identity_changed = False
         return rows
+
+    def changed_extras(self) -> dict[str, Row | None]:
+        """The rows of quotes and ticks that differ from what was written last; all that most batches change of them."""
+        changed = [extra for extra in self.extras.values() if extra.changed]
+        return {self.extra_key(extra.stream): extra.row(self.symbol, self.incarnation) for extra in changed}
+
+    def extra_key(self, stream: str) -> str:
+        """The key of the row of its quotes or ticks."""
+        return stream_key(stream, self.symbol)
 
     def take_forgotten(self) -> list[str]:
         """The keys of rows that are to be deleted, among the queued ones; they are queued no more."""
@@ -222,7 +248,7 @@ class SymbolSessionData:
 
     def all_keys(self) -> list[str]:
         """The keys of every row that this symbol may have in the tables."""
-        keys = [symbol_key(self.symbol), progress_key(self.symbol), quality_key(self.symbol)]
+        keys = [symbol_key(self.symbol), progress_key(self.symbol), quality_key(self.symbol), *map(self.extra_key, EXTRA_STREAMS)]
         days_of_series = [(self.day.days, dict(self._all_series())), *self.historical.items()]
         for days, by_interval in days_of_series:
             for interval, series in by_interval.items():
@@ -263,7 +289,7 @@ class SymbolSessionData:
             symbol=self.symbol, incarnation=self.incarnation, status=self.status, initial=self.initial, dynamic=self.dynamic,
             base_interval=self.base_interval, derived_intervals=self.derived_intervals, topic_id=self.topic_id, reason=self.reason,
             command_id=self.command_id, start_us=self.start_us, must_exist=self.must_exist, added_us=self.added_us,
-            removal_end_offset=self.removal_end_offset, removal_deadline_us=self.removal_deadline_us,
+            removal_end_offset=self.removal_end_offset, removal_deadline_us=self.removal_deadline_us, streams=tuple(self.extras),
         )  # fmt: skip
 
     def quality_row(self) -> QualityRow | None:

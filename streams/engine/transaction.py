@@ -10,11 +10,13 @@ in the journal in the order in which they were applied, so that driving a fresh 
 Every transaction begins with `advance`, after `resumed` where that is its first input, and ends with `finish`; they need
 no input of their own.
 
-Ranges that are read together are merged by (end, symbol); the order within a symbol is that of its topic, always.
+Ranges of bars that are read together are merged by (end, symbol); the order within a symbol is that of its topic, always.
+Quotes and ticks that are read with them come after all bars: they have no effect on them, so nothing waits for their merging.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -28,19 +30,17 @@ from streams.engine.rows import Row
 from streams.engine.session import Session
 from streams.engine.symbol import READING
 from streams.errors import EngineError, FatalError
-from streams.records import Bar, ControlCommand, Outcome, PublishedBar, Rejected, Rejection
+from streams.records import Bar, ControlCommand, Outcome, PublishedBar, Quote, Rejected, Rejection, Tick, Undecodable
 
-
-class Undecodable(Struct, frozen=True):
-    """A record that is no bar: what was wrong with it."""
-
-    message: str
+Place = tuple[str, str | None, int]
+"""A record of a source topic: symbol, stream (None for bars) and offset."""
 
 
 class RangeRead(Struct, frozen=True):
     """Records of a symbol's topic, from the position that the state stood at up to `next_offset`.
 
-    `offsets` and `records` run side by side; offsets in between that hold no record are markers of transactions.
+    `offsets` and `records` run side by side; offsets in between that hold no record are markers of transactions. `stream` says
+    which of the symbol's topics it is: quotes or ticks, None for bars.
     """
 
     symbol: str
@@ -48,16 +48,18 @@ class RangeRead(Struct, frozen=True):
     first_offset: int
     next_offset: int
     offsets: Sequence[int]
-    records: Sequence[Bar | Undecodable]
+    records: Sequence[Bar | Quote | Tick | Undecodable]
+    stream: str | None = None
 
 
 class DeadLetter(Struct, frozen=True):
-    """A record of a symbol's topic that goes to the dead-letter topic."""
+    """A record of one of a symbol's topics that goes to the dead-letter topic; `stream` as of its range."""
 
     symbol: str
     offset: int
     code: Rejection
     message: str
+    stream: str | None = None
 
 
 class TransactionResult(Struct, frozen=True):
@@ -164,24 +166,38 @@ class Transaction:
             self._has_advanced = True
             self._outcomes += self._session.advance(self.now_us)
 
-    def read(self, ranges: Iterable[RangeRead], skip: Mapping[tuple[str, int], str] | None = None) -> None:
+    def read(self, ranges: Iterable[RangeRead], skip: Mapping[Place, str] | None = None) -> None:
         """Receive the records of ranges in merged order, and move the symbols' positions.
 
         A range of another incarnation, or of a symbol that is not being read, is dropped whole. A record on which the
-        engine raises is passed over, journaled as `skipped` and a dead letter. `skip` holds, by (symbol, offset), the reasons
-        for which a former run passed records over: a re-drive passes them over again.
+        engine raises is passed over, journaled as `skipped` and a dead letter. `skip` holds the reasons for which a former run
+        passed records over: a re-drive passes them over again.
 
         Raises:
             EngineError: a range begins after the position that the state stands at: records would be lost.
         """
         self._advance()
-        current = [self._placed(read) for read in ranges if self._is_readable(read)]
-        if current and self._inputs and self._inputs[-1].kind is InputKind.RANGE:
+        current: list[RangeRead] = []
+        extra: list[RangeRead] = []
+        for read in ranges:
+            if self._is_readable(read):
+                if read.stream is None:
+                    current.append(self._placed(read))
+                else:
+                    extra.append(read)
+        if (current or extra) and self._inputs and self._inputs[-1].kind is InputKind.RANGE:
             self.apply(JournalInput(InputKind.READ))
         self._inputs += [
             JournalInput(InputKind.RANGE, read.symbol, read.incarnation, first_offset=read.first_offset, next_offset=read.next_offset)
             for read in current
         ]
+        if extra:
+            self._inputs += [_range_input(read) for read in extra]
+        self._read_bars(current, skip)
+        for read in extra:
+            self._read_extra(read, skip or {})
+
+    def _read_bars(self, current: Sequence[RangeRead], skip: Mapping[Place, str] | None) -> None:
         stopped: dict[str, int] = {}
         receive, now_us, outcomes = self._session.receive, self.now_us, self._outcomes
         for _, symbol, number, place in merge_order(current):
@@ -213,10 +229,16 @@ class Transaction:
         data = self._session.symbol(read.symbol)
         if data is None or data.incarnation != read.incarnation or data.status not in READING:
             return False
-        if read.first_offset != data.offset:
-            raise EngineError(
-                f"records of {read.symbol} from offset {read.first_offset} were handed over while the state stands at {data.offset}"
-            )
+        if read.stream is None:
+            offset = data.offset
+        else:
+            extra = data.extras.get(read.stream)
+            if extra is None or not extra.is_read:
+                return False
+            offset = extra.offset
+        if read.first_offset != offset:
+            what = read.symbol if read.stream is None else f"the {read.stream} of {read.symbol}"
+            raise EngineError(f"records of {what} from offset {read.first_offset} were handed over while the state stands at {offset}")
         return True
 
     def _placed(self, read: RangeRead) -> RangeRead:
@@ -228,31 +250,63 @@ class Transaction:
         records = [placed(record) if isinstance(record, Bar) else record for record in read.records]
         return msgspec.structs.replace(read, records=records)
 
-    def _take_unusual(self, read: RangeRead, place: int, skip: Mapping[tuple[str, int], str]) -> list[Outcome]:
+    def _read_extra(self, read: RangeRead, skip: Mapping[Place, str]) -> None:
+        """Receive a range of quotes or ticks; of a symbol that went, or failed, with the bars before them none is."""
+        session, symbol, stream = self._session, read.symbol, read.stream or ""
+        records, offsets = read.records, read.offsets
+        reasons = {place: skip.get((symbol, stream, offset)) for place, offset in enumerate(offsets)} if skip else {}
+        known = [place for place, reason in reasons.items() if reason is not None]
+        known.append(len(records))
+        place, next_offset = 0, read.next_offset
+        if not self._is_being_read(symbol):
+            return
+        while True:
+            end = known[bisect_left(known, place)]
+            received = session.receive_extras(symbol, stream, records[place:end], self.now_us)
+            for at, outcome in received.rejected:
+                self._keep([outcome], symbol, offsets[place + at], stream)
+            place += received.count
+            reason = reasons.get(place) if received.error is None else in_words(received.error)
+            if reason is None:
+                break
+            self._keep(self._pass_over(read, place, reason), symbol, offsets[place], stream)
+            place += 1
+            if not self._is_being_read(symbol):
+                next_offset = offsets[place - 1] + 1
+                break
+        if session.symbol(symbol) is not None:
+            self._outcomes += session.moved(symbol, next_offset, self.now_us, stream=stream)
+
+    def _is_being_read(self, symbol: str) -> bool:
+        data = self._session.symbol(symbol)
+        return data is not None and data.status in READING
+
+    def _take_unusual(self, read: RangeRead, place: int, skip: Mapping[Place, str]) -> list[Outcome]:
         record, symbol = read.records[place], read.symbol
-        reason = skip.get((symbol, read.offsets[place]))
+        reason = skip.get((symbol, None, read.offsets[place]))
         if reason is not None:
             return self._pass_over(read, place, reason)
         if isinstance(record, Undecodable):
             return self._session.reject(symbol, Rejection.UNDECODABLE, record.message, self.now_us)
-        if record.symbol != symbol:
-            message = f"a bar of {record.symbol} on the topic of {symbol}"
+        if not isinstance(record, Bar) or record.symbol != symbol:
+            message = f"a {type(record).__name__.lower()} of {record.symbol} on the topic of {symbol}"
             return self._session.reject(symbol, Rejection.WRONG_SYMBOL, message, self.now_us)
         return self._session.receive(record, self.now_us)
 
     def _pass_over(self, read: RangeRead, place: int, reason: str) -> list[Outcome]:
         self._inputs.append(
             JournalInput(
-                InputKind.SKIPPED, symbol=read.symbol, incarnation=read.incarnation, first_offset=read.offsets[place], reason=reason
+                InputKind.SKIPPED, symbol=read.symbol, incarnation=read.incarnation, first_offset=read.offsets[place], reason=reason,
+                stream=read.stream,
             )
-        )
-        return self._session.skipped(read.symbol, reason, self.now_us)
+        )  # fmt: skip
+        return self._session.skipped(read.symbol, reason, self.now_us, stream=read.stream)
 
-    def _keep(self, got: list[Outcome], symbol: str, offset: int) -> None:
+    def _keep(self, got: Sequence[Outcome], symbol: str, offset: int, stream: str | None = None) -> None:
         self._outcomes += got
         for outcome in got:
             if outcome.__class__ is Rejected:
-                self._dead_letters.append(DeadLetter(symbol, offset, outcome.code, outcome.message))
+                self._dead_letters.append(DeadLetter(symbol, offset, outcome.code, outcome.message, stream))
 
     def finish(self) -> TransactionResult:
         """End the transaction."""
@@ -266,6 +320,12 @@ class Transaction:
             before_sequence=self._before_sequence, last_sequence=state.sequence, inputs=tuple(self._inputs),
         )  # fmt: skip
         return TransactionResult(self.now_us, self._outcomes, self._dead_letters, finished.rows, journal)
+
+
+def _range_input(read: RangeRead) -> JournalInput:
+    return JournalInput(
+        InputKind.RANGE, read.symbol, read.incarnation, first_offset=read.first_offset, next_offset=read.next_offset, stream=read.stream
+    )
 
 
 def command_text(command: ControlCommand) -> str:
@@ -307,10 +367,10 @@ def redrive(session: Session | None, record: JournalRecord, read: Callable[[Jour
             end += 1
         ranges = [read(given) for given in inputs[place:end]]
         place = end
-        skip: dict[tuple[str, int], str] = {}
+        skip: dict[Place, str] = {}
         while place < len(inputs) and inputs[place].kind is InputKind.SKIPPED:
             given = inputs[place]
-            skip[given.symbol or "", given.first_offset or 0] = given.reason or ""
+            skip[given.symbol or "", given.stream, given.first_offset or 0] = given.reason or ""
             place += 1
         transaction.read(ranges, skip)
     return session, transaction.finish()

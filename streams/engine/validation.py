@@ -1,13 +1,13 @@
-"""What makes a bar invalid, apart from its place in the session: those go to the dead-letter topic with the reason.
+"""What makes a bar, a quote or a tick invalid, apart from its place in the session: those go to the dead-letter topic with the reason.
 
-The engine calls `fault_of` for every bar; the common case is a handful of comparisons.
+The engine calls these for every record; the common case is a handful of comparisons.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from streams.records import Bar, Rejection
+from streams.records import Bar, Quote, Rejection, Tick
 from streams.times import SECOND_US, iso
 
 # Sums and products of what is below these, over all bars of a day, fit into a double and into the wire's eight bytes.
@@ -74,6 +74,47 @@ def future_fault(bar: Bar, now_us: int, future_tolerance_us: int) -> Fault | Non
             "stamped with the close, or a clock that is off"
         )
     return None
+
+
+def fault_of_quote(quote: Quote, now_us: int, future_tolerance_us: int) -> Fault | None:
+    """Why the quote can't be accepted, or None. A bid above the ask is no fault: crossed markets exist."""
+    bid, ask, bid_size, ask_size = quote.bid, quote.ask, quote.bid_size, quote.ask_size
+    if (
+        (bid is None or 0.0 < bid <= LARGEST_VALUE)
+        and (ask is None or 0.0 < ask <= LARGEST_VALUE)
+        and (bid is not None or ask is not None)
+        and (bid_size is None or 0.0 <= bid_size <= LARGEST_VALUE)
+        and (ask_size is None or 0.0 <= ask_size <= LARGEST_VALUE)
+        and quote.time_us <= now_us + future_tolerance_us
+    ):
+        return None
+    if bid is None and ask is None:
+        return Rejection.BAD_PRICES, "a quote must have a bid or an ask"
+    for name, price in (("bid", bid), ("ask", ask)):
+        if price is not None and not 0.0 < price <= LARGEST_VALUE:
+            return Rejection.BAD_PRICES, f"{name} must be a number above 0 and up to {LARGEST_VALUE:g}, or null for none, got {price}"
+    for name, size in (("bid_size", bid_size), ("ask_size", ask_size)):
+        if size is not None and not 0.0 <= size <= LARGEST_VALUE:
+            return Rejection.BAD_PRICES, f"{name} must be a number from 0 to {LARGEST_VALUE:g}, or null for none, got {size}"
+    return _future_fault("quote", quote.time_us, now_us, future_tolerance_us)
+
+
+def fault_of_tick(tick: Tick, now_us: int, future_tolerance_us: int) -> Fault | None:
+    """Why the tick can't be accepted, or None."""
+    if 0.0 < tick.price <= LARGEST_VALUE and 0.0 <= tick.size <= LARGEST_VALUE and tick.time_us <= now_us + future_tolerance_us:
+        return None
+    if not 0.0 < tick.price <= LARGEST_VALUE:
+        return Rejection.BAD_PRICES, f"price must be a number above 0 and up to {LARGEST_VALUE:g}, got {tick.price}"
+    if not 0.0 <= tick.size <= LARGEST_VALUE:
+        return Rejection.BAD_PRICES, f"size must be a number from 0 to {LARGEST_VALUE:g}, got {tick.size}"
+    return _future_fault("tick", tick.time_us, now_us, future_tolerance_us)
+
+
+def _future_fault(what: str, time_us: int, now_us: int, future_tolerance_us: int) -> Fault:
+    return Rejection.FUTURE, (
+        f"the {what} is of {text_of(time_us)}, {(time_us - now_us) / SECOND_US:.3f} s after now ({iso(now_us)}); at most "
+        f"{future_tolerance_us / SECOND_US:g} s are tolerated. A clock may be off"
+    )
 
 
 def text_of(instant_us: int) -> str:

@@ -29,8 +29,8 @@ from streams.client.kafka import (
     once_led,
     topics_on,
 )
-from streams.engine.transaction import Undecodable
 from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, WireError
+from streams.records import Undecodable
 from streams.replay.source import OpenedTopic, Read
 from streams.settings import Settings
 from streams.times import Clock, SystemClock

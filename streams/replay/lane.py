@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from streams.engine.transaction import RangeRead, Undecodable
+from streams.engine.transaction import RangeRead
 from streams.errors import HistoryError
-from streams.records import Bar
+from streams.records import Bar, Undecodable
 from streams.replay.source import OpenedTopic, Read
 
 WITNESSES: Final = 3

@@ -12,9 +12,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from streams.engine.transaction import Undecodable
 from streams.errors import HistoryError
-from streams.records import Bar
+from streams.records import Bar, Undecodable
 
 Read = tuple[int, Bar | Undecodable]
 """A record with its offset."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streams.engine.transaction import RangeRead, Undecodable
+from streams.engine.transaction import RangeRead
 from streams.errors import WireError
-from streams.records import Bar
+from streams.records import Bar, Undecodable
 from streams.wire.codec import Codec
 from streams.wire.deadletter import shortened
 

@@ -14,9 +14,8 @@ import msgspec
 from streams.client.reader import Record
 from streams.engine.journal import InputKind
 from streams.engine.rows import Row
-from streams.engine.transaction import Undecodable
 from streams.errors import HistoryError, WireError
-from streams.records import Bar, ControlCommand
+from streams.records import Bar, ControlCommand, Undecodable
 from streams.replay.verify_redrive import EpochChoice, compare
 from streams.replay.verify_report import VerifyReport
 from streams.replay.verify_rows import Tables

@@ -20,11 +20,13 @@ from zoneinfo import ZoneInfo
 
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.rows import BlockRow, Columns, ProgressRow, Row, SessionRow, SymbolRow
+from streams.engine.rows import BlockRow, Columns, ProgressRow, Row, SessionRow, SymbolRow, stream_key
 from streams.engine.session import Session
 from streams.engine.symbol import SymbolSessionData
-from streams.engine.transaction import RangeRead, Transaction, TransactionResult, Undecodable, command_text, redrive
+from streams.engine.transaction import RangeRead, Transaction, TransactionResult, command_text, redrive
 from streams.records import (
+    QUOTES,
+    TICKS,
     AnalysisKind,
     Bar,
     ControlCommand,
@@ -33,9 +35,12 @@ from streams.records import (
     Marker,
     Outcome,
     PublishedBar,
+    Quote,
     Rejected,
     Reply,
     SessionBar,
+    Tick,
+    Undecodable,
 )
 from streams.times import MINUTE_US, interval_us, to_us
 from streams.wire.codec import Codec
@@ -46,6 +51,8 @@ MONDAY = "2013-10-07"
 
 OWNER = "tester"
 CODEC = Codec()
+
+Record = Bar | Quote | Tick | Undecodable
 
 T = TypeVar("T")
 
@@ -79,6 +86,16 @@ def minutes(symbol: str, first: int, count: int, step: int = 1, **fields: Any) -
     return [bar(symbol, first + index * step * MINUTE_US, **fields) for index in range(count)]
 
 
+def quote(symbol: str, time_us: int, bid: float | None = 99.5, ask: float | None = 100.5, **fields: Any) -> Quote:
+    """A quote of an instant, a hundred on each side."""
+    return Quote(symbol, time_us, bid, ask, **{"bid_size": 100.0, "ask_size": 100.0, **fields})
+
+
+def tick(symbol: str, time_us: int, price: float = 100.0, size: float = 10.0, **fields: Any) -> Tick:
+    """A tick of an instant."""
+    return Tick(symbol, time_us, price, size, **fields)
+
+
 def columns_to_bars(columns: Columns, width_us: int) -> list[tuple[int, float, float, int]]:
     """Start, close, volume and revision of the bars of a row, read off its columns."""
     revisions = columns.revisions or [0] * len(columns.slots)
@@ -105,7 +122,7 @@ class Desk:
         self.config = SessionConfig.from_dict(values)
         self.now_us = now_us
         self.restores = restores
-        self.topics: dict[str, list[Bar | Undecodable]] = {}
+        self.topics: dict[str, list[Record]] = {}
         self.table: dict[str, Row] = {}
         self.journal: list[JournalRecord] = []
         self.results: list[TransactionResult] = []
@@ -149,14 +166,19 @@ class Desk:
         return JournalInput(kind, symbol=symbol, incarnation=self.data(symbol).incarnation, **fields)
 
     def load(self, *symbols: str, backlog: int = 0, offset: int = 0, now_us: int | None = None, note: str | None = None) -> list[Outcome]:
-        """Fix the start positions of pending symbols, `backlog` records before the captured end."""
+        """Fix the start positions of pending symbols, `backlog` records before the captured end; quotes and ticks begin with the first."""
+        located = [
+            self.about(InputKind.STREAM_LOCATED, symbol, stream=stream, topic_id=f"{symbol}-{stream}-1", first_offset=0)
+            for symbol in symbols
+            for stream in self.data(symbol).extras
+        ]
         loaded = [
             self.about(
                 InputKind.LOADED, symbol, topic_id=f"{symbol}-1", first_offset=offset, end_offset=offset + backlog, reason=note
             )
             for symbol in symbols
         ]  # fmt: skip
-        return self.apply(*loaded, now_us=now_us)
+        return self.apply(*located, *loaded, now_us=now_us)
 
     def caught_up(self, *symbols: str, now_us: int | None = None) -> list[Outcome]:
         """Say that the symbols' captured ends are reached."""
@@ -185,30 +207,40 @@ class Desk:
         """Add a symbol and load it in the transaction after."""
         return self.command("add_symbol", symbol, now_us=now_us, **fields) + self.load(symbol, backlog=backlog)
 
-    def produce(self, *records: Bar | Undecodable, topic: str | None = None) -> None:
-        """Append records to topics."""
+    def produce(self, *records: Record, topic: str | None = None) -> None:
+        """Append records to topics; that of a symbol's quotes is named `quotes|SPY` here."""
         for record in records:
-            name = topic if topic is not None else getattr(record, "symbol", None)
+            name = topic
+            match record:
+                case Bar() if name is None:
+                    name = record.symbol
+                case Quote() if name is None:
+                    name = stream_key(QUOTES, record.symbol)
+                case Tick() if name is None:
+                    name = stream_key(TICKS, record.symbol)
             assert name is not None, "a record that is no bar needs its topic named"
             self.topics.setdefault(name, []).append(record)
 
-    def range_of(self, symbol: str, count: int | None = None) -> RangeRead | None:
-        """The next `count` unread records of a symbol (all), or None without any."""
-        data, topic = self.data(symbol), self.topics.get(symbol, [])
-        end = len(topic) if count is None else min(len(topic), data.offset + count)
-        if end <= data.offset:
+    def range_of(self, symbol: str, count: int | None = None, stream: str | None = None) -> RangeRead | None:
+        """The next `count` unread records of a symbol (all), or None without any; bars, or of a stream besides."""
+        data = self.data(symbol)
+        topic = self.topics.get(symbol if stream is None else stream_key(stream, symbol), [])
+        first = data.offset if stream is None else data.extras[stream].offset
+        end = len(topic) if count is None else min(len(topic), first + count)
+        if end <= first:
             return None
-        return RangeRead(symbol, data.incarnation, data.offset, end, list(range(data.offset, end)), topic[data.offset : end])
+        return RangeRead(symbol, data.incarnation, first, end, list(range(first, end)), topic[first:end], stream)
 
     def read(self, *symbols: str, count: int | None = None, now_us: int | None = None) -> list[Outcome]:
-        """One transaction that reads the next unread records of these symbols (all that are read)."""
+        """One transaction that reads the next unread records of these symbols (all that are read), quotes and ticks included."""
         transaction = self.begin(now_us)
         chosen = symbols or [symbol for symbol, data in self.session.state.symbols.items() if data.is_loaded]
-        transaction.read([read for symbol in chosen if (read := self.range_of(symbol, count)) is not None])
+        wanted = [(symbol, stream) for symbol in chosen for stream in (None, *self.data(symbol).extras)]
+        transaction.read([read for symbol, stream in wanted if (read := self.range_of(symbol, count, stream)) is not None])
         return self.end(transaction)
 
-    def feed(self, *bars: Bar, now_us: int | None = None) -> list[Outcome]:
-        """Produce bars and read all that is unread, in one transaction."""
+    def feed(self, *bars: Record, now_us: int | None = None) -> list[Outcome]:
+        """Produce records and read all that is unread, in one transaction."""
         self.produce(*bars)
         return self.read(now_us=now_us)
 
@@ -362,7 +394,8 @@ class Desk:
         assert given.first_offset is not None
         assert given.next_offset is not None
         first, end = given.first_offset, given.next_offset
-        return RangeRead(given.symbol, given.incarnation, first, end, list(range(first, end)), self.topics[given.symbol][first:end])
+        topic = self.topics[given.symbol if given.stream is None else stream_key(given.stream, given.symbol)]
+        return RangeRead(given.symbol, given.incarnation, first, end, list(range(first, end)), topic[first:end], given.stream)
 
     def check_redriven(self) -> None:
         """Assert that a re-drive gives every output and every row again."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from streams.config import SessionConfig
-from streams.engine.transaction import DeadLetter, Undecodable
-from streams.records import Bar, Event, Marker, Outcome, PublishedBar, Reply
+from streams.engine.transaction import DeadLetter
+from streams.records import Bar, Event, Marker, Outcome, PublishedBar, Reply, Undecodable
 from streams.replay.commands import parse_commands
 from streams.replay.pace import Pacer
 from streams.replay.runner import EPOCH, Replay, ReplayStep

@@ -278,9 +278,10 @@ stream_rows = made(
     StreamRow,
     symbol=symbols,
     **dict.fromkeys(("stream", "topic_id"), words),
-    **dict.fromkeys(("incarnation", "trading_days"), ints),
-    **dict.fromkeys(("offset", "count", "total", "out_of_hours", "rejected", "last_update_us"), longs),
+    **dict.fromkeys(("incarnation", "trading_days", "consecutive_errors"), ints),
+    **dict.fromkeys(("offset", "count", "total", "out_of_hours", "rejected", "last_update_us", "engine_errors"), longs),
     updated=st.booleans(),
+    reason=st.none() | words,
     quote=st.none()
     | made(LatestQuote, time_us=instants, provenance=words, **dict.fromkeys(("bid", "ask", "bid_size", "ask_size"), st.none() | numbers)),
     tick=st.none() | made(LatestTick, time_us=instants, price=numbers, size=numbers, provenance=words),

@@ -10,8 +10,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from streams.engine.transaction import Undecodable
-from streams.records import Bar
+from streams.records import Bar, Undecodable
 from streams.times import DAY_US, SECOND_US, date_of_days, interval_us
 from tests.support.simulation.books import BaseSlot, Day
 from tests.support.simulation.model import POISON

@@ -17,8 +17,8 @@ from typing import Any
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.session import Session
-from streams.engine.transaction import RangeRead, Transaction, TransactionResult, Undecodable, command_text, redrive
-from streams.records import Bar, ControlCommand
+from streams.engine.transaction import RangeRead, Transaction, TransactionResult, command_text, redrive
+from streams.records import Bar, ControlCommand, Undecodable
 from streams.times import iso
 from streams.wire.codec import Codec
 from tests.support.simulation.books import Life, Violation

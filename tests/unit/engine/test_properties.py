@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.quality import gaps_of, quality_of
+from streams.engine.rows import StreamRow, stream_key
 from streams.engine.symbol import SymbolSessionData
-from streams.engine.transaction import Undecodable
-from streams.records import Bar
+from streams.engine.transaction import TransactionResult
+from streams.records import Bar, Outcome, Quote, Rejected, Undecodable
 from streams.times import MINUTE_US, SECOND_US
-from tests.support.engine import Desk, at, bar, config, encoded
+from tests.support.engine import Desk, Record, at, bar, config, encoded, quote, tick
 
 SYMBOLS = ("AA", "BB", "CC")
 SUNDAY = "2013-10-06"
@@ -34,7 +35,7 @@ class Step:
     symbol: str = "AA"
     seconds: int = 0
     count: int = 0
-    records: tuple[Bar | Undecodable, ...] = ()
+    records: tuple[Record, ...] = ()
     flag: bool = False
 
 
@@ -71,6 +72,23 @@ def records(draw: st.DrawFn, symbol: str, first: int, count: int) -> tuple[Bar |
 
 
 @st.composite
+def extra_records(draw: st.DrawFn, symbol: str, first: int, count: int) -> tuple[Record, ...]:
+    """Quotes and ticks of a stretch: mostly good ones, some late, of other days, from the future, or none at all."""
+    made: list[Record] = []
+    for _ in range(draw(st.integers(1, 6))):
+        time_us = BEGIN + first * MINUTE_US + draw(st.integers(-3, count * 60)) * SECOND_US
+        fate = draw(st.integers(0, 15))
+        if fate == 0:
+            time_us += draw(st.sampled_from([-86_400, 3_600, 86_400])) * SECOND_US
+        price = 100.0 if fate != 1 else draw(st.sampled_from([0.0, -1.0, float("inf")]))
+        if draw(st.booleans()):
+            made.append(quote(symbol if fate != 2 else "ZZ", time_us, price, draw(st.sampled_from([None, 99.0, 101.0]))))
+        else:
+            made.append(tick(symbol, time_us, price))
+    return tuple(made)
+
+
+@st.composite
 def histories(draw: st.DrawFn) -> list[Step]:
     """Some hours in the life of a session, across midnight now and then: mostly bars that come as they should."""
     steps = [Step("load", symbol, count=draw(st.sampled_from([0, 0, 0, 5]))) for symbol in ("AA", "BB")]
@@ -82,6 +100,7 @@ def histories(draw: st.DrawFn) -> list[Step]:
             count = draw(st.integers(1, 8))
             fed = draw(st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=3, unique=True))
             steps += [Step("produce", one, records=draw(records(one, minute, count))) for one in fed]
+            steps += [Step("stream", one, records=draw(extra_records(one, minute, count))) for one in fed if draw(st.booleans())]
             minute += count
             delay = draw(st.sampled_from([0, 0, 0, 1, 5, 20, 61, 400]))
             steps.append(Step("until", symbol, count=minute, seconds=delay))
@@ -121,7 +140,8 @@ configs = st.builds(
 
 def desk_of(parts: dict[str, Any], **keys: Any) -> Desk:
     values = config(
-        "AA", "BB", exchange="24/7", derived_intervals=["3m", "5m", "15m"], historical={"trailing_days": 5}, **parts
+        "AA", "BB", exchange="24/7", streams=["1m", "quotes", "ticks"], derived_intervals=["3m", "5m", "15m"],
+        historical={"trailing_days": 5}, **parts,
     )  # fmt: skip
     return Desk(values, BEGIN, **keys)
 
@@ -130,7 +150,7 @@ def play(desk: Desk, steps: list[Step]) -> None:
     """Play a history at a desk; what can't be done as things stand is left out."""
     for step in steps:
         data = desk.session.symbol(step.symbol)
-        if step.kind in ("produce", "until", "wait", "long_wait", "read"):
+        if step.kind in ("produce", "stream", "until", "wait", "long_wait", "read"):
             pass_time(desk, step)
         elif step.kind in ("add", "remove", "rewind", "resume"):
             order(desk, step)
@@ -143,6 +163,9 @@ def pass_time(desk: Desk, step: Step) -> None:
     match step.kind:
         case "produce":
             desk.produce(*step.records, topic=step.symbol)
+        case "stream":
+            for one in step.records:
+                desk.produce(one, topic=stream_key("quotes" if isinstance(one, Quote) else "ticks", step.symbol))
         case "until":
             desk.now_us = max(desk.now_us, BEGIN + step.count * MINUTE_US + step.seconds * SECOND_US)
         case "read":
@@ -211,6 +234,47 @@ def test_the_journal_gives_every_output_and_every_row_again(parts: dict[str, Any
     for symbol, data in desk.session.state.symbols.items():
         starts = [one.start_us for one in data.bars]
         assert starts == sorted(set(starts)), symbol
+
+
+def of_bars(result: TransactionResult) -> list[Outcome]:
+    """The outcomes but for dead letters of quotes and ticks."""
+    letters = iter(result.dead_letters)
+    return [one for one in result.outcomes if not isinstance(one, Rejected) or next(letters).stream is None]
+
+
+@QUICK
+@given(parts=configs, steps=histories())
+def test_no_quote_or_tick_makes_a_difference_to_any_bar(parts: dict[str, Any], steps: list[Step]) -> None:
+    with_them, without = desk_of(parts), desk_of(parts)
+    play(with_them, steps)
+    play(without, [step for step in steps if step.kind != "stream"])
+    assert [one for result in with_them.results for one in of_bars(result)] == without.outcomes
+    mine, theirs = (
+        {key: row for key, row in encoded(desk.table).items() if not key.startswith(("quotes|", "ticks|"))} for desk in (with_them, without)
+    )
+    assert mine == theirs
+
+
+@QUICK
+@given(data=st.data(), parts=configs)
+def test_the_batches_of_quotes_change_nothing(data: st.DataObject, parts: dict[str, Any]) -> None:
+    made = [one for _ in range(4) for one in data.draw(extra_records("AA", 0, 60))]
+    sizes = data.draw(st.lists(st.integers(1, 5), max_size=8))
+    rows = []
+    for counts in ([], sizes):
+        desk = desk_of(parts)
+        desk.load("AA")
+        for one in made:
+            desk.produce(one, topic=stream_key("quotes" if isinstance(one, Quote) else "ticks", "AA"))
+        desk.now_us = BEGIN + 61 * MINUTE_US
+        for count in counts:
+            desk.read(count=count)
+        desk.read()
+        rows.append({key: row for key, row in encoded(desk.table).items() if key.startswith(("quotes|", "ticks|"))})
+        assert sum(len(result.dead_letters) for result in desk.results) == sum(
+            row.rejected for row in desk.table.values() if isinstance(row, StreamRow)
+        )
+    assert rows[0] == rows[1]
 
 
 @QUICK

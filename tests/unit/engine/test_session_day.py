@@ -10,8 +10,7 @@ import pytest
 
 from streams.engine.journal import InputKind
 from streams.engine.rows import ProgressRow
-from streams.engine.transaction import Undecodable
-from streams.records import AnalysisKind, Bar, EventKind, Rejection
+from streams.records import AnalysisKind, Bar, EventKind, Rejection, Undecodable
 from streams.times import MINUTE_US, SECOND_US, date_of_days, parse_instant
 from tests.support.engine import Desk, at, bar, clock, config, events, markers, minutes, rejections, shown
 

@@ -60,7 +60,6 @@ def test_adding_goes_from_pending_to_loaded_and_is_answered_twice() -> None:
         ("add_symbol", "GOING", {}, "GOING is being removed: add it again when it is gone", "on its way out"),
         ("add_symbol", "IBM", {"streams": ("5x",)}, "'5x' is no interval", "no interval"),
         ("add_symbol", "IBM", {"streams": ("2m", "5m")}, "5m is not a whole multiple of the finest one, 2m", "do not fit"),
-        ("add_symbol", "IBM", {"streams": ("ticks",)}, "not supported yet", "no bars"),
         ("remove_symbol", "IBM", {}, "IBM is not in the session", "nothing to remove"),
         ("remove_symbol", "GOING", {}, "GOING is being removed already: with immediate it goes at once", "twice"),
         ("pause_symbol", "SPY", {}, "there is no command 'pause_symbol'; there are add_symbol, remove_symbol", "an unknown command"),

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from streams.engine.transaction import Undecodable
 from streams.errors import HistoryError, ReplayError
-from streams.records import Bar
+from streams.records import Bar, Undecodable
 from streams.replay.runner import Replay
 from streams.replay.source import MemorySource, OpenedTopic, Read
 from streams.times import DAY_US, MINUTE_US

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from streams.engine.journal import JournalInput
 from streams.engine.session import Session
-from streams.engine.transaction import RangeRead, Undecodable, redrive
-from streams.records import Bar
+from streams.engine.transaction import RangeRead, redrive
+from streams.records import Bar, Undecodable
 from tests.support.engine import at, bar
 from tests.support.replay import check_sums, clock, run_replay, session_of
 
