@@ -46,6 +46,8 @@ def fill(state: SessionState, data: SymbolSessionData, bar: SessionBar) -> None:
 
 def _close(state: SessionState, data: SymbolSessionData, interval: str, derived: SessionBar, *, rewrites: bool = False) -> None:
     data.derived[interval].put(derived)
+    if data.exports is not None:
+        data.exports.note(data.day.days, interval, derived)
     offer_derived(state, data, interval, derived, rewrites=rewrites)
 
 

@@ -156,6 +156,8 @@ def _put_old(state: SessionState, data: SymbolSessionData, series: BarSeries, ba
         return None
     kept = _kept(bar, 0 if existing is None else existing.revision + 1)
     series.put(kept)
+    if data.exports is not None:
+        data.exports.note(series.grid.day.days, data.base_interval, kept)
     behind_seconds = f"{(max(data.frontier_us, data.open_us) - bar.end_us) / SECOND_US:g}"
     if existing is None:
         data.counts.late += 1
@@ -178,7 +180,10 @@ def _take_rolled(state: SessionState, data: SymbolSessionData, day: TradingDay, 
         return
     offer_rolled(state, data, data.base_interval, kept)
     for interval in sorted(of_day.keys() - {data.base_interval}, key=interval_us):
-        offer_rolled(state, data, interval, derive.remake(of_day[interval], series, bar.start_us))
+        made = derive.remake(of_day[interval], series, bar.start_us)
+        if data.exports is not None:
+            data.exports.note(day.days, interval, made)
+        offer_rolled(state, data, interval, made)
     data.queue_blocks(day.days, of_day)
 
 

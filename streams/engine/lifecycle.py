@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from streams.calendar import TradingDay
 from streams.config_parts import check_interval, extra_streams_of, intervals_of
-from streams.engine import gate, rollover
+from streams.engine import exports, gate, rollover
 from streams.engine.extrastream import ExtraStream
 from streams.engine.rows import Row, command_key
 from streams.engine.state import SessionState
@@ -40,22 +40,32 @@ def run_command(state: SessionState, command: ControlCommand, plan: RemovalPlan 
     if known is not None:
         state.outcomes.append(Reply(known.id, known.kind, known.symbol, ReplyStatus(known.status), known.reason))
         return
-    if command.kind == CommandKind.ADD_SYMBOL:
-        refusal = _refusal_of_addition(state, command)
-    elif command.kind == CommandKind.REMOVE_SYMBOL:
-        refusal = _refusal_of_removal(state, command)
-    else:
-        kinds = ", ".join(CommandKind)
-        refusal = f"there is no command {command.kind!r}; there are {kinds}"
+    refusal = _refusal_of(state, command)
     if refusal is not None:
         state.reply(command.id, command.kind, command.symbol, ReplyStatus.FAILED, refusal)
         state.tell(EventKind.COMMAND_REJECTED, reason=refusal, command=command.kind, id=command.id, subject=command.symbol)
         return
     state.reply(command.id, command.kind, command.symbol, ReplyStatus.ACCEPTED)
-    if command.kind == CommandKind.ADD_SYMBOL:
-        _add(state, command)
-    else:
-        _remove(state, state.symbols[command.symbol], command, plan)
+    match command.kind:
+        case CommandKind.ADD_SYMBOL:
+            _add(state, command)
+        case CommandKind.REMOVE_SYMBOL:
+            _remove(state, state.symbols[command.symbol], command, plan)
+        case _:
+            exports.run(state, command)
+
+
+def _refusal_of(state: SessionState, command: ControlCommand) -> str | None:
+    match command.kind:
+        case CommandKind.ADD_SYMBOL:
+            return _refusal_of_addition(state, command)
+        case CommandKind.REMOVE_SYMBOL:
+            return _refusal_of_removal(state, command)
+        case CommandKind.BEGIN_EXPORT | CommandKind.END_EXPORT:
+            return exports.refusal(state, command)
+        case _:
+            kinds = ", ".join(CommandKind)
+            return f"there is no command {command.kind!r}; there are {kinds}"
 
 
 def _refusal_of_addition(state: SessionState, command: ControlCommand) -> str | None:
@@ -216,6 +226,7 @@ def remove_symbol(state: SessionState, data: SymbolSessionData, reason: str) -> 
 
 
 def _discard(state: SessionState, data: SymbolSessionData) -> None:
+    exports.tell_of_removal(state, data)
     state.removed_keys.update(data.all_keys())
     state.removed_keys.update(data.pending_blocks)
     state.revised.discard(data.symbol)

@@ -6,7 +6,7 @@ What would contradict bars that are already in the state is refused, with what t
 from __future__ import annotations
 
 from streams.config import SessionConfig
-from streams.engine import extras, gate, lifecycle, rollover
+from streams.engine import exports, extras, gate, lifecycle, rollover
 from streams.engine.publish import RECONFIGURED, hold
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
@@ -46,7 +46,7 @@ def configure(state: SessionState, config: SessionConfig) -> None:
     for data in list(state.ordered()):
         gate.apply_policy(state, data)
         data.dirty = True
-        rollover.trim_history(data, config.session_data_config.historical.trailing_days)
+        rollover.trim_history(state, data)
         if old.derived_intervals != config.derived_intervals:
             _rederive(state, data, old, config)
         if old.extra_streams != config.extra_streams:
@@ -94,6 +94,7 @@ def _retire(data: SymbolSessionData, interval: str) -> None:
     for days, by_interval in data.historical.items():
         if interval in by_interval:
             data.forget_blocks(days, interval, by_interval.pop(interval))
+    exports.forget_interval(data, interval)
 
 
 def _revived(data: SymbolSessionData, interval: str) -> BarSeries:
@@ -118,4 +119,6 @@ def _make(state: SessionState, data: SymbolSessionData, window: Window) -> None:
         if before is None or made.bar(before.revision) != before:
             bar = made.bar(0 if before is None else before.revision + 1)
             series.put(bar)
+            if data.exports is not None:
+                data.exports.note(data.day.days, window.interval, bar)
             hold(state, data, window.interval, bar, RECONFIGURED)

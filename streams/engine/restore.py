@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from streams.config import SessionConfig
 from streams.engine import gate
 from streams.engine.extrastream import ExtraStream
+from streams.engine.marks import Exports
 from streams.engine.rows import (
     CONFIG_KEY,
     SESSION_KEY,
     BlockRow,
     CommandRow,
     ConfigRow,
+    ExportRow,
     ProgressRow,
     QualityRow,
     Row,
@@ -25,6 +27,7 @@ from streams.engine.rows import (
     StreamRow,
     SymbolRow,
     block_key,
+    export_key,
     progress_key,
     quality_key,
 )
@@ -68,7 +71,8 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
             progress = rows.get(progress_key(row.symbol))
             if not isinstance(progress, ProgressRow) or progress.incarnation != row.incarnation:
                 raise StateError(f"{row.symbol} (incarnation {row.incarnation}) has no progress row of its incarnation")
-            data = _restore_symbol(state, row, progress, blocks[row.symbol])
+            exports = _restored_exports(state, row, rows.get(export_key(row.symbol)))
+            data = _restore_symbol(state, row, progress, blocks[row.symbol], exports)
             data.extras = {stream: _restore_extra(data, stream, rows) for stream in row.streams}
             state.symbols[row.symbol] = data
             quality = rows.get(quality_key(row.symbol))
@@ -83,9 +87,21 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     return state
 
 
-def _restore_symbol(state: SessionState, row: SymbolRow, progress: ProgressRow, blocks: list[BlockRow]) -> SymbolSessionData:
+def _restored_exports(state: SessionState, symbol: SymbolRow, row: Row | None) -> Exports | None:
+    if not isinstance(row, ExportRow):
+        return None
+    if row.incarnation == symbol.incarnation:
+        return Exports.restored(row)
+    state.removed_keys.add(export_key(row.symbol))
+    return None
+
+
+def _restore_symbol(
+    state: SessionState, row: SymbolRow, progress: ProgressRow, blocks: list[BlockRow], exports: Exports | None
+) -> SymbolSessionData:
     data = SymbolSessionData(row.symbol, row.incarnation, row.base_interval, row.derived_intervals, state.config.window_anchor)
     data.is_uneven = not state.calendar.is_even(data.base_us)
+    data.exports = exports
     data.status = SymbolStatus(row.status)
     data.initial, data.dynamic, data.must_exist = row.initial, row.dynamic, row.must_exist
     data.reason, data.command_id, data.start_us, data.added_us = row.reason, row.command_id, row.start_us, row.added_us
@@ -140,13 +156,14 @@ def _restore_bars(state: SessionState, data: SymbolSessionData, progress: Progre
     former = sorted({row.trading_days for row in blocks if row.interval in intervals} - {today})
     kept = former[max(0, len(former) - state.config.session_data_config.historical.trailing_days) :]
     for row in blocks:
-        if row.trading_days == today or (row.trading_days in kept and row.interval in intervals):
+        is_followed = data.exports is not None and (row.trading_days, row.interval) in data.exports.done
+        if row.trading_days == today or (row.interval in intervals and (row.trading_days in kept or is_followed)):
             by_series[row.trading_days, row.interval].append(row)
         else:
             state.removed_keys.add(block_key(row.symbol, row.interval, row.trading_days, row.index))
     for (days, interval), rows in by_series.items():
         is_over = days != data.day.days
-        series = _historical_series(state, data, days, interval) if is_over else data.series(interval)
+        series = _historical_series(state, data, days, interval, is_kept=days in kept) if is_over else data.series(interval)
         if series is None and not is_over:
             series = data.retired[interval] = BarSeries(Grid(data.day, interval, data.base_interval, data.anchor), is_base=False)
         if series is not None:
@@ -156,13 +173,15 @@ def _restore_bars(state: SessionState, data: SymbolSessionData, progress: Progre
     data.last_start_us = NEVER_US if last is None else last.start_us
 
 
-def _historical_series(state: SessionState, data: SymbolSessionData, days: int, interval: str) -> BarSeries | None:
+def _historical_series(state: SessionState, data: SymbolSessionData, days: int, interval: str, *, is_kept: bool) -> BarSeries | None:
+    """An empty series of a day that is over: one of the trailing ones, or one that is kept for exports."""
     day = state.calendar.day_on(days)
     if day is None:
         return None
     is_base = interval == data.base_interval
     series = BarSeries(Grid(day, interval, data.base_interval, data.anchor), is_base=is_base)
-    data.historical.setdefault(days, {})[interval] = series
+    of_days = data.historical if is_kept or data.exports is None else data.exports.days
+    of_days.setdefault(days, {})[interval] = series
     return series
 
 

@@ -9,7 +9,7 @@ them, and its metrics begin anew. The session's day is the earliest of its symbo
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.engine import derive, gate
+from streams.engine import derive, exports, gate
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
@@ -39,8 +39,9 @@ def roll_symbol(state: SessionState, data: SymbolSessionData, day: TradingDay) -
     for interval, series in data.retired.items():
         data.forget_blocks(left, interval, series)
     if data.last_start_us != NEVER_US:
+        exports.leave_day(state, data)
         data.historical[left] = {data.base_interval: data.bars, **data.derived}
-    trim_history(data, state.config.session_data_config.historical.trailing_days)
+    trim_history(state, data)
     data.set_day(day)
     data.dirty = True
 
@@ -55,16 +56,20 @@ def kept_day(state: SessionState, data: SymbolSessionData, day: TradingDay) -> d
         interval: BarSeries(Grid(day, interval, data.base_interval, data.anchor), is_base=interval == data.base_interval)
         for interval in (data.base_interval, *data.derived_intervals)
     }
+    if data.exports is not None:
+        data.exports.follow(day.days, of_day)
     # One that had bars and lay further back, behind days without any, is none of the newest any more.
-    trim_history(data, trailing_days)
+    trim_history(state, data)
     return of_day
 
 
-def trim_history(data: SymbolSessionData, trailing_days: int) -> None:
-    """Let go of the days beyond the newest `trailing_days`, rows and all."""
+def trim_history(state: SessionState, data: SymbolSessionData) -> None:
+    """Let go of the days beyond the newest trailing days, rows and all, unless an export lacks bars of them."""
+    exports.bring_back_days(data)
+    trailing_days = state.config.session_data_config.historical.trailing_days
     for days in sorted(data.historical)[: max(0, len(data.historical) - trailing_days)]:
-        for interval, series in data.historical.pop(days).items():
-            data.forget_blocks(days, interval, series)
+        exports.let_day_go(data, days, data.historical.pop(days))
+    exports.trim_days(state, data)
 
 
 def roll_by_clock(state: SessionState) -> None:

@@ -124,9 +124,11 @@ class SessionState:
         texts = {name: str(value) for name, value in attributes.items()}
         self.outcomes.append(Event(kind, data.symbol if data else None, data.incarnation if data else None, reason, texts))
 
-    def reply(self, command_id: str, kind: str, symbol: str, status: ReplyStatus, reason: str | None = None) -> None:
-        """Answer a command, and remember the answer for a repeated id."""
-        self.outcomes.append(Reply(command_id, kind, symbol, status, reason))
+    def reply(
+        self, command_id: str, kind: str, symbol: str, status: ReplyStatus, reason: str | None = None, *, text: str | None = None
+    ) -> None:
+        """Answer a command, and remember the answer for a repeated id, but for `text`: what the command gave, as JSON."""
+        self.outcomes.append(Reply(command_id, kind, symbol, status, reason, text))
         row = CommandRow(command_id, kind, symbol, status, reason, self.now_us)
         # Answers stay in order of their time: `forget_old_commands` looks at the oldest only.
         self.commands.pop(command_id, None)

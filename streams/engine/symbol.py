@@ -13,6 +13,7 @@ from enum import StrEnum
 from streams.calendar import TradingDay
 from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Runs
+from streams.engine.marks import Exports
 from streams.engine.rows import (
     AttemptRow,
     BlockRow,
@@ -24,6 +25,7 @@ from streams.engine.rows import (
     ToldRow,
     WindowRow,
     block_key,
+    export_key,
     progress_key,
     quality_key,
     stream_key,
@@ -73,7 +75,7 @@ class SymbolSessionData:
     __slots__ = (
         "added_us", "anchor", "attempts", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval",
         "checks", "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty",
-        "dynamic", "empty", "extras", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "is_uneven",
+        "dynamic", "empty", "exports", "extras", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial", "is_uneven",
         "lag_us", "lagging", "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us",
         "pending_blocks", "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired",
         "revised", "runs", "session_high", "session_low", "session_volume", "silent", "start_us", "status", "symbol", "threshold_us",
@@ -114,6 +116,8 @@ class SymbolSessionData:
         self.extras: dict[str, ExtraStream] = {}
 
         self.historical: dict[int, dict[str, BarSeries]] = {}
+        # As long as nobody has begun an export there is nothing to note.
+        self.exports: Exports | None = None
         self.pending_blocks: dict[str, Row | None] = {}
         self.dirty = self.identity_changed = True
 
@@ -214,7 +218,10 @@ class SymbolSessionData:
                 rows[key] = row
             self.quality_changed = False
         days = self.day.days
-        for interval, series in self._all_series():
+        if self.exports is not None and self.exports.changed:
+            rows[export_key(self.symbol)] = self.exports.row(self.symbol, self.incarnation)
+            self.exports.changed = False
+        for interval, series in self.all_series():
             if len(series.tail) >= SEAL_AT:
                 series.seal()
                 series.unite(UNITE_AT + self.incarnation % UNITE_SPREAD)
@@ -248,14 +255,18 @@ class SymbolSessionData:
 
     def all_keys(self) -> list[str]:
         """The keys of every row that this symbol may have in the tables."""
-        keys = [symbol_key(self.symbol), progress_key(self.symbol), quality_key(self.symbol), *map(self.extra_key, EXTRA_STREAMS)]
-        days_of_series = [(self.day.days, dict(self._all_series())), *self.historical.items()]
+        keys = [symbol_key(self.symbol), progress_key(self.symbol), quality_key(self.symbol), export_key(self.symbol)]
+        keys += map(self.extra_key, EXTRA_STREAMS)
+        days_of_series = [(self.day.days, dict(self.all_series())), *self.historical.items()]
+        if self.exports is not None:
+            days_of_series += self.exports.days.items()
         for days, by_interval in days_of_series:
             for interval, series in by_interval.items():
                 keys += [block_key(self.symbol, interval, days, number) for number in range(series.block_count())]
         return keys
 
-    def _all_series(self) -> list[tuple[str, BarSeries]]:
+    def all_series(self) -> list[tuple[str, BarSeries]]:
+        """The session's bars by interval, the base first, those of intervals that the config has dropped since included."""
         return [(self.base_interval, self.bars), *self.derived.items(), *self.retired.items()]
 
     def _block_rows(self, interval: str, days: int, series: BarSeries) -> dict[str, Row | None]:
@@ -270,7 +281,7 @@ class SymbolSessionData:
     def seal_day(self) -> None:
         """Turn every tail of the day into blocks and queue their rows: the day is about to be left."""
         self.settle_metrics()
-        self.queue_blocks(self.day.days, dict(self._all_series()))
+        self.queue_blocks(self.day.days, dict(self.all_series()))
 
     def queue_blocks(self, days: int, by_interval: Mapping[str, BarSeries]) -> None:
         """Turn the tails of a day that is over into blocks, and queue the rows of all blocks that changed."""
