@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Reversible
 from datetime import date, datetime
 from itertools import islice
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -93,6 +94,13 @@ class SymbolSnapshot(Struct, frozen=True):
     quotes_updated: bool = False
     ticks_updated: bool = False
     streams: tuple[str, ...] = ()
+
+
+class ExportPosition(NamedTuple):
+    """The number of the export that was begun last, 0 for none, and whether it is under way."""
+
+    number: int
+    is_pending: bool
 
 
 class BarsView(Collection[SessionBar], Reversible[SessionBar]):
@@ -274,6 +282,13 @@ class SessionData:
         name = data.base_interval if interval is None else interval
         kept = [data.historical[days] for days in wanted if days in data.historical]
         return [bar for by_interval in kept if name in by_interval for bar in by_interval[name]]
+
+    def get_export_position(self, symbol: str, *, internal: bool = False) -> ExportPosition | None:
+        """How far exports of what is new have come."""
+        data = self._readable(symbol, internal)
+        if data is None:
+            return None
+        return ExportPosition(0, is_pending=False) if data.exports is None else ExportPosition(data.exports.number, data.exports.is_pending)
 
     def _may_read(self, internal: bool) -> bool:
         return internal or self._state.active

@@ -23,7 +23,7 @@ SUNDAY = "2013-10-06"
 BEGIN = at("18:00", SUNDAY)
 """Two hours before midnight UTC, where a day of the 24/7 calendar ends."""
 
-RARE = ["silent", "silent", "add", "add", "remove", "load", "fail", "lost", "rewind", "resume", "long_wait"]
+RARE = ["silent", "silent", "add", "add", "remove", "load", "fail", "lost", "rewind", "resume", "long_wait", "export", "export"]
 QUICK = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -154,6 +154,8 @@ def play(desk: Desk, steps: list[Step]) -> None:
             pass_time(desk, step)
         elif step.kind in ("add", "remove", "rewind", "resume"):
             order(desk, step)
+        elif step.kind == "export":
+            export(desk, step)
         elif data is not None:
             tell(desk, step, data)
 
@@ -185,6 +187,15 @@ def order(desk: Desk, step: Step) -> None:
             desk.apply(JournalInput(InputKind.REWOUND))
         case "resume":
             desk.apply(JournalInput(InputKind.RESUMED, reason="other"), now_us=desk.now_us + step.seconds * SECOND_US)
+
+
+def export(desk: Desk, step: Step) -> None:
+    """Begin an export and end it, or one of the two."""
+    data = desk.session.symbol(step.symbol)
+    if step.seconds != 59:
+        desk.command("begin_export", step.symbol)
+    if step.flag and data is not None:
+        desk.command("end_export", step.symbol, export_number=1 if data.exports is None else data.exports.number)
 
 
 def tell(desk: Desk, step: Step, data: SymbolSessionData) -> None:

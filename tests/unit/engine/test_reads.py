@@ -55,6 +55,10 @@ TUESDAYS = ["09:30", "09:31", "09:32", *[f"09:{minute}" for minute in range(35, 
 MONDAYS = [f"15:{minute}" for minute in range(50, 60)]
 
 TABLE: list[tuple[str, Read, Callable[[Any], object], object, object]] = [
+    (
+        "get_export_position", lambda data, internal: data.get_export_position("SPY", internal=internal), lambda found: found,
+        (0, False), None,
+    ),
     ("get_active_symbols", lambda data, internal: data.get_active_symbols(internal=internal), set, ALL, set()),
     ("get_loaded_symbols", lambda data, internal: data.get_loaded_symbols(internal=internal), set, {"SPY", "IBM"}, set()),
     ("get_pending_symbols", lambda data, internal: data.get_pending_symbols(internal=internal), set, {"NEW"}, set()),
