@@ -76,8 +76,8 @@ class SymbolSessionData:
         "added_us", "anchor", "attempts", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval",
         "checks", "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty",
         "dynamic", "empty", "exports", "extras", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial",
-        "is_uneven", "lag_us", "lagging", "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us",
-        "pending_blocks", "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired",
+        "is_uneven", "lag_us", "lagging", "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset",
+        "open_us", "pending_blocks", "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired",
         "revised", "runs", "session_high", "session_low", "session_volume", "silent", "start_us", "status", "symbol", "threshold_us",
         "told", "told_us", "topic_id", "windows",
     )  # fmt: skip
