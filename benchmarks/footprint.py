@@ -31,7 +31,7 @@ def rows(plan: Plan) -> list[Row]:
         return played(
             "100 symbols, a day of one-minute bars",
             plan,
-            lambda: {**_run(place, minutes), THREE: _with_three(place, minutes)},
+            lambda: {**_run(place, minutes), THREE: _with_three(place, minutes if plan.small else DAY_BARS)},
             {
                 **{f"{mode}{part}": "B/bar" for mode in (LIVE, CATCHING_UP) for part in ("", *PARTS)},
                 THREE: "B/bar",
@@ -61,7 +61,7 @@ def _run(place: Stage, minutes: int) -> dict[str, float]:
 
 
 def _with_three(place: Stage, minutes: int) -> float:
-    """Bytes of changelog for each live bar, of a session with one derived interval more."""
+    """Bytes of changelog for each live bar of a whole day, of a session with one derived interval more."""
     with place.act(symbols_named(SYMBOLS), derived=("5m", "15m", "30m")) as act:
         worker = act.worker()
         worker.wait_active()
