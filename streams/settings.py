@@ -9,10 +9,12 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_SESSION` | none | the session that commands of the command line are about |
 | `STREAMS_TOPIC_PREFIX` | none | put before the name of every topic that has no override |
 | `STREAMS_BARS_PATTERN` | `bars.{symbol}` | name of a symbol's bar topic |
+| `STREAMS_QUOTES_PATTERN` | `quotes.{symbol}` | name of the topic of a symbol's quotes |
+| `STREAMS_TICKS_PATTERN` | `ticks.{symbol}` | name of the topic of a symbol's ticks |
 | `STREAMS_TOPIC_OVERRIDES` | `{}` | JSON of symbols whose bar topic has another name, written whole: `{"SPY": "md.spy.1m"}` |
 | `STREAMS_CREATE_TOPICS` | `true` | whether missing topics may be created; otherwise it is said which are needed |
 | `STREAMS_REPLICATION_FACTOR` | `-1` | copies of each created topic; -1 leaves it to the broker's `default.replication.factor` |
-| `STREAMS_BARS_RETENTION_MS` | `-1` | how long created bar topics keep records; -1 for ever, since replays read them |
+| `STREAMS_BARS_RETENTION_MS` | `-1` | how long created topics of symbols keep records; -1 for ever, since replays read them |
 | `STREAMS_OUTPUT_RETENTION_MS` | `604800000` | the same for the topics that a session writes: seven days |
 | `STREAMS_HISTORY` | none | where past bars are asked for: a store's folder, `kafka://host:port`, or `module:attribute` of a source |
 | `STREAMS_SCHEMA_IDS_FILE` | none | ids of the Avro schemas; none: those that come with the package |
@@ -183,6 +185,8 @@ class Settings(BaseSettings):
     session: SessionName | None = None
     topic_prefix: Annotated[str, AfterValidator(_check_topic_part)] = ""
     bars_pattern: Annotated[str, AfterValidator(_check_pattern)] = "bars.{symbol}"
+    quotes_pattern: Annotated[str, AfterValidator(_check_pattern)] = "quotes.{symbol}"
+    ticks_pattern: Annotated[str, AfterValidator(_check_pattern)] = "ticks.{symbol}"
     topic_overrides: Annotated[Mapped, AfterValidator(_check_overrides)] = Field(default_factory=dict)
     create_topics: bool = True
     replication_factor: Annotated[Unlimited, Field(le=32767)] = -1

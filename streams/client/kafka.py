@@ -128,7 +128,7 @@ def topics_of(settings: Settings) -> TopicNames:
     Raises:
         SettingsError: no session is named, or a name that Kafka would refuse.
     """
-    return _names(settings, session_of(settings))
+    return named_topics(settings, session_of(settings))
 
 
 def bar_topics_of(settings: Settings) -> TopicNames:
@@ -137,7 +137,7 @@ def bar_topics_of(settings: Settings) -> TopicNames:
     Raises:
         SettingsError: a name that Kafka would refuse.
     """
-    return _names(settings, settings.session or "none")
+    return named_topics(settings, settings.session or "none")
 
 
 def state_changelog(settings: Settings) -> str:
@@ -145,8 +145,16 @@ def state_changelog(settings: Settings) -> str:
     return f"{settings.topic_prefix}{session_of(settings)}-state-changelog"
 
 
-def _names(settings: Settings, session: str) -> TopicNames:
-    return TopicNames(session, prefix=settings.topic_prefix, bars_pattern=settings.bars_pattern, overrides=settings.topic_overrides)
+def named_topics(settings: Settings, session: str) -> TopicNames:
+    """The names of a session's topics.
+
+    Raises:
+        SettingsError: a name that Kafka would refuse.
+    """
+    return TopicNames(
+        session, prefix=settings.topic_prefix, bars_pattern=settings.bars_pattern, quotes_pattern=settings.quotes_pattern,
+        ticks_pattern=settings.ticks_pattern, overrides=settings.topic_overrides,
+    )  # fmt: skip
 
 
 def no_broker(settings: Settings, note: ErrorNote) -> NobodyThereError:

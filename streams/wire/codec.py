@@ -4,9 +4,11 @@
     value = codec.bar_to_avro(bar)          # framed Avro, for bars.<SYMBOL>
     bar = codec.bar_from(message.value())   # framed Avro or JSON
 
+Quotes and ticks go the same ways as bars.
+
 Writing uses the current version of a schema; reading takes every version that the ids know, resolved to the current
 one. Bytes that can't be decoded are a `WireError` with a sentence; no bytes whatever raise anything else. fastavro
-does what is rare; bars and the rows of every batch have prepared ways, which give up on the unusual and leave it to
+does what is rare; bars, quotes, ticks and the rows of every batch have prepared ways, which give up on the unusual and leave it to
 fastavro.
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import fastavro
@@ -24,7 +26,7 @@ from msgspec import Struct
 from streams.engine.journal import JournalRecord
 from streams.engine.rows import BlockRow, ProgressRow, Row, SessionRow
 from streams.errors import BodyError, WireError
-from streams.records import Bar, ControlCommand
+from streams.records import QUOTES, Bar, ControlCommand, Quote, Tick
 from streams.wire import forms, texts
 from streams.wire.bars import BarBytes
 from streams.wire.forms import Form
@@ -33,6 +35,7 @@ from streams.wire.ids import IdFile, SchemaIds
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
 from streams.wire.prepared_journal import JournalBytes
 from streams.wire.prepared_rows import AVAILABLE, RowBytes
+from streams.wire.quotes import QuoteBytes, TickBytes
 
 T = TypeVar("T", bound=Struct)
 
@@ -51,6 +54,8 @@ class Codec:
     def __init__(self, ids: SchemaIds | None = None) -> None:
         self._ids: SchemaIds = IdFile() if ids is None else ids
         self._bars = BarBytes(header(self._ids.id_of("Bar")))
+        self._quotes = QuoteBytes(header(self._ids.id_of("Quote")))
+        self._ticks = TickBytes(header(self._ids.id_of("Tick")))
         self._rows = RowBytes(*(header(self._ids.id_of(name)) for name in ("ProgressRow", "BlockRow", "SessionRow")))
         self._journal = JournalBytes(header(self._ids.id_of("JournalRecord")), self._rows.write_columns)
         self._row_forms: dict[str, Form[Any]] = {form.schema: form for form in forms.ROW_FORMS.values()}
@@ -100,6 +105,52 @@ class Codec:
             except WireError as error:
                 bars.append(error)
         return bars
+
+    def quote_to_avro(self, quote: Quote) -> bytes:
+        """A quote as framed Avro."""
+        return self._quotes.write(quote)
+
+    def quote_to_json(self, quote: Quote) -> bytes:
+        """A quote as a JSON object; errors as for `bar_to_json`."""
+        return texts.quote_text(quote)
+
+    def quote_from(self, value: bytes | None) -> Quote:
+        """The quote of a value, framed Avro or JSON. Whether it is a good one, the engine decides.
+
+        Raises:
+            WireError: it is none.
+        """
+        if value:
+            quote = self._quotes.read(value)
+            if quote is not None:
+                return quote
+            if is_json(value):
+                return texts.checked_quote(texts.quote_of(value))
+        return texts.checked_quote(self.decode(forms.QUOTE, value))
+
+    def tick_to_avro(self, tick: Tick) -> bytes:
+        """A tick as framed Avro."""
+        return self._ticks.write(tick)
+
+    def tick_to_json(self, tick: Tick) -> bytes:
+        """A tick as a JSON object; errors as for `bar_to_json`."""
+        return texts.tick_text(tick)
+
+    def tick_from(self, value: bytes | None) -> Tick:
+        """The tick of a value; errors as for `quote_from`."""
+        if value:
+            tick = self._ticks.read(value)
+            if tick is not None:
+                return tick
+            if is_json(value):
+                return texts.checked_tick(texts.tick_of(value))
+        return texts.checked_tick(self.decode(forms.TICK, value))
+
+    def decode_records(self, stream: str | None, values: Sequence[bytes | None]) -> Sequence[Bar | Quote | Tick | WireError]:
+        """The records of a batch of values of one topic: bars, or of the stream `quotes` or `ticks`; else as `decode_bars`."""
+        if stream is None:
+            return self.decode_bars(values)
+        return _decoded(self.quote_from if stream == QUOTES else self.tick_from, values)
 
     def command_to_avro(self, command: ControlCommand) -> bytes:
         """A command as framed Avro."""
@@ -245,3 +296,13 @@ class Codec:
         if body.tell() != len(value):
             raise BodyError(f"{what} ends {len(value) - body.tell()} bytes before the value does")
         return record
+
+
+def _decoded(read: Callable[[bytes | None], Quote | Tick], values: Sequence[bytes | None]) -> list[Quote | Tick | WireError]:
+    found: list[Quote | Tick | WireError] = []
+    for value in values:
+        try:
+            found.append(read(value))
+        except WireError as error:
+            found.append(error)
+    return found

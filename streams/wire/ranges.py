@@ -1,4 +1,4 @@
-"""Records of a bar topic as a range for the engine: the one way in which the worker and the audit decode bars."""
+"""Records of a source topic as a range for the engine: the one way in which the worker and the audit decode them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ from collections.abc import Sequence
 
 from streams.engine.transaction import RangeRead
 from streams.errors import WireError
-from streams.records import Bar, Undecodable
+from streams.records import Bar, Quote, Tick, Undecodable
 from streams.wire.codec import Codec
 from streams.wire.deadletter import shortened
 
 
 def range_read(
-    codec: Codec, symbol: str, incarnation: int, first: int, following: int, offsets: Sequence[int], values: Sequence[bytes | None]
+    codec: Codec,
+    symbol: str,
+    incarnation: int,
+    first: int,
+    following: int,
+    offsets: Sequence[int],
+    values: Sequence[bytes | None],
+    stream: str | None = None,
 ) -> RangeRead:
-    """The range `[first, following)` of a symbol's topic, whose records are `values` at `offsets`."""
-    decoded = codec.decode_bars(values)
-    records: list[Bar | Undecodable] = [Undecodable(shortened(str(bar))) if isinstance(bar, WireError) else bar for bar in decoded]
-    return RangeRead(symbol, incarnation, first, following, offsets, records)
+    """The range `[first, following)` of a topic of a symbol (bars, or the stream's), whose records are `values` at `offsets`."""
+    records: list[Bar | Quote | Tick | Undecodable] = [
+        Undecodable(shortened(str(one))) if isinstance(one, WireError) else one for one in codec.decode_records(stream, values)
+    ]
+    return RangeRead(symbol, incarnation, first, following, offsets, records, stream)

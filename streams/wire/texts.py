@@ -1,4 +1,4 @@
-"""Bars and commands as JSON: the same field names as in Avro, for console producers and for eyes.
+"""Bars, quotes, ticks and commands as JSON: the same field names as in Avro, for console producers and for eyes.
 
     {"symbol": "SPY", "interval": "1m", "start": "2013-10-07T13:30:00Z",
      "open": 168.0, "high": 168.1, "low": 167.9, "close": 168.05, "volume": 1200}
@@ -18,10 +18,12 @@ from typing import Final, TypeVar
 import msgspec
 
 from streams.errors import BodyError, InvalidSymbolError
-from streams.records import EXTRA_STREAMS, PROVENANCE_FEED, Bar, CommandKind, ControlCommand, check_symbol
+from streams.records import EXTRA_STREAMS, PROVENANCE_FEED, Bar, CommandKind, ControlCommand, Quote, Tick, check_symbol
 from streams.times import interval_us, iso, parse_instant
 
 BAR_FIELDS: Final = ("symbol", "interval", "start", "end", "open", "high", "low", "close", "volume", "vwap", "trades", "provenance")
+QUOTE_FIELDS: Final = ("symbol", "time", "bid", "ask", "bid_size", "ask_size", "provenance")
+TICK_FIELDS: Final = ("symbol", "time", "price", "size", "provenance")
 COMMAND_FIELDS: Final = (
     "id",
     "command",
@@ -97,17 +99,71 @@ def bar_text(bar: Bar) -> bytes:
         "start": _instant_text("bar", "start", bar.start_us),
         "end": _instant_text("bar", "end", bar.end_us),
     }
-    for name in ("open", "high", "low", "close", "volume", "vwap"):
-        number = getattr(bar, name)
-        if number is None:
-            continue
-        if not math.isfinite(number):
-            raise BodyError(f"bar of {bar.symbol}: {name} is {number}, which JSON has no word for")
-        fields[name] = number
+    fields |= _numbers("bar", bar, ("open", "high", "low", "close", "volume", "vwap"))
     if bar.trades is not None:
         fields["trades"] = bar.trades
     fields["provenance"] = bar.provenance
     return msgspec.json.encode(fields)
+
+
+def quote_of(value: bytes) -> Quote:
+    """The quote of a JSON object.
+
+    Raises:
+        BodyError: not a JSON object, or one that is no quote.
+    """
+    fields = _Fields("quote", value, QUOTE_FIELDS)
+    return Quote(
+        fields.symbol(),
+        fields.required_instant("time"),
+        fields.number("bid"),
+        fields.number("ask"),
+        fields.number("bid_size"),
+        fields.number("ask_size"),
+        fields.text("provenance") or PROVENANCE_FEED,
+    )
+
+
+def quote_text(quote: Quote) -> bytes:
+    """A quote as a JSON object; what it lacks is left out. Errors as for `bar_text`."""
+    fields: dict[str, object] = {"symbol": quote.symbol, "time": _instant_text("quote", "time", quote.time_us)}
+    fields |= _numbers("quote", quote, ("bid", "ask", "bid_size", "ask_size"))
+    return msgspec.json.encode({**fields, "provenance": quote.provenance})
+
+
+def tick_of(value: bytes) -> Tick:
+    """The tick of a JSON object.
+
+    Raises:
+        BodyError: not a JSON object, or one that is no tick.
+    """
+    fields = _Fields("tick", value, TICK_FIELDS)
+    return Tick(
+        fields.symbol(),
+        fields.required_instant("time"),
+        fields.required_number("price"),
+        fields.required_number("size"),
+        fields.text("provenance") or PROVENANCE_FEED,
+    )
+
+
+def tick_text(tick: Tick) -> bytes:
+    """A tick as a JSON object. Errors as for `bar_text`."""
+    fields: dict[str, object] = {"symbol": tick.symbol, "time": _instant_text("tick", "time", tick.time_us)}
+    fields |= _numbers("tick", tick, ("price", "size"))
+    return msgspec.json.encode({**fields, "provenance": tick.provenance})
+
+
+def _numbers(what: str, record: Bar | Quote | Tick, names: Iterable[str]) -> dict[str, object]:
+    numbers: dict[str, object] = {}
+    for name in names:
+        number = getattr(record, name)
+        if number is None:
+            continue
+        if not math.isfinite(number):
+            raise BodyError(f"{what} of {record.symbol}: {name} is {number}, which JSON has no word for")
+        numbers[name] = number
+    return numbers
 
 
 def command_of(value: bytes, default_id: str, default_sent_us: int) -> ControlCommand:
@@ -196,9 +252,25 @@ def checked_bar(bar: Bar) -> Bar:
     Raises:
         BodyError: its provenance is too long for that.
     """
-    if len(bar.provenance) > MAX_PROVENANCE_LENGTH:
-        raise BodyError(f"bar: provenance must have at most {MAX_PROVENANCE_LENGTH} characters, got {len(bar.provenance)}")
+    _check_provenance("bar", bar.provenance)
     return bar
+
+
+def checked_quote(quote: Quote) -> Quote:
+    """As `checked_bar`."""
+    _check_provenance("quote", quote.provenance)
+    return quote
+
+
+def checked_tick(tick: Tick) -> Tick:
+    """As `checked_bar`."""
+    _check_provenance("tick", tick.provenance)
+    return tick
+
+
+def _check_provenance(what: str, provenance: str) -> None:
+    if len(provenance) > MAX_PROVENANCE_LENGTH:
+        raise BodyError(f"{what}: provenance must have at most {MAX_PROVENANCE_LENGTH} characters, got {len(provenance)}")
 
 
 def object_of(value: bytes, what: str) -> dict[str, object]:

@@ -7,21 +7,26 @@ and two upper-case hex digits per UTF-8 byte, `_` itself included, so that the w
     >>> names = TopicNames("main")
     >>> names.bars("BTC/USD"), names.symbol_of("bars.BTC_2FUSD"), names.analysis
     ('bars.BTC_2FUSD', 'BTC/USD', 'main.analysis')
+    >>> names.quotes("SPY"), names.source_of("ticks.SPY")
+    ('quotes.SPY', ('SPY', 'ticks'))
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Final
 
 from streams.errors import InvalidSymbolError, SettingsError
-from streams.records import check_symbol
+from streams.records import QUOTES, TICKS, check_symbol
 
 MAX_TOPIC_LENGTH: Final = 249
 _LEGAL: Final = re.compile(r"[A-Za-z0-9._-]+")
 _ESCAPED: Final = re.compile(r"(?:[A-Za-z0-9.-]|_[0-9A-F]{2})+")
 _PLACE: Final = "{symbol}"
+BARS: Final = "bars"
+_KINDS: Final = {BARS: "bar", QUOTES: "quote", TICKS: "tick"}
 
 
 def escape(symbol: str) -> str:
@@ -47,18 +52,23 @@ class TopicNames:
     Args:
         session: the session's name; ASCII letters, digits, `.`, `_` and `-`.
         prefix: put before every name but the overrides.
-        bars_pattern: a symbol's bar topic, with `{symbol}` once.
+        bars_pattern, quotes_pattern, ticks_pattern: a symbol's topics, each with `{symbol}` once.
         overrides: whole names of the bar topics of single symbols.
 
     Raises:
-        SettingsError: a name that Kafka would refuse, or an override that two symbols share.
+        SettingsError: a name that Kafka would refuse, two patterns that are one, or an override that two symbols share.
     """
 
     def __init__(
-        self, session: str, *, prefix: str = "", bars_pattern: str = f"bars.{_PLACE}", overrides: Mapping[str, str] | None = None
+        self,
+        session: str,
+        *,
+        prefix: str = "",
+        bars_pattern: str = f"bars.{_PLACE}",
+        quotes_pattern: str = f"quotes.{_PLACE}",
+        ticks_pattern: str = f"ticks.{_PLACE}",
+        overrides: Mapping[str, str] | None = None,
     ) -> None:
-        if bars_pattern.count(_PLACE) != 1:
-            raise SettingsError(f"the pattern of bar topics must have {_PLACE} once, as in bars.{_PLACE}, got {bars_pattern!r}")
         if not session:
             raise SettingsError("the session's name must not be empty: topics are named after it")
         self.session: Final = session
@@ -66,10 +76,14 @@ class TopicNames:
         self._own = (self.control, self.replies, self.analysis, self.events, self.dlq, self.journal)
         for name in self._own:
             _check_name(name, f"session {session!r}")
-        _check_name(prefix + bars_pattern.replace(_PLACE, "X"), "the pattern of bar topics")
-        self._before, self._after = (prefix + bars_pattern).split(_PLACE)
+        patterns = {None: bars_pattern, QUOTES: quotes_pattern, TICKS: ticks_pattern}
+        self._patterns = {stream: _Pattern(prefix, pattern, stream or BARS) for stream, pattern in patterns.items()}
+        for stream, other in combinations(patterns, 2):
+            if patterns[stream] == patterns[other]:
+                raise SettingsError(f"{stream or BARS} and {other} must not have the same pattern, {patterns[stream]!r}")
         self._topics = dict(overrides or {})
         self._symbols: dict[str, str] = {}
+        self._names: dict[tuple[str, str | None], str] = {}
         for symbol, topic in self._topics.items():
             what = f"the override for {check_symbol(symbol)}"
             _check_name(topic, what)
@@ -86,32 +100,64 @@ class TopicNames:
             InvalidSymbolError: it can't be a symbol, its topic's name would be longer than Kafka allows, or it would be
                 the topic of something else.
         """
-        override = self._topics.get(symbol)
-        if override is not None:
-            return override
-        name = self._before + escape(check_symbol(symbol)) + self._after
+        return self._topics.get(symbol) or self._named(symbol, None)
+
+    def quotes(self, symbol: str) -> str:
+        """The topic of a symbol's quotes; errors as for `bars`."""
+        return self._named(symbol, QUOTES)
+
+    def ticks(self, symbol: str) -> str:
+        """The topic of a symbol's ticks; errors as for `bars`."""
+        return self._named(symbol, TICKS)
+
+    def of(self, symbol: str, stream: str | None) -> str:
+        """The topic of a symbol's stream, quotes or ticks, or with None of its bars; errors as for `bars`."""
+        return self.bars(symbol) if stream is None else self._named(symbol, stream)
+
+    def _named(self, symbol: str, stream: str | None) -> str:
+        known = self._names.get((symbol, stream))
+        if known is None:
+            known = self._names[symbol, stream] = self._checked(symbol, stream)
+        return known
+
+    def _checked(self, symbol: str, stream: str | None) -> str:
+        pattern = self._patterns[stream]
+        name = pattern.topic(symbol)
+        way_out = ": give it an override" if stream is None else ""
         if len(name) > MAX_TOPIC_LENGTH:
             raise InvalidSymbolError(
-                f"symbol {symbol!r} would have a topic name of {len(name)} characters, Kafka allows {MAX_TOPIC_LENGTH}: give it an override"
+                f"symbol {symbol!r} would have a topic name of {len(name)} characters, Kafka allows {MAX_TOPIC_LENGTH}{way_out}"
             )
         if name in self._symbols:
             raise InvalidSymbolError(f"symbol {symbol!r} would have the topic {name}, which an override gives to {self._symbols[name]}")
         if name in (".", "..") or name in self._own:
-            raise InvalidSymbolError(f"symbol {symbol!r} would have the topic {name}, which is not free for bars: give it an override")
+            raise InvalidSymbolError(
+                f"symbol {symbol!r} would have the topic {name}, which is not free for {pattern.what}{way_out}"
+            )  # fmt: skip
+        for other in self._patterns.values():
+            if other is not pattern and other.may_give(name) and (owner := other.symbol_of(name)) is not None:
+                what = f"symbol {symbol!r} would have the topic {name} for its {pattern.what}"
+                raise InvalidSymbolError(f"{what}, which is that of the {other.what} of {owner}{way_out}")
         return name
 
     def symbol_of(self, topic: str) -> str | None:
         """The symbol whose bars a topic holds, or None when it is no bar topic of this session."""
+        found = self.source_of(topic)
+        return None if found is None or found[1] is not None else found[0]
+
+    def source_of(self, topic: str) -> tuple[str, str | None] | None:
+        """The symbol whose records a topic holds, and the stream, None for bars; None when it is no such topic of this session."""
         symbol = self._symbols.get(topic)
         if symbol is not None:
-            return symbol
-        if not topic.startswith(self._before) or not topic.endswith(self._after):
-            return None
-        symbol = unescape(topic[len(self._before) : len(topic) - len(self._after)])
-        try:
-            return symbol if symbol is not None and self.bars(symbol) == topic else None
-        except InvalidSymbolError:
-            return None
+            return symbol, None
+        for stream, pattern in self._patterns.items():
+            symbol = pattern.symbol_of(topic)
+            try:
+                if symbol is not None and self.of(symbol, stream) == topic:
+                    return symbol, stream
+            except InvalidSymbolError:
+                continue
+        return None
 
     @property
     def control(self) -> str:
@@ -144,8 +190,36 @@ class TopicNames:
         return f"{self._session_prefix}.journal"
 
     def all_session_topics(self) -> tuple[str, ...]:
-        """Every topic of the session but the bars' and the changelogs'."""
+        """Every topic of the session but those of its symbols and the changelogs."""
         return self._own
+
+
+class _Pattern:
+    """The topics of one kind: a symbol between two texts."""
+
+    def __init__(self, prefix: str, pattern: str, what: str) -> None:
+        if pattern.count(_PLACE) != 1:
+            kind = _KINDS.get(what, what)
+            raise SettingsError(f"the pattern of {kind} topics must have {_PLACE} once, as in {what}.{_PLACE}, got {pattern!r}")
+        self.what = what
+        self._before, self._after = (prefix + pattern).split(_PLACE)
+        _check_name(f"{self._before}X{self._after}", f"the pattern of {_KINDS.get(what, what)} topics")
+
+    def topic(self, symbol: str) -> str:
+        return self._before + escape(check_symbol(symbol)) + self._after
+
+    def may_give(self, topic: str) -> bool:
+        return topic.startswith(self._before) and topic.endswith(self._after)
+
+    def symbol_of(self, topic: str) -> str | None:
+        """The symbol that stands in a topic's name."""
+        if not self.may_give(topic) or len(topic) < len(self._before) + len(self._after):
+            return None
+        symbol = unescape(topic[len(self._before) : len(topic) - len(self._after)])
+        try:
+            return None if symbol is None else check_symbol(symbol)
+        except InvalidSymbolError:
+            return None
 
 
 def _check_name(name: str, what: str) -> None:

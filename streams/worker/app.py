@@ -22,7 +22,7 @@ from loguru import logger
 
 from streams.api.app import create_app
 from streams.api.server import HttpServer
-from streams.client.kafka import accepted_properties
+from streams.client.kafka import accepted_properties, named_topics
 from streams.config import SessionConfig
 from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, SessionRow
 from streams.errors import ControlLostError, DemotedError, DuplicateWorkerError, FatalError, FencedError, SessionConfigError, StreamsError
@@ -30,7 +30,6 @@ from streams.settings import Settings
 from streams.times import Clock, SteadyClock
 from streams.wire.codec import Codec
 from streams.wire.ids import IdFile
-from streams.wire.topics import TopicNames
 from streams.worker.fatal import die
 from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.health import Health, WorkerStatus
@@ -75,9 +74,7 @@ class SessionWorker:
     ) -> None:
         clock = SteadyClock(tell=log_leap) if clock is None else clock
         codec = Codec() if settings.schema_ids_file is None else Codec(IdFile(settings.schema_ids_file.parent))
-        names = TopicNames(
-            config.session_name, prefix=settings.topic_prefix, bars_pattern=settings.bars_pattern, overrides=settings.topic_overrides
-        )
+        names = named_topics(settings, config.session_name)
         self.app_id = f"{settings.topic_prefix}{config.session_name}"
         self.names = names
         self._settings = settings

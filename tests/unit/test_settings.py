@@ -54,6 +54,8 @@ def test_without_any_variable_the_defaults_hold() -> None:
         "session": None,
         "topic_prefix": "",
         "bars_pattern": "bars.{symbol}",
+        "quotes_pattern": "quotes.{symbol}",
+        "ticks_pattern": "ticks.{symbol}",
         "topic_overrides": {},
         "create_topics": True,
         "replication_factor": -1,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streams.engine.journal import JournalRecord
 from streams.engine.rows import BlockRow, Columns, Row
 from streams.errors import BodyError, FramingError, UnknownSchemaError, WireError
-from streams.records import Bar, ControlCommand
+from streams.records import Bar, ControlCommand, Quote, Tick
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
 from tests.support import wire_records as drawn
@@ -36,6 +36,16 @@ def test_a_bar_is_the_bytes_that_the_specification_asks_for() -> None:
 @given(drawn.bars)
 def test_a_bar_comes_back_from_avro(bar: Bar) -> None:
     assert CODEC.bar_from(CODEC.bar_to_avro(bar)) == bar
+
+
+@given(drawn.quotes)
+def test_a_quote_comes_back_from_avro(quote: Quote) -> None:
+    assert CODEC.quote_from(CODEC.quote_to_avro(quote)) == quote
+
+
+@given(drawn.ticks)
+def test_a_tick_comes_back_from_avro(tick: Tick) -> None:
+    assert CODEC.tick_from(CODEC.tick_to_avro(tick)) == tick
 
 
 @given(drawn.commands_at(drawn.instants))
@@ -108,6 +118,8 @@ def test_a_row_of_another_record_says_which_records_are_rows() -> None:
 
 READERS: list[Callable[[bytes], object]] = [
     CODEC.bar_from,
+    CODEC.quote_from,
+    CODEC.tick_from,
     lambda value: CODEC.command_from(value, "id", 0),
     CODEC.reply_from,
     CODEC.event_from,
@@ -117,6 +129,8 @@ READERS: list[Callable[[bytes], object]] = [
 ]
 WRITTEN = st.one_of(
     drawn.bars.map(CODEC.bar_to_avro),
+    drawn.quotes.map(CODEC.quote_to_avro),
+    drawn.ticks.map(CODEC.tick_to_avro),
     drawn.commands_at(drawn.instants).map(CODEC.command_to_avro),
     drawn.replies.map(CODEC.reply_to),
     drawn.session_events.map(CODEC.event_to),
@@ -164,6 +178,18 @@ def test_a_batch_gives_each_bar_or_its_error_in_place() -> None:
     assert (first, third) == (BAR, BAR)
     assert isinstance(second, FramingError)
     assert isinstance(fourth, FramingError)
+
+
+def test_a_batch_of_quotes_or_ticks_gives_each_or_its_error_in_place() -> None:
+    quote, tick = Quote("A", 1_381_152_600_000_000, 1.0, None, 3.0), Tick("A", 1_381_152_600_000_000, 1.0, 2.0)
+    values = [CODEC.quote_to_avro(quote), CODEC.quote_to_json(quote), CODEC.tick_to_avro(tick), None]
+    first, second, third, fourth = CODEC.decode_records("quotes", values)
+    assert (first, second) == (quote, quote)
+    assert isinstance(third, BodyError)
+    assert "the value is a Tick (schema id" in str(third)
+    assert isinstance(fourth, FramingError)
+    assert CODEC.decode_records("ticks", [CODEC.tick_to_json(tick), CODEC.tick_to_avro(tick)]) == [tick, tick]
+    assert CODEC.decode_records(None, [BAR_VALUE]) == [BAR]
 
 
 @pytest.mark.parametrize(

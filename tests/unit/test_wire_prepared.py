@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import fastavro
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from streams.engine.journal import JournalRecord
 from streams.engine.rows import BlockRow, ProgressRow, Row, SessionRow
 from streams.errors import WireError
-from streams.records import AnalysisKind, Bar, Extent, GateChange, LaggingSymbol, Marker, PublishedBar, SessionBar
+from streams.records import AnalysisKind, Bar, Extent, GateChange, LaggingSymbol, Marker, PublishedBar, Quote, SessionBar, Tick
 from streams.wire import forms
 from streams.wire.analysis import AnalysisEncoder, analysis_event
 from streams.wire.codec import Codec
@@ -96,6 +98,45 @@ def outcome_of(read: object) -> object:
         return repr(read())
     except WireError as error:
         return type(error)
+
+
+@given(st.lists(drawn.quotes | drawn.ticks, max_size=6))
+def test_a_quote_or_a_tick_is_written_as_fastavro_writes_it(records: list[Quote | Tick]) -> None:
+    codec = Codec(CODEC.ids)
+    for one in records * 2:
+        if isinstance(one, Quote):
+            assert codec.quote_to_avro(one) == CODEC.encode(forms.QUOTE, one)
+        else:
+            assert codec.tick_to_avro(one) == CODEC.encode(forms.TICK, one)
+
+
+QUOTE_VALUES = drawn.quotes.map(lambda one: (CODEC.quote_to_avro(one), forms.QUOTE))
+TICK_VALUES = drawn.ticks.map(lambda one: (CODEC.tick_to_avro(one), forms.TICK))
+
+
+@given(QUOTE_VALUES | TICK_VALUES, st.integers(0, 10_000), st.binary(min_size=1, max_size=10), st.integers(0, 3))
+def test_a_damaged_quote_or_tick_is_read_as_fastavro_reads_it(
+    written: tuple[bytes, forms.Form[Any]], at: int, damage: bytes, drop: int
+) -> None:
+    value, form = written
+    at = 1 + at % (len(value) - 1)
+    damaged = value[:at] + damage + value[at + len(damage) + drop :]
+    codec = Codec(CODEC.ids)
+    read: Callable[[bytes], object] = codec.quote_from if form is forms.QUOTE else codec.tick_from
+    read(value)  # so that the damaged one meets a full memory
+    assert outcome_of(lambda: read(damaged)) == outcome_of(lambda: CODEC.decode(form, damaged))
+
+
+@given(QUOTE_VALUES | TICK_VALUES, st.integers(0, 7))
+def test_each_bit_of_a_quote_or_tick_that_is_flipped_is_read_as_fastavro_reads_it(written: tuple[bytes, forms.Form[Any]], bit: int) -> None:
+    value, form = written
+    codec = Codec(CODEC.ids)
+    read: Callable[[bytes], object] = codec.quote_from if form is forms.QUOTE else codec.tick_from
+    for at in range(5, len(value)):
+        damaged = bytearray(value)
+        damaged[at] ^= 1 << bit
+        framed = bytes(damaged)
+        assert outcome_of(lambda framed=framed: read(framed)) == outcome_of(lambda framed=framed: CODEC.decode(form, framed))
 
 
 BAR_VALUES = drawn.bars.map(CODEC.bar_to_avro)

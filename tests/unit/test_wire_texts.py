@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import BodyError, WireError
-from streams.records import Bar, ControlCommand
+from streams.records import Bar, ControlCommand, Quote, Tick
 from streams.wire.codec import Codec
 from tests.support import wire_records as drawn
 
@@ -229,3 +229,66 @@ def test_a_provenance_that_is_too_long_to_be_kept_with_each_bar_is_refused_in_ei
         assert CODEC.bar_from(write(just)) == just
         with pytest.raises(BodyError, match="provenance must have at most 64 characters, got 65"):
             CODEC.bar_from(write(long))
+
+
+QUOTE_TYPED: dict[str, object] = {"symbol": "SPY", "time": "2013-10-07T13:30:00Z", "bid": 168.0, "ask": 168.1, "bid_size": 3, "ask_size": 4}
+TICK_TYPED: dict[str, object] = {"symbol": "SPY", "time": "2013-10-07T13:30:00Z", "price": 168.0, "size": 100}
+
+
+@pytest.mark.parametrize(
+    ("value", "quote", "reason"),
+    [
+        (QUOTE_TYPED, Quote("SPY", START_US, 168.0, 168.1, 3.0, 4.0), "all of it"),
+        ({"symbol": "SPY", "time": START_US, "ask": 168.1}, Quote("SPY", START_US, None, 168.1), "one side, and microseconds"),
+        ({**QUOTE_TYPED, "provenance": "mine"}, Quote("SPY", START_US, 168.0, 168.1, 3.0, 4.0, "mine"), "a word of one's own"),
+    ],
+)
+def test_a_quote_that_is_typed_by_hand_is_taken(value: dict[str, object], quote: Quote, reason: str) -> None:
+    assert CODEC.quote_from(json.dumps(value).encode()) == quote, reason
+
+
+def test_a_tick_that_is_typed_by_hand_is_taken() -> None:
+    assert CODEC.tick_from(json.dumps(TICK_TYPED).encode()) == Tick("SPY", START_US, 168.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"{not json", "quote: not JSON"),
+        (json.dumps({**QUOTE_TYPED, "symbol": None}).encode(), "quote: symbol is missing"),
+        (json.dumps({**QUOTE_TYPED, "time": None}).encode(), "quote: time is missing"),
+        (json.dumps({**QUOTE_TYPED, "bid": "168"}).encode(), 'quote: bid must be a number without quotes, got "168"'),
+        (json.dumps({**QUOTE_TYPED, "bidsize": 1}).encode(), "quote: unknown field 'bidsize', did you mean 'bid_size'?"),
+        (json.dumps({**QUOTE_TYPED, "time": 1_381_152_600}).encode(), "quote: time must be an instant such as"),
+        (json.dumps({**QUOTE_TYPED, "provenance": "x" * 65}).encode(), "quote: provenance must have at most 64 characters, got 65"),
+    ],
+)
+def test_a_quote_that_is_typed_wrongly_says_which_field_and_what_would_be_right(value: bytes, says: str) -> None:
+    with pytest.raises(BodyError) as caught:
+        CODEC.quote_from(value)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({**TICK_TYPED, "price": None}, "tick: price is missing"),
+        ({**TICK_TYPED, "size": True}, "tick: size must be a number without quotes, got true"),
+        ({**TICK_TYPED, "volume": 3}, "tick: unknown field 'volume'"),
+    ],
+)
+def test_a_tick_that_is_typed_wrongly_says_which_field_and_what_would_be_right(value: dict[str, object], says: str) -> None:
+    with pytest.raises(BodyError) as caught:
+        CODEC.tick_from(json.dumps(value).encode())
+    assert says in str(caught.value)
+
+
+def test_a_quote_and_a_tick_as_json_are_readable_and_come_back() -> None:
+    quote, tick = Quote("SPY", START_US, 168.0, None, 3.0), Tick("SPY", START_US, 168.0, 100.0)
+    assert json.loads(CODEC.quote_to_json(quote)) == {
+        "symbol": "SPY", "time": "2013-10-07T13:30:00Z", "bid": 168.0, "bid_size": 3.0, "provenance": "feed",
+    }  # fmt: skip
+    assert CODEC.quote_from(CODEC.quote_to_json(quote)) == quote
+    assert CODEC.tick_from(CODEC.tick_to_json(tick)) == tick
+    with pytest.raises(BodyError, match="quote of SPY: bid is nan, which JSON has no word for"):
+        CODEC.quote_to_json(Quote("SPY", START_US, float("nan")))

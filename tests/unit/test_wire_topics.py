@@ -94,6 +94,8 @@ def test_an_override_is_the_whole_name_and_leads_back() -> None:
         ({"session": "main", "prefix": "{symbol}"}, "is no topic name"),
         ({"session": "main", "bars_pattern": "bars"}, "must have {symbol} once, as in bars.{symbol}, got 'bars'"),
         ({"session": "main", "bars_pattern": "{symbol}{symbol}"}, "must have {symbol} once"),
+        ({"session": "main", "quotes_pattern": "quotes"}, "the pattern of quote topics must have {symbol} once, as in quotes.{symbol}"),
+        ({"session": "main", "ticks_pattern": "bars.{symbol}"}, "bars and ticks must not have the same pattern, 'bars.{symbol}'"),
         ({"session": "main", "bars_pattern": "bars/{symbol}"}, "the pattern of bar topics: 'bars/X' is no topic name"),
         ({"session": "main", "overrides": {"A": "t", "B": "t"}}, "the override for B: topic t already belongs to A"),
         ({"session": "main", "overrides": {"A": "main.dlq"}}, "the override for A: topic main.dlq is one of the session's own"),
@@ -113,6 +115,11 @@ def test_settings_that_give_no_topic_names_are_refused(settings: dict[str, objec
         (TopicNames("main"), "\u20ac" * 64, "would have a topic name of 581 characters, Kafka allows 249: give it an override"),
         (TopicNames("main", overrides={"A": "bars.B"}), "B", "would have the topic bars.B, which an override gives to A"),
         (TopicNames("main", bars_pattern="{symbol}"), "main.control", "which is not free for bars"),
+        (
+            TopicNames("main", bars_pattern="{symbol}"),
+            "quotes.SPY",
+            "the topic quotes.SPY for its bars, which is that of the quotes of SPY",
+        ),
         (TopicNames("main", bars_pattern="{symbol}"), "..", "which is not free for bars"),
     ],
 )
@@ -120,3 +127,29 @@ def test_a_symbol_without_a_topic_of_its_own_is_refused(names: TopicNames, symbo
     with pytest.raises(InvalidSymbolError) as caught:
         names.bars(symbol)
     assert says in str(caught.value)
+
+
+OWN_PATTERNS = TopicNames("main", prefix="lab.", quotes_pattern="{symbol}-q", ticks_pattern="{symbol}-t")
+
+
+@pytest.mark.parametrize("symbol", ["SPY", "BTC/USD", "a_b", "\u20ac"])
+@pytest.mark.parametrize("stream", [None, "quotes", "ticks"])
+@pytest.mark.parametrize("names", [TopicNames("main"), OWN_PATTERNS])
+def test_each_stream_of_a_symbol_has_a_topic_of_its_own_and_the_way_back_is_exact(
+    symbol: str, stream: str | None, names: TopicNames
+) -> None:
+    topic = names.of(symbol, stream)
+    assert names.source_of(topic) == (symbol, stream)
+    assert names.symbol_of(topic) == (symbol if stream is None else None)
+    assert len({names.bars(symbol), names.quotes(symbol), names.ticks(symbol)}) == 3
+
+
+def test_quotes_and_ticks_have_the_names_that_the_patterns_give() -> None:
+    names = TopicNames("main", prefix="lab.", ticks_pattern="trades_{symbol}", overrides={"SPY": "vendor"})
+    assert (names.bars("SPY"), names.quotes("SPY"), names.ticks("BTC/USD")) == ("vendor", "lab.quotes.SPY", "lab.trades_BTC_2FUSD")
+
+
+def test_an_override_that_is_the_topic_of_quotes_lets_nobody_have_both() -> None:
+    names = TopicNames("main", overrides={"IBM": "quotes.SPY"})
+    with pytest.raises(InvalidSymbolError, match=r"would have the topic quotes\.SPY, which an override gives to IBM"):
+        names.quotes("SPY")
