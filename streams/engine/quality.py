@@ -13,15 +13,9 @@ from msgspec import Struct
 from streams.engine.series import BarSeries
 from streams.engine.slots import Slots
 from streams.engine.symbol import SymbolSessionData
+from streams.engine.views import GapInfo
 
-
-class GapInfo(Struct, frozen=True):
-    """A maximal run of `bar_count` missing bars within `[start_us, end_us)`; `retry_count` counts attempts to fill it."""
-
-    start_us: int
-    end_us: int
-    bar_count: int
-    retry_count: int = 0
+__all__ = ["Completeness", "GapInfo", "completeness_of", "gaps_of", "quality_of"]
 
 
 class Completeness(Struct, frozen=True):

@@ -8,7 +8,6 @@ the grids of the day) is not stored.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from enum import StrEnum
 
 from streams.calendar import TradingDay
 from streams.engine.extrastream import ExtraStream
@@ -32,23 +31,14 @@ from streams.engine.rows import (
     symbol_key,
 )
 from streams.engine.series import SEAL_AT, UNITE_AT, UNITE_SPREAD, BarSeries
+from streams.engine.status import READING, SymbolStatus
 from streams.engine.windows import Grid, Window
 from streams.records import EXTRA_STREAMS, QUOTES, TICKS, SessionBar
 from streams.times import interval_us
 
+__all__ = ["NEVER_US", "READING", "Counts", "SymbolSessionData", "SymbolStatus"]
+
 NEVER_US = -1
-
-
-class SymbolStatus(StrEnum):
-    """How far a symbol's life in the session has come."""
-
-    PENDING = "pending"
-    LOADED = "loaded"
-    REMOVING = "removing"
-    FAILED = "failed"
-
-
-READING = frozenset({SymbolStatus.LOADED, SymbolStatus.REMOVING})
 
 
 class Counts:
