@@ -153,6 +153,22 @@ def remove(world: World, chance: Random) -> list[Part]:
     return parts
 
 
+def export(world: World, chance: Random) -> list[Part]:
+    """An export is begun, or ended, or both; now and then one that is over, or was never begun."""
+    symbol = chance.choice(world.scenario.symbols)
+    life = world.model.lives.get(symbol)
+    number = 1 if life is None or life.exported is None else life.exported.number
+    parts: list[Part] = []
+    fate = chance.random()
+    if fate < 0.7:
+        parts.append(world.command(chance, "begin_export", symbol))
+    if fate > 0.3:
+        world.model.control_offset += len(parts)
+        parts.append(world.command(chance, "end_export", symbol, export_number=number + chance.choice([0, 0, 0, len(parts), 1, -1])))
+        world.model.control_offset -= len(parts) - 1
+    return parts
+
+
 def odd_command(world: World, chance: Random) -> list[Part]:
     """A command that was sent before, one that nobody knows, one for an impossible symbol, or no command at all."""
     match chance.randrange(4):
@@ -231,6 +247,7 @@ ACTIONS: dict[str, tuple[Act, float]] = {
     "live": (live, 64), "read": (read, 3), "late": (noise(bars.late), 4), "correct": (noise(bars.correct), 5),
     "junk": (noise(bars.junk), 5), "delay": (delay, 2), "wait": (wait, 2), "back": (back, 0.5), "night": (night, 4),
     "quiet": (quiet, 6), "caught_up": (caught_up, 1.5), "load": (load, 12), "add": (add, 2.5), "remove": (remove, 1.2),
+    "export": (export, 4),
     "odd_command": (odd_command, 1), "fail": (fail, 0.3), "lose": (lose, 0.4), "rewind": (rewind, 0.7), "restart": (restart, 1.6),
     "configure": (configure, 0.5), "other_intervals": (other_intervals, 1.2), "twin": (twin, 1.2),
 }  # fmt: skip
@@ -249,7 +266,7 @@ def step(world: World, seed: int, number: int) -> str:
     parts = ACTIONS[name][0](world, chance)
     if chance.random() < 0.08:
         also = chance.choice([one for one in _NAMES if one not in FIRST_OF_TRANSACTION and one != "twin" and "command" not in one])
-        if also not in ("add", "remove"):
+        if also not in ("add", "remove", "export"):
             parts += ACTIONS[also][0](world, chance)
             name += "+" + also
     world.transact(parts)

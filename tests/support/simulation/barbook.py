@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from streams.records import Bar
 from streams.times import DAY_US, MINUTE_US, SECOND_US, date_of_days, days_of, interval_us
+from tests.support.simulation import exportbook
 from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, base_slots, inside, summed
 from tests.support.simulation.gatebook import Gatebook
 
@@ -193,6 +194,7 @@ class Barbook(Gatebook):
                 life.counts["other_day"] += 1
                 return
             past = life.past[day.days] = {interval: {} for interval in (life.base, *life.derived)}
+            exportbook.follow(life, day.days)
             self.trim(life)
         kept, _ = self._put_old(life, past[life.base], bar)
         if kept is None:
@@ -233,14 +235,39 @@ class Barbook(Gatebook):
         self.flush(life)
         self.tell("symbol_rolled", life)
         if life.bars:
+            self._leave_exports(life)
             life.past[life.day.days] = life.series()
         self.trim(life)
         life.stand_on(day)
 
+    def _leave_exports(self, life: Life) -> None:
+        if life.exported is None:
+            return
+        days = life.day.days
+        exportbook.follow(life, days)
+        lost = any(exportbook.new_of(life, (days, name), series) for name, series in life.retired.items())
+        for name in life.retired:
+            exportbook.forget(life, days, name)
+        if lost:
+            self.tell("export_lost", life)
+
     def trim(self, life: Life) -> None:
-        """Let go of the days that the config does not keep."""
+        """Let go of the days that the config does not keep, but for those which an export lacks bars of."""
+        exported = life.exported
+        if exported is not None:
+            life.past |= exported.kept
+            exported.kept = {}
         for days in sorted(life.past)[: max(0, len(life.past) - self.config.session_data_config.historical.trailing_days)]:
-            del life.past[days]
+            past = life.past.pop(days)
+            if exported is not None and exportbook.count_new(life, days, past):
+                exported.kept[days] = past
+            else:
+                exportbook.forget(life, days)
+        if exported is not None:
+            for days in sorted(exported.kept)[: max(0, len(exported.kept) - self.config.session_data_config.exports.keep_days)]:
+                del exported.kept[days]
+                exportbook.forget(life, days)
+                self.tell("export_lost", life)
 
     def roll_by_clock(self) -> None:
         """Symbols that are up to date go to the day of the clock, once the bars of the day they leave would be stale."""

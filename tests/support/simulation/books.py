@@ -10,10 +10,13 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.calendar import TradingCalendar
 from streams.times import DAY_US, HOUR_US, interval_us
+
+if TYPE_CHECKING:
+    from tests.support.simulation.exportbook import Exported
 
 Segments = tuple[tuple[int, int], ...]
 NEVER = -1
@@ -201,6 +204,7 @@ class Life:
     errors_in_a_row: int = 0
 
     past: dict[int, dict[str, Series]] = field(default_factory=dict)
+    exported: Exported | None = None
     held: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     held_cause: dict[str, str] = field(default_factory=dict)
     revised: dict[str, list[tuple[int, int]]] = field(default_factory=dict)

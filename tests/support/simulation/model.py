@@ -15,6 +15,7 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.transaction import RangeRead
 from streams.records import Bar, ControlCommand
 from streams.times import DAY_US, SECOND_US, interval_us
+from tests.support.simulation import exportbook
 from tests.support.simulation.barbook import Barbook
 from tests.support.simulation.books import Days, Life, Series, inside, summed
 
@@ -221,10 +222,15 @@ class Model(Barbook):
         self.mark("symbol_removed", life)
         self.tell("symbol_removed", life)
         self._complete(life, "remove_symbol")
+        self._tell_lost(life)
         del self.lives[life.symbol]
         self.ended.append(life)
         self.open("removed")
         self.roll_session()
+
+    def _tell_lost(self, life: Life) -> None:
+        for _ in range(exportbook.lost_days(life)):
+            self.tell("export_lost", life)
 
     def _drained(self, life: Life) -> None:
         if life.status != "removing":
@@ -251,6 +257,10 @@ class Model(Barbook):
         present = self.lives.get(command.symbol)
         if command.kind == "add_symbol":
             fits = self._may_add(command, present)
+        elif command.kind == "begin_export":
+            fits = present is not None
+        elif command.kind == "end_export":
+            fits = exportbook.may_end(present, command.export_number)
         else:
             fits = command.kind == "remove_symbol" and present is not None and (present.status != "removing" or command.immediate)
         self.answer(command.id, command.kind, command.symbol, "accepted" if fits else "failed")
@@ -258,8 +268,11 @@ class Model(Barbook):
             self.tell("command_rejected")
         elif command.kind == "add_symbol":
             self._add(command, present)
-        elif present is not None:
+        elif present is not None and command.kind == "remove_symbol":
             self._begin_removal(present, command, given)
+        elif present is not None:
+            (exportbook.begin if command.kind == "begin_export" else exportbook.end)(present)
+            self.answer(command.id, command.kind, command.symbol, "completed")
 
     def _may_add(self, command: ControlCommand, present: Life | None) -> bool:
         limits = self.config.session_data_config
@@ -284,6 +297,7 @@ class Model(Barbook):
             derived = tuple(sorted(longer, key=interval_us))
         if failed is not None:
             self.flush(failed)
+            self._tell_lost(failed)
             self.ended.append(failed)
         life = self._begin(command.symbol, base, derived, initial=False)
         life.dynamic, life.command_id, life.start_us = True, command.id, command.start_us
@@ -333,6 +347,7 @@ class Model(Barbook):
             del life.unmade[name], life.filled[name]
             for past in life.past.values():
                 past.pop(name, None)
+            exportbook.drop_interval(life, name)
         added = wanted - set(life.derived)
         life.derived = tuple(sorted(wanted, key=interval_us))
         for name in sorted(added, key=interval_us):

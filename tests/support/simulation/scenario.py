@@ -109,6 +109,7 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
             "symbols": own,
         },
         "historical": {"trailing_days": chance.choice([0, 1, 1, 3])},
+        "exports": {"keep_days": chance.choice([0, 1, 2])},
         "grace_seconds": graces[-1] if chance.random() < 0.4 else chance.choice(graces),
         "min_completeness": chance.choice([0, 0, 0.5, 1]),
         "future_tolerance_seconds": chance.choice([0, 5, 60]),

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from math import isnan
 from typing import Any
 
+from streams.engine import exports
 from streams.engine.quality import gaps_of, quality_of
 from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, Row, SessionRow, SymbolRow
 from streams.engine.session import Session
 from streams.times import DAY_US, interval_us
 from tests.support.simulation.barbook import volume_high_low
 from tests.support.simulation.books import Day, Kept, Life, Series, Violation, base_slots
+from tests.support.simulation.exportbook import content
 from tests.support.simulation.gatebook import run_of
 from tests.support.simulation.judge import Judge
 from tests.support.simulation.model import Model
@@ -153,7 +155,8 @@ class Tables:
                 elif isinstance(row, ProgressRow):
                     self._gather(model, life, row.trading_days, life.base, row.tail, found)
             expected = {(life.day.days, interval): series for interval, series in (life.series() | life.retired).items()}
-            expected |= {(days, interval): series for days, past in life.past.items() for interval, series in past.items()}
+            kept = life.past if life.exported is None else life.past | life.exported.kept
+            expected |= {(days, interval): series for days, past in kept.items() for interval, series in past.items()}
             for key in found.keys() | expected.keys():
                 missing = expected.get(key, {}).keys() - found[key].keys()
                 extra = found[key].keys() - expected.get(key, {}).keys()
@@ -205,11 +208,30 @@ def check_quality(session: Session, model: Model, symbol: str, interval: str) ->
     )  # fmt: skip
 
 
+def check_exports(session: Session, model: Model, symbol: str) -> None:
+    """What the export under way holds, bar by bar, and its number.
+
+    Raises:
+        Violation: it holds something else.
+    """
+    life, data = model.lives[symbol], session.symbol(symbol)
+    assert data is not None
+    found = {key: {bar.start_us for bar in bars} for key, bars in exports.new_bars(data)}
+    position = (0, False) if data.exports is None else (data.exports.number, data.exports.is_pending)
+    expected = life.exported
+    _equal(
+        "an export holds each version of a bar that no export before it had, and none twice", symbol,
+        {"position": position, "bars": found},
+        {"position": (0, False) if expected is None else (expected.number, expected.frozen is not None), "bars": content(life)},
+    )  # fmt: skip
+
+
 def _series(model: Model, life: Life, days: int) -> tuple[Day, dict[str, Series]] | None:
     if days == life.day.days:
         return life.day, life.series() | life.retired
     day = model.calendar.on(days)
-    return None if day is None or days not in life.past else (day, life.past[days])
+    kept = life.past if life.exported is None else life.past | life.exported.kept
+    return None if day is None or days not in kept else (day, kept[days])
 
 
 def _bars(life: Life, interval: str, columns: Columns, day: Day) -> list[Kept]:
