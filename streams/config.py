@@ -199,6 +199,11 @@ class SessionConfig(Section):
         own = self._of_symbol(symbol).sparse
         return interval in self.session_data_config.sparse_intervals if own is None else own
 
+    def has_history(self, symbol: str) -> bool:
+        """Whether past days are loaded with a symbol, and its indicators computed."""
+        historical = self.session_data_config.historical
+        return historical.trailing_days > 0 and (historical.apply_to == "all" or symbol in historical.apply_to)
+
     def _of_symbol(self, symbol: str) -> SymbolStreaming:
         return self.session_data_config.streaming.symbols.get(symbol, _AS_SESSION)
 

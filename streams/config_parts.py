@@ -220,13 +220,17 @@ class StreamingConfig(Section):
         return min([self.catchup_threshold_seconds, *own])
 
 
+_OF_ONE_DAY: Final = frozenset({"prior_close", "prior_high", "prior_low"})
+_OF_DAYS: Final = frozenset({*_OF_ONE_DAY, "average_daily_volume"})
+
 IndicatorKind = Literal["prior_close", "prior_high", "prior_low", "average_daily_volume", "sma", "ema", "atr", "vwap"]
 
 
 class IndicatorConfig(Section):
     """One indicator over past days: its name for readers, what it is, over bars of which interval, and over how many of them.
 
-    `prior_close`, `prior_high` and `prior_low` are of the last trading day and take no period.
+    `prior_close`, `prior_high` and `prior_low` are of the trading day before and take no period; they and
+    `average_daily_volume` are of days, whatever bars are kept. The others are of any interval.
     """
 
     name: str = Field(min_length=1, max_length=64)
@@ -238,6 +242,27 @@ class IndicatorConfig(Section):
     period: int = Field(default=1, ge=1, le=10_000)
     """Over how many of them."""
 
+    @field_validator("interval")
+    @classmethod
+    def _check_days(cls, interval: str, info: ValidationInfo) -> str:
+        kind = info.data.get("kind", "")
+        if kind in _OF_DAYS and interval_us(interval) != DAY_US:
+            raise ValueError(f"must be 1d or be left out, since {kind} is of days, got {interval}")
+        return interval
+
+    @field_validator("period")
+    @classmethod
+    def _check_period(cls, period: int, info: ValidationInfo) -> int:
+        kind = info.data.get("kind", "")
+        if kind in _OF_ONE_DAY and period != 1:
+            raise ValueError(f"must be left out, since {kind} is of the trading day before, got {period}")
+        return period
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether it is of bars that are a day each."""
+        return interval_us(self.interval) == DAY_US
+
 
 class HistoricalConfig(Section):
     """Past days: loaded with a symbol, from then on its own days as they pass."""
@@ -245,9 +270,9 @@ class HistoricalConfig(Section):
     trailing_days: int = Field(default=0, ge=0)
     """How many trading days before the session's are kept; at an addition they are loaded."""
     intervals: Intervals = ()
-    """Of which intervals they are loaded; none: the base interval."""
+    """Of which intervals they are loaded; none: the base interval. Derived intervals are made of base bars, where those are loaded."""
     apply_to: SymbolChoice = "all"
-    """For which symbols they are loaded."""
+    """For which symbols they are loaded, and their indicators computed."""
     adjustment: Literal["raw", "split", "total"] = "raw"
     """What the prices of a store have to be: as traded, adjusted for splits, or for splits and dividends."""
     indicators: tuple[IndicatorConfig, ...] = ()
@@ -255,8 +280,14 @@ class HistoricalConfig(Section):
 
     @field_validator("indicators")
     @classmethod
-    def _check_names(cls, indicators: tuple[IndicatorConfig, ...]) -> tuple[IndicatorConfig, ...]:
+    def _check_indicators(cls, indicators: tuple[IndicatorConfig, ...], info: ValidationInfo) -> tuple[IndicatorConfig, ...]:
         _check_unique(tuple(indicator.name for indicator in indicators))
+        for indicator in indicators:
+            needed = indicator.period if indicator.is_daily else 1
+            kept = info.data.get("trailing_days", needed)
+            if kept < needed:
+                days = f"{needed} trading day" + "s" * (needed > 1)
+                raise ValueError(f"must be of days that are kept: {indicator.name} needs {days}, trailing_days is {kept}")
         return indicators
 
 
@@ -338,6 +369,22 @@ class SessionDataConfig(Section):
                     raise ValueError(f"must be longer than the base interval {base} and whole multiples of it, got {name}")
             _check_lengths((*streams, *(name for name in derived if name not in streams)))
         return derived
+
+    @field_validator("historical")
+    @classmethod
+    def _check_historical(cls, historical: HistoricalConfig, info: ValidationInfo) -> HistoricalConfig:
+        streams = intervals_of(info.data.get("streams", ()))
+        if not streams:
+            return historical
+        base = min(streams, key=interval_us)
+        loaded = set(historical.intervals or (base,))
+        for indicator in historical.indicators:
+            can_be_made = base in loaded and interval_us(indicator.interval) % interval_us(base) == 0
+            if not indicator.is_daily and not can_be_made and indicator.interval not in loaded:
+                raise ValueError(
+                    f"must be loaded in the interval {indicator.interval} of the indicator {indicator.name}: add it to historical.intervals"
+                )
+        return historical
 
     @field_validator("grace_seconds")
     @classmethod

@@ -140,6 +140,8 @@ def let_day_go(data: SymbolSessionData, days: int, by_interval: dict[str, BarSer
     """A day is no longer among the trailing ones: it is kept when an export lacks bars of it, else it goes, rows and all."""
     exports = data.exports
     if exports is not None and exports.lacks(days, by_interval):
+        for interval in [interval for interval in by_interval if (days, interval) not in exports.done]:
+            data.forget_blocks(days, interval, by_interval.pop(interval))
         exports.days[days] = by_interval
     else:
         _forget_day(data, exports, days, by_interval)

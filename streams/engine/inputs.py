@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from streams.config import SessionConfig
-from streams.engine import gate
+from streams.engine import gate, history
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolStatus
@@ -30,7 +30,11 @@ def is_current(session: Session, given: JournalInput, now_us: int) -> bool:
         return False
     match given.kind:
         case InputKind.LOADED:
-            return data.status is SymbolStatus.PENDING
+            # Its past days were loaded as those before a day; should it begin on another one, they are loaded again.
+            is_of_day = given.trading_days is None or given.trading_days == history.first_day(session.state, data).days
+            return data.status is SymbolStatus.PENDING and is_of_day
+        case InputKind.HISTORY:
+            return data.status is SymbolStatus.PENDING and history.is_wanted(session.state, data, given)
         case InputKind.LOAD_FAILED:
             return data.status is not SymbolStatus.FAILED
         case InputKind.STREAM_LOCATED:
@@ -122,6 +126,7 @@ _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] =
     InputKind.COMMAND_SKIPPED: _command_skipped,
     InputKind.LOADED: _loaded,
     InputKind.LOAD_FAILED: lambda session, given, now_us: session.failed(given.symbol or "", given.reason or "", now_us),
+    InputKind.HISTORY: lambda session, given, now_us: session.history(given.symbol or "", given, now_us),
     InputKind.READ: lambda session, given, now_us: [],
     InputKind.CAUGHT_UP: lambda session, given, now_us: session.caught_up(given.symbol or "", now_us),
     InputKind.SILENT: lambda session, given, now_us: session.silent(given.symbol or "", now_us),

@@ -10,7 +10,7 @@ closes with some base bars missing, the bar itself, then the derived bars that i
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.engine import derive, gate, rollover
+from streams.engine import derive, gate, indicators, rollover
 from streams.engine.placing import Place, place_of
 from streams.engine.publish import offer, offer_rolled
 from streams.engine.series import BarSeries
@@ -180,10 +180,14 @@ def _take_rolled(state: SessionState, data: SymbolSessionData, day: TradingDay, 
         return
     offer_rolled(state, data, data.base_interval, kept)
     for interval in sorted(of_day.keys() - {data.base_interval}, key=interval_us):
+        if of_day[interval].is_given:
+            continue
         made = derive.remake(of_day[interval], series, bar.start_us)
-        if data.exports is not None:
-            data.exports.note(day.days, interval, made)
-        offer_rolled(state, data, interval, made)
+        if interval in data.derived_intervals:
+            if data.exports is not None:
+                data.exports.note(day.days, interval, made)
+            offer_rolled(state, data, interval, made)
+    indicators.outdate(state, data)
     data.queue_blocks(day.days, of_day)
 
 

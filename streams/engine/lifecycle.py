@@ -10,9 +10,8 @@ with the last answer and does nothing.
 
 from __future__ import annotations
 
-from streams.calendar import TradingDay
 from streams.config_parts import check_interval, extra_streams_of, intervals_of
-from streams.engine import exports, gate, rollover
+from streams.engine import exports, gate, history, indicators, rollover
 from streams.engine.extrastream import ExtraStream
 from streams.engine.rows import Row, command_key
 from streams.engine.state import SessionState
@@ -137,13 +136,15 @@ def begin_symbol(
 
 def symbol_loaded(state: SessionState, data: SymbolSessionData, position: SourcePosition) -> None:
     """The start position is fixed: the symbol is loaded, and what lies before the captured end is its backlog."""
-    data.set_day(_first_day(state, data))
+    data.set_day(history.first_day(state, data))
     data.status = SymbolStatus.LOADED
     data.topic_id = position.topic_id
     data.offset = position.offset
     data.backlog = position.end_offset > position.offset
     data.dirty = data.identity_changed = True
     data.reason = position.note
+    indicators.outdate(state, data)
+    history.tell_loaded(state, data)
     state.tell(EventKind.SYMBOL_LOADED, data, reason=position.note, offset=position.offset, end_offset=position.end_offset)
     state.mark(AnalysisKind.SYMBOL_ADDED, data, reason=position.note)
     _complete(state, data, CommandKind.ADD_SYMBOL, position.note)
@@ -152,19 +153,13 @@ def symbol_loaded(state: SessionState, data: SymbolSessionData, position: Source
     gate.open_if_clear(state, "loaded")
 
 
-def _first_day(state: SessionState, data: SymbolSessionData) -> TradingDay:
-    """The day of the instant that it starts at, but none that the session has not reached; without one the session's day."""
-    today = state.day()
-    if data.start_us is None or not state.calendar.covers(data.start_us):
-        return today
-    return min(today, state.calendar.day_at_or_after(data.start_us), key=lambda day: day.days)
-
-
 def symbol_failed(state: SessionState, data: SymbolSessionData, reason: str) -> None:
     """The symbol can't go on. It keeps its data until it is removed; the others do not wait for it. One that drains just goes."""
     if data.status is SymbolStatus.REMOVING:
         remove_symbol(state, data, f"it failed while it drained: {reason}")
         return
+    if data.status is SymbolStatus.PENDING:
+        history.forget(data)
     data.status = SymbolStatus.FAILED
     data.reason = reason
     data.dirty = data.identity_changed = True

@@ -217,6 +217,16 @@ class SessionData:
             return None
         return ExportPosition(0, is_pending=False) if data.exports is None else ExportPosition(data.exports.number, data.exports.is_pending)
 
+    def get_indicator(self, symbol: str, name: str, *, internal: bool = False) -> float | None:
+        """An indicator over past days by its name in the config; None with too few bars, or where there is none of that name."""
+        return self.get_indicators(symbol, internal=internal).get(name)
+
+    def get_indicators(self, symbol: str, *, internal: bool = False) -> dict[str, float | None]:
+        """All indicators over past days that the config declares, by name; they hold for the symbol's trading day."""
+        data = self._readable(symbol, internal)
+        row = None if data is None else data.indicators
+        return {} if row is None else {one.name: one.value for one in row.values}
+
     def _may_read(self, internal: bool) -> bool:
         return internal or self._state.active
 

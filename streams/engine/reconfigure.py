@@ -6,7 +6,7 @@ What would contradict bars that are already in the state is refused, with what t
 from __future__ import annotations
 
 from streams.config import SessionConfig
-from streams.engine import exports, extras, gate, lifecycle, rollover
+from streams.engine import exports, extras, gate, history, indicators, lifecycle, rollover
 from streams.engine.publish import RECONFIGURED, hold
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
@@ -53,6 +53,8 @@ def configure(state: SessionState, config: SessionConfig) -> None:
             dropped = set(old.extra_streams) - set(config.extra_streams)
             wanted = {*data.extras, *config.extra_streams} - dropped
             extras.use(state, data, [stream for stream in EXTRA_STREAMS if stream in wanted])
+        history.drop_others(data, history.kept_intervals(config, data))
+        indicators.outdate(state, data)
     gate.open_if_clear(state, "configured")
 
 
@@ -91,9 +93,6 @@ def _rederive(state: SessionState, data: SymbolSessionData, old: SessionConfig, 
 def _retire(data: SymbolSessionData, interval: str) -> None:
     """Take an interval out. Its bars of the day stay in the rows: each of them is accounted for, and may not be again as a first one."""
     data.retired[interval] = data.derived.pop(interval)
-    for days, by_interval in data.historical.items():
-        if interval in by_interval:
-            data.forget_blocks(days, interval, by_interval.pop(interval))
     exports.forget_interval(data, interval)
 
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from streams.config import SessionConfig
-from streams.engine import gate
+from streams.engine import gate, history
 from streams.engine.extrastream import ExtraStream
 from streams.engine.marks import Exports
 from streams.engine.rows import (
@@ -20,6 +20,7 @@ from streams.engine.rows import (
     CommandRow,
     ConfigRow,
     ExportRow,
+    IndicatorsRow,
     ProgressRow,
     QualityRow,
     Row,
@@ -28,6 +29,7 @@ from streams.engine.rows import (
     SymbolRow,
     block_key,
     export_key,
+    indicators_key,
     progress_key,
     quality_key,
 )
@@ -74,6 +76,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
             exports = _restored_exports(state, row, rows.get(export_key(row.symbol)))
             data = _restore_symbol(state, row, progress, blocks[row.symbol], exports)
             data.extras = {stream: _restore_extra(data, stream, rows) for stream in row.streams}
+            data.indicators = _restored_indicators(row, rows.get(indicators_key(row.symbol)))
             state.symbols[row.symbol] = data
             quality = rows.get(quality_key(row.symbol))
             if isinstance(quality, QualityRow):
@@ -85,6 +88,10 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
             if data.status is SymbolStatus.REMOVING:
                 state.draining.add(row.symbol)
     return state
+
+
+def _restored_indicators(symbol: SymbolRow, row: Row | None) -> IndicatorsRow | None:
+    return row if isinstance(row, IndicatorsRow) and row.incarnation == symbol.incarnation else None
 
 
 def _restored_exports(state: SessionState, symbol: SymbolRow, row: Row | None) -> Exports | None:
@@ -152,7 +159,9 @@ def _restore_quality(state: SessionState, data: SymbolSessionData, row: QualityR
 
 def _restore_bars(state: SessionState, data: SymbolSessionData, progress: ProgressRow, blocks: list[BlockRow]) -> None:
     by_series: dict[tuple[int, str], list[BlockRow]] = defaultdict(list)
-    today, intervals = data.day.days, {data.base_interval, *data.derived_intervals}
+    # One that is pending has no day of its own yet: all that it holds are past days.
+    today = NEVER_US if data.status is SymbolStatus.PENDING else data.day.days
+    intervals = history.kept_intervals(state.config, data)
     former = sorted({row.trading_days for row in blocks if row.interval in intervals} - {today})
     kept = former[max(0, len(former) - state.config.session_data_config.historical.trailing_days) :]
     for row in blocks:
@@ -162,27 +171,20 @@ def _restore_bars(state: SessionState, data: SymbolSessionData, progress: Progre
         else:
             state.removed_keys.add(block_key(row.symbol, row.interval, row.trading_days, row.index))
     for (days, interval), rows in by_series.items():
-        is_over = days != data.day.days
-        series = _historical_series(state, data, days, interval, is_kept=days in kept) if is_over else data.series(interval)
-        if series is None and not is_over:
+        ordered = [row.bars for row in sorted(rows, key=lambda row: row.index)]
+        if days != today:
+            day = state.calendar.day_on(days)
+            if day is not None:
+                of_days = data.historical if days in kept or data.exports is None else data.exports.days
+                of_days.setdefault(days, {})[interval] = history.restored_series(data, day, interval, ordered)
+            continue
+        series = data.series(interval)
+        if series is None:
             series = data.retired[interval] = BarSeries(Grid(data.day, interval, data.base_interval, data.anchor), is_base=False)
-        if series is not None:
-            series.restore_blocks([row.bars for row in sorted(rows, key=lambda row: row.index)], is_over=is_over)
+        series.restore_blocks(ordered)
     data.bars.restore_tail(progress.tail)
     last = data.bars.last()
     data.last_start_us = NEVER_US if last is None else last.start_us
-
-
-def _historical_series(state: SessionState, data: SymbolSessionData, days: int, interval: str, *, is_kept: bool) -> BarSeries | None:
-    """An empty series of a day that is over: one of the trailing ones, or one that is kept for exports."""
-    day = state.calendar.day_on(days)
-    if day is None:
-        return None
-    is_base = interval == data.base_interval
-    series = BarSeries(Grid(day, interval, data.base_interval, data.anchor), is_base=is_base)
-    of_days = data.historical if is_kept or data.exports is None else data.exports.days
-    of_days.setdefault(days, {})[interval] = series
-    return series
 
 
 def _restore_windows(data: SymbolSessionData, progress: ProgressRow) -> None:

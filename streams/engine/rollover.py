@@ -9,7 +9,7 @@ them, and its metrics begin anew. The session's day is the earliest of its symbo
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.engine import derive, exports, gate
+from streams.engine import derive, exports, gate, history, indicators
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
@@ -40,10 +40,13 @@ def roll_symbol(state: SessionState, data: SymbolSessionData, day: TradingDay) -
         data.forget_blocks(left, interval, series)
     if data.last_start_us != NEVER_US:
         exports.leave_day(state, data)
-        data.historical[left] = {data.base_interval: data.bars, **data.derived}
+        kept = history.made_of_day(state, data)
+        data.queue_blocks(left, kept)
+        data.historical[left] = {data.base_interval: data.bars, **data.derived, **kept}
     trim_history(state, data)
     data.set_day(day)
     data.dirty = True
+    indicators.outdate(state, data)
 
 
 def kept_day(state: SessionState, data: SymbolSessionData, day: TradingDay) -> dict[str, BarSeries] | None:

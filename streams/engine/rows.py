@@ -82,7 +82,7 @@ class Columns(Struct, frozen=True):
 
     `slots` counts intervals from `first_start_us`. Optional columns are empty when every bar has the default: no
     vwap (else NaN for none), no trades (else -1 for none), a base count of one, revision 0, the interval's usual
-    provenance.
+    provenance. A single provenance is that of every bar.
     """
 
     first_start_us: int

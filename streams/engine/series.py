@@ -69,6 +69,11 @@ class BarSeries:
         self.changed: set[int] = set()
         self.dropped: set[int] = set()
 
+    @property
+    def is_given(self) -> bool:
+        """Whether its bars came as they are; those of another one are made of base bars."""
+        return self._is_base
+
     def __len__(self) -> int:
         return self._in_blocks + len(self.tail)
 
@@ -130,6 +135,10 @@ class BarSeries:
         for place in range(bisect_left(tail, from_us, key=_start), bisect_left(tail, to_us, key=_start)):
             yield tail[place]
 
+    def columns(self) -> list[Columns]:
+        """All bars as columns, in order: the blocks, and the tail as one more."""
+        return [*self._blocks, self.tail_columns()] if self.tail else list(self._blocks)
+
     def starts(self) -> Iterator[int]:
         """The starts of all bars, in order, without making the bars."""
         width_us, earliest_us = self.grid.width_us, self.grid.first_us
@@ -158,6 +167,26 @@ class BarSeries:
             self._split(at, bars)
             return
         self._replace(at, bars)
+
+    def extend(self, columns: Columns) -> None:
+        """Take over bars that follow on all that are there, as blocks; there must be no tail.
+
+        Raises:
+            ValueError: they don't.
+        """
+        slots, first_us, width_us = columns.slots, columns.first_start_us, self.grid.width_us
+        rises = all(slots[place] < slots[place + 1] for place in range(len(slots) - 1))
+        if self.tail or not slots or not rises or (self._blocks and not self._after_blocks(first_us + slots[0] * width_us)):
+            raise ValueError(f"bars from {first_us} us on don't follow on the {len(self)} that are there")
+        for place in range(0, len(slots), LARGEST_BLOCK):
+            block = _slice(columns, place, width_us)
+            self.changed.add(len(self._blocks))
+            self.dropped.discard(len(self._blocks))
+            self._numbers.append(len(self._blocks))
+            self._small = self._small + 1 if len(block.slots) < SMALL_BLOCK else 0
+            self._blocks.append(block)
+            self._first_starts.append(block.first_start_us)
+            self._in_blocks += len(block.slots)
 
     def _replace(self, at: int, bars: list[SessionBar]) -> None:
         block = self._blocks[at] = self._pack(bars)
@@ -277,12 +306,12 @@ class BarSeries:
         vwaps = [nan if bar.vwap is None else bar.vwap for bar in bars]
         trades = [-1 if bar.trades is None else bar.trades for bar in bars]
         revisions = [bar.revision for bar in bars]
-        provenances = tuple([bar.provenance for bar in bars])
+        provenances = _for_all([bar.provenance for bar in bars], self._usual_provenance)
         return (
             array("d", vwaps) if any(bar.vwap is not None for bar in bars) else _NO_DOUBLES,
             array("q", trades) if max(trades) >= 0 else _NO_NUMBERS,
             array("q", revisions) if any(revisions) else _NO_NUMBERS,
-            provenances if provenances.count(self._usual_provenance) < len(bars) else (),
+            provenances,
         )
 
     def _unpack(self, block: Columns) -> list[SessionBar]:
@@ -293,13 +322,14 @@ class BarSeries:
         vwap = block.vwap[place] if block.vwap else nan
         trades = block.trades[place] if block.trades else -1
         base_count = block.base_counts[place] if block.base_counts else 1
+        provenances = block.provenances
         expected = 1 if self._is_base else self.grid.expected(start_us)
         return SessionBar(
             start_us, self.grid.end_of(start_us),
             block.open[place], block.high[place], block.low[place], block.close[place], block.volume[place],
             None if isnan(vwap) else vwap, None if trades < 0 else trades,
             base_count, expected, block.revisions[place] if block.revisions else 0, base_count == expected,
-            block.provenances[place] if block.provenances else self._usual_provenance,
+            provenances[place if len(provenances) > 1 else 0] if provenances else self._usual_provenance,
         )  # fmt: skip
 
 
@@ -326,8 +356,36 @@ def _united(blocks: list[Columns], width_us: int, usual_provenance: str) -> Colu
                 united.extend(getattr(block, name) or array("q", [default]) * len(block.slots))
     provenances: tuple[str, ...] = ()
     if any(block.provenances for block in blocks):
-        provenances = tuple([one for block in blocks for one in block.provenances or (usual_provenance,) * len(block.slots)])
+        provenances = _for_all([one for block in blocks for one in _each(block, usual_provenance)], usual_provenance)
     return Columns(first_us, slots, opens, highs, lows, closes, volumes, vwaps, trades, counts, revisions, provenances)
+
+
+def _each(block: Columns, usual_provenance: str) -> tuple[str, ...]:
+    """The provenance of each bar of a block."""
+    given = block.provenances or (usual_provenance,)
+    return given if len(given) > 1 else given * len(block.slots)
+
+
+def _for_all(provenances: list[str], usual: str) -> tuple[str, ...]:
+    """The column of provenances: none where all are the usual one, a single one where all are the same."""
+    first = provenances[0]
+    if provenances.count(first) < len(provenances):
+        return tuple(provenances)
+    return () if first == usual else (first,)
+
+
+def _slice(columns: Columns, place: int, width_us: int) -> Columns:
+    """At most a block's length of columns from a place on, counted from its own first start."""
+    end = place + LARGEST_BLOCK
+    first_slot = columns.slots[place]
+    provenances = columns.provenances
+    return Columns(
+        columns.first_start_us + first_slot * width_us,
+        array("q", [slot - first_slot for slot in columns.slots[place:end]]),
+        columns.open[place:end], columns.high[place:end], columns.low[place:end], columns.close[place:end], columns.volume[place:end],
+        columns.vwap[place:end], columns.trades[place:end], columns.base_counts[place:end], columns.revisions[place:end],
+        provenances[place:end] if len(provenances) > 1 else provenances,
+    )  # fmt: skip
 
 
 def _start(bar: SessionBar) -> int:

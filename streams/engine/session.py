@@ -24,8 +24,9 @@ from typing import Final
 from msgspec import Struct
 
 from streams.config import SessionConfig
-from streams.engine import derive, extras, filling, gate, intake, lifecycle, publish, reconfigure, rollover, source
+from streams.engine import derive, extras, filling, gate, history, indicators, intake, lifecycle, publish, reconfigure, rollover, source
 from streams.engine.fork import fork_state, fork_symbol
+from streams.engine.journal import JournalInput
 from streams.engine.restore import restore_state
 from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row, is_block_key
 from streams.engine.state import SessionState, by_symbol
@@ -230,6 +231,10 @@ class Session:
         """A pending symbol's start position is fixed."""
         return self._run(lambda state: lifecycle.symbol_loaded(state, state.of(symbol), position), now_us)
 
+    def history(self, symbol: str, given: JournalInput, now_us: int) -> list[Outcome]:
+        """Bars of a past day of a pending symbol, why there are none, or that loading them begins: a `history` input."""
+        return self._run(lambda state: history.take(state, state.of(symbol), given), now_us)
+
     def failed(self, symbol: str, reason: str, now_us: int) -> list[Outcome]:
         """A symbol can't go on; the others do."""
         return self._run(lambda state: lifecycle.symbol_failed(state, state.of(symbol), reason), now_us)
@@ -253,7 +258,12 @@ class Session:
 
     def finish(self, now_us: int) -> Finished:
         """End a transaction: say what is left to say, and hand over the rows that changed."""
-        outcomes = self._run(publish.settle, now_us)
+
+        def run(state: SessionState) -> None:
+            publish.settle(state)
+            indicators.settle(state)
+
+        outcomes = self._run(run, now_us)
         self._forget_base()
         self._state.transaction += 1
         rows = self._collect()

@@ -30,7 +30,7 @@ class SessionState:
         "active", "by_open", "calendar", "changed_commands", "commands", "config", "config_changed", "control_offset",
         "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us",
         "lagging", "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "owner_url", "removed_keys",
-        "revised", "sequence", "silent", "strategy", "streamed", "symbols", "transaction",
+        "revised", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "transaction",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
@@ -57,6 +57,7 @@ class SessionState:
         self.draining: set[str] = set()
         self.revised: set[str] = set()
         self.streamed: set[str] = set()
+        self.stale_indicators: set[str] = set()
         self.outcomes: list[Outcome] = []
         self.removed_keys: set[str] = set()
         self.changed_commands: dict[str, Row | None] = {}

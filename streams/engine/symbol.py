@@ -16,6 +16,7 @@ from streams.engine.marks import Exports
 from streams.engine.rows import (
     AttemptRow,
     BlockRow,
+    IndicatorsRow,
     ProgressRow,
     QualityRow,
     Row,
@@ -25,6 +26,7 @@ from streams.engine.rows import (
     WindowRow,
     block_key,
     export_key,
+    indicators_key,
     progress_key,
     quality_key,
     stream_key,
@@ -65,9 +67,9 @@ class SymbolSessionData:
     __slots__ = (
         "added_us", "anchor", "attempts", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval",
         "checks", "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty",
-        "dynamic", "empty", "exports", "extras", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "initial",
-        "is_uneven", "lag_us", "lagging", "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset",
-        "open_us", "pending_blocks", "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired",
+        "dynamic", "empty", "exports", "extras", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "indicators",
+        "initial", "is_uneven", "lag_us", "lagging", "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist",
+        "offset", "open_us", "pending_blocks", "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired",
         "revised", "runs", "session_high", "session_low", "session_volume", "silent", "start_us", "status", "symbol", "threshold_us",
         "told", "told_us", "topic_id", "windows",
     )  # fmt: skip
@@ -108,6 +110,7 @@ class SymbolSessionData:
         self.historical: dict[int, dict[str, BarSeries]] = {}
         # As long as nobody has begun an export there is nothing to note.
         self.exports: Exports | None = None
+        self.indicators: IndicatorsRow | None = None
         self.pending_blocks: dict[str, Row | None] = {}
         self.dirty = self.identity_changed = True
 
@@ -245,7 +248,8 @@ class SymbolSessionData:
 
     def all_keys(self) -> list[str]:
         """The keys of every row that this symbol may have in the tables."""
-        keys = [symbol_key(self.symbol), progress_key(self.symbol), quality_key(self.symbol), export_key(self.symbol)]
+        of_symbol = (symbol_key, progress_key, quality_key, indicators_key, export_key)
+        keys = [key_of(self.symbol) for key_of in of_symbol]
         keys += map(self.extra_key, EXTRA_STREAMS)
         days_of_series = [(self.day.days, dict(self.all_series())), *self.historical.items()]
         if self.exports is not None:

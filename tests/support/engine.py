@@ -19,7 +19,9 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from streams.config import SessionConfig
+from streams.engine.history import wanted
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
+from streams.engine.loading import begin_input, in_words, judged, missing_input, stretches
 from streams.engine.rows import BlockRow, Columns, ProgressRow, Row, SessionRow, SymbolRow, stream_key
 from streams.engine.session import Session
 from streams.engine.symbol import SymbolSessionData
@@ -133,6 +135,8 @@ class Desk:
         self.held: Counter[tuple[str, int, str]] = Counter()
         self.shown: Counter[tuple[str, int, str]] = Counter()
         self.forgotten: Counter[tuple[str, int, str]] = Counter()
+        self.loaded: Counter[tuple[str, int, str]] = Counter()
+        """Bar versions of past days, which were loaded and not accepted."""
         self.session, transaction = Transaction.of_new_session(
             self.config, epoch=epoch, control_topic_id=f"control-{epoch}", control_offset=0, owner=OWNER, now_us=now_us
         )
@@ -179,6 +183,24 @@ class Desk:
             for symbol in symbols
         ]  # fmt: skip
         return self.apply(*located, *loaded, now_us=now_us)
+
+    def history(self, symbol: str, *bars: Bar, interval: str = "1m", begins: bool = True) -> list[Outcome]:
+        """One transaction that gives a pending symbol past bars of an interval, as a shell does with what a source answers."""
+        return self.apply(*self.history_inputs(symbol, *bars, interval=interval, begins=begins))
+
+    def history_inputs(self, symbol: str, *bars: Bar, interval: str = "1m", begins: bool = True) -> list[JournalInput]:
+        """What a shell makes of a source's answer."""
+        state = self.session.state
+        plan = wanted(state, self.data(symbol))
+        inputs = [begin_input(plan)] if begins else []
+        for asked in stretches(plan, interval, state.calendar):
+            answer = [one for one in bars if asked.start_us <= one.start_us < asked.end_us]
+            found = judged(plan, asked, answer, state.calendar, self.now_us)
+            inputs += found.inputs
+            reason = in_words(plan, interval, found.empty, found.faulty)
+            if reason:
+                inputs.append(missing_input(plan, interval, len(found.empty) + len(found.faulty), reason))
+        return inputs
 
     def caught_up(self, *symbols: str, now_us: int | None = None) -> list[Outcome]:
         """Say that the symbols' captured ends are reached."""
@@ -312,11 +334,20 @@ class Desk:
         self.table |= {key: row for key, row in result.rows.items() if row is not None}
         for row in gone:
             self._forget(row)
+        self._note_history(result)
         self._check_outcomes(result)
         self._check_tables()
         if self.restores:
             self.restart(resumes=False)
         return result.outcomes
+
+    def _note_history(self, result: TransactionResult) -> None:
+        loading = {one.symbol for one in result.journal.inputs if one.kind in (InputKind.HISTORY, InputKind.LOADED)}
+        for symbol in loading & self.session.state.symbols.keys():
+            assert symbol is not None
+            for interval, versions in self.versions(symbol).items():
+                key = (symbol, self.data(symbol).incarnation, interval)
+                self.loaded[key] = versions + self.forgotten[key]
 
     def _forget(self, row: Row | None) -> None:
         if not isinstance(row, BlockRow):
@@ -371,10 +402,14 @@ class Desk:
             if rolled and not trailing:
                 # The bars of a day that nobody keeps are gone before they are written.
                 continue
+            past_only = set(self.config.session_data_config.historical.intervals)
+            past_only -= {self.data(progress.symbol).base_interval, *self.data(progress.symbol).derived_intervals}
             for interval, versions in self.versions(progress.symbol).items():
+                if interval in past_only:
+                    continue
                 key = (progress.symbol, progress.incarnation, interval)
                 told = self.shown[key] + self.held[key] + runs[interval]
-                accepted = versions + self.forgotten[key]
+                accepted = versions + self.forgotten[key] - self.loaded[key]
                 assert told == accepted, f"{key}: {accepted} bars were accepted and {told} are accounted for"
             total = sum(count for key, count in (self.shown + self.held).items() if key[:2] == (progress.symbol, progress.incarnation))
             assert progress.accepted == total + sum(runs.values())

@@ -239,7 +239,7 @@ def _bars(life: Life, interval: str, columns: Columns, day: Day) -> list[Kept]:
     is_base, width_us = interval == life.base, interval_us(interval)
     slots = {} if is_base else life.slots(interval, day)
     own = base_slots(day, life.base_us, life.anchor) if is_base else {}
-    bars = []
+    bars, provenances = [], columns.provenances
     for place, number in enumerate(columns.slots):
         start = columns.first_start_us + number * width_us
         start = max(start, day.open_us if is_base or width_us >= DAY_US else day.starts_us)
@@ -253,7 +253,7 @@ def _bars(life: Life, interval: str, columns: Columns, day: Day) -> list[Kept]:
                 columns.open[place], columns.high[place], columns.low[place], columns.close[place], columns.volume[place],
                 None if isnan(vwap) else vwap, None if trades == -1 else trades, count, expected,
                 columns.revisions[place] if columns.revisions else 0, count == expected,
-                columns.provenances[place] if columns.provenances else "feed" if is_base else "derived",
+                provenances[place if len(provenances) > 1 else 0] if provenances else "feed" if is_base else "derived",
             )
         )  # fmt: skip
     return bars

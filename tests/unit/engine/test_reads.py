@@ -24,7 +24,8 @@ Read = Callable[[SessionData, bool], object]
 def filled_desk() -> Desk:
     """09:45 on Tuesday: SPY has Monday's last ten bars, and Tuesday's 09:30 to 09:44 but 09:33 and 09:34; NEW is pending."""
     streams = ["1m", "quotes", "ticks"]
-    desk = Desk(config("SPY", "IBM", streams=streams, derived_intervals=["5m"], historical={"trailing_days": 2}), at("09:30", YESTERDAY))
+    past = {"trailing_days": 2, "indicators": [{"name": "close", "kind": "prior_close"}, {"name": "mean", "kind": "sma", "period": 2}]}
+    desk = Desk(config("SPY", "IBM", streams=streams, derived_intervals=["5m"], historical=past), at("09:30", YESTERDAY))
     desk.load("SPY", "IBM")
     desk.flow(*minutes("SPY", at("15:50", YESTERDAY), 10))
     desk.advance(at("00:30", DAY))
@@ -119,6 +120,9 @@ TABLE: list[tuple[str, Read, Callable[[Any], object], object, object]] = [
         "get_historical_bars", lambda data, internal: data.get_historical_bars("SPY", on=date(2013, 10, 4), internal=internal),
         starts, [], [],
     ),
+    ("get_indicator", lambda data, internal: data.get_indicator("SPY", "close", internal=internal), lambda one: one, 100.0, None),
+    ("get_indicator", lambda data, internal: data.get_indicator("SPY", "none", internal=internal), lambda one: one, None, None),
+    ("get_indicators", lambda data, internal: data.get_indicators("SPY", internal=internal), dict, {"close": 100.0, "mean": None}, {}),
 ]  # fmt: skip
 
 
@@ -155,7 +159,7 @@ def test_an_answer_can_not_change_the_state(
 ) -> None:
     before = encoded({"row": open_desk.data("SPY").progress_row()})
     answer = read(SessionData(open_desk.session.state), True)
-    if isinstance(answer, list):
+    if isinstance(answer, list | dict):
         answer.clear()
     elif isinstance(answer, msgspec.Struct):
         with pytest.raises(AttributeError):
@@ -178,6 +182,7 @@ def test_what_is_not_there_reads_like_what_may_not_be_read(symbol: str, interval
     assert data.get_quality(symbol, interval) is None
     assert data.get_gaps(symbol, interval) == []
     assert data.get_historical_bars(symbol, interval) == []
+    assert data.get_indicators("XYZ") == data.get_indicators("NEW") == {}
 
 
 @pytest.mark.parametrize(
