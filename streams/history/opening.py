@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from streams.errors import HistoryError, SettingsError
 from streams.history.source import VARIABLE, HistorySource, ObjectPlace, StorePlace, TopicPlace, close_source, parse_place
+from streams.records import Bar
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,9 +21,41 @@ if TYPE_CHECKING:
     from streams.history.kinds import Adjustment
 
 
-def open_source(
-    settings: Settings, *, adjustment: Adjustment, of_topics: Callable[[TopicPlace, Settings], HistorySource]
-) -> HistorySource | None:
+TopicsMaker = Callable[[TopicPlace, Settings], HistorySource]
+
+
+class LateSource:
+    """A source that is opened when it is first needed, and tried again with the next question where that fails.
+
+    A disk or a cluster that is away when a worker starts is no reason for the worker not to start.
+
+    Args:
+        make: opens the source; called in the thread of whoever asks.
+    """
+
+    def __init__(self, make: Callable[[], HistorySource]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._source: HistorySource | None = None
+
+    def open(self) -> HistorySource:
+        """The source itself; raises what opening it raises."""
+        with self._lock:
+            if self._source is None:
+                self._source = self._make()
+            return self._source
+
+    def get_bars(self, symbol: str, interval: str, start: datetime, end: datetime) -> Sequence[Bar]:
+        """As `HistorySource.get_bars`; also raises what opening the source raises."""
+        return self.open().get_bars(symbol, interval, start, end)
+
+    def close(self) -> None:
+        """Let the source go, if there is one."""
+        if self._source is not None:
+            close_source(self._source)
+
+
+def open_source(settings: Settings, *, adjustment: Adjustment, of_topics: TopicsMaker) -> HistorySource | None:
     """The source that the settings name; None where they name none.
 
     Args:
@@ -32,9 +67,24 @@ def open_source(
         SettingsError: the setting means nothing, or what it names is not there, is no source, or has prices that are adjusted
             otherwise.
     """
-    if settings.history is None:
+    return None if settings.history is None else _open(settings.history, settings, adjustment, of_topics)
+
+
+def late_source(settings: Settings, *, adjustment: Adjustment, of_topics: TopicsMaker) -> LateSource | None:
+    """The same, opened when it is first asked; parameters as for `open_source`.
+
+    Raises:
+        SettingsError: the setting means nothing.
+    """
+    text = settings.history
+    if text is None:
         return None
-    match parse_place(settings.history):
+    parse_place(text)
+    return LateSource(lambda: _open(text, settings, adjustment, of_topics))
+
+
+def _open(text: str, settings: Settings, adjustment: Adjustment, of_topics: TopicsMaker) -> HistorySource:
+    match parse_place(text):
         case StorePlace(folder):
             source = _stored(folder, adjustment)
         case TopicPlace() as place:
@@ -45,8 +95,8 @@ def open_source(
     if found is not None and found != adjustment:
         close_source(source)
         raise SettingsError(
-            f"{VARIABLE}={settings.history} gives {found} prices, and historical.adjustment of the config says {adjustment}: both must say "
-            "what the bars of the feed are"
+            f"{VARIABLE}={text} gives {found} prices, and historical.adjustment of the config says {adjustment}: both must say what the "
+            "bars of the feed are"
         )
     return source
 

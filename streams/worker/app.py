@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -23,15 +25,21 @@ from loguru import logger
 from streams.api.app import create_app
 from streams.api.server import HttpServer
 from streams.client.kafka import accepted_properties, named_topics
+from streams.client.past import TopicHistory
+from streams.client.produce import BarProducer
 from streams.config import SessionConfig
 from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, SessionRow
 from streams.errors import ControlLostError, DemotedError, DuplicateWorkerError, FatalError, FencedError, SessionConfigError, StreamsError
+from streams.history.opening import LateSource, late_source
+from streams.history.source import VARIABLE
+from streams.records import Bar
 from streams.settings import Settings
 from streams.times import Clock, SteadyClock
 from streams.wire.codec import Codec
 from streams.wire.ids import IdFile
 from streams.worker.fatal import die
 from streams.worker.feed import Feed, FeedBatch, Trouble
+from streams.worker.gapfill import GapFiller
 from streams.worker.health import Health, WorkerStatus
 from streams.worker.inbox import Item, Tick
 from streams.worker.instance import Instance
@@ -53,6 +61,9 @@ TAKEN_IN_SECONDS: Final = 30.0
 TAKEN_IN_MOST: Final = 12
 # A standby hears of a dead worker with its next heartbeat, after the session's timeout.
 GROUP_HEARTBEAT_SECONDS: Final = 0.25
+FILL_SECONDS: Final = 10.0
+"""How long bars that fill a gap may wait for a broker that is away: then they are asked for again."""
+HISTORY_CLOSES_SECONDS: Final = 1.0
 
 
 class SessionWorker:
@@ -66,7 +77,8 @@ class SessionWorker:
         adopt_config: whether a standby may take over a session that runs under another config.
 
     Raises:
-        SettingsError: the settings name a property that librdkafka does not know, or a value that it does not take.
+        SettingsError: the settings name a property that librdkafka does not know, a value that it does not take, or a history
+            source in a way that means nothing.
     """
 
     def __init__(
@@ -91,10 +103,11 @@ class SessionWorker:
         with accepted_properties():
             self._feed = Feed(settings, deliver=self._deliver, die=self.die)
             self._sources = Sources(settings)
+        self._history = late_source(settings, adjustment=config.session_data_config.historical.adjustment, of_topics=TopicHistory.at)
         self.runner = SessionRunner(
             config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,
             codec=codec, names=names, send=self._put, owner=instance.name, owner_url=settings.own_url(),
-            adopt_config=adopt_config, die=self.die,
+            adopt_config=adopt_config, die=self.die, filler=self._make_filler(config, clock),
         )  # fmt: skip
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
         self._reader = WorkerReader(self.runner, self.health, owner_url=self._owner_url, own_url=settings.own_url())
@@ -122,6 +135,8 @@ class SessionWorker:
         """
         if self._http is not None:
             self._http.start()
+        if self._history is not None:
+            threading.Thread(target=_try_history, args=(self._history,), name="history", daemon=True).start()
         prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog")
         self._began = journal_end(settings, self.names.journal), self._clock.now_us()
 
@@ -209,6 +224,28 @@ class SessionWorker:
         """Called in the feed's thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._put, item)
+
+    def _call_soon(self, call: Callable[[], None]) -> None:
+        """Called in a thread of the gap filler's, which may outlive the loop."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(call)
+
+    def _make_filler(self, config: SessionConfig, clock: Clock) -> GapFiller | None:
+        if not config.session_data_config.gap_filler.enabled:
+            return None
+        if self._history is None:
+            logger.warning("gap_filler is enabled, and {} names no source to ask: gaps stay as they are", VARIABLE)
+            return None
+        return GapFiller(source=self._history, produce=self._produce, clock=clock, send=self._put, call_soon=self._call_soon)
+
+    def _produce(self, bars: Sequence[Bar]) -> None:
+        """Put bars into their topic, and wait until they are there; called in a thread of the gap filler's."""
+        with BarProducer(
+            self._settings, self.names, codec=self._codec, create_topics=False, delivery_timeout_seconds=FILL_SECONDS
+        ) as producer:
+            for bar in bars:
+                producer.send(bar)
 
     def _put(self, item: Item) -> None:
         self._sent += 1
@@ -342,6 +379,19 @@ class SessionWorker:
         self._feed.stop()
         self._sources.close()
         await self.ledger.close()
+        if self._history is not None:
+            # It is somebody else's program, which may hang here too.
+            closing = threading.Thread(target=self._history.close, name="history", daemon=True)
+            closing.start()
+            await asyncio.get_running_loop().run_in_executor(None, closing.join, HISTORY_CLOSES_SECONDS)
+
+
+def _try_history(source: LateSource) -> None:
+    """Say at once that a source can't be had: it would show with the first gap, hours later perhaps."""
+    try:
+        source.open()
+    except BaseException as error:  # it is somebody else's program
+        logger.warning("the history source can't be had now, and is tried again when it is needed: {}", error)
 
 
 def _duplicate(name: str) -> DuplicateWorkerError:

@@ -35,6 +35,14 @@ _COUNTS: Final = {
     "engine_errors": "bars on which the engine failed",
 }
 
+_GAP_COUNTS: Final = {
+    "gaps_asked": "stretches of missing bars that the history source was asked for",
+    "gaps_filled": "of those, the ones that it gave bars for",
+    "gaps_empty": "of those, the ones that it has no bars for either",
+    "gaps_failed": "of those, the ones that it gave no good answer for, or whose bars could not be produced",
+    "gap_bars": "bars that were produced to fill gaps",
+}
+
 
 class WorkerStatus(StrEnum):
     """Where a worker is in its life."""
@@ -135,6 +143,11 @@ class _Figures:
         yield self._counter("streams_transactions", "transactions committed", self._ledger.commits)
         yield self._counter("streams_commit_seconds", "seconds spent in writing and committing", self._ledger.commit_seconds)
         yield self._counter("streams_dead_letters", "records that went to the dead-letter topic", self._runner.dead_letters)
+        if self._runner.filler is not None:
+            counts = self._runner.filler.counts
+            for name, meaning in _GAP_COUNTS.items():
+                yield self._counter(f"streams_{name}", meaning, getattr(counts, name))
+            yield self._gauge("streams_gap_questions_hanging", "questions to the history source that hang", counts.gap_questions_hanging)
         session = self._runner.session
         if session is None or not self._runner.active:
             return

@@ -35,13 +35,17 @@ class Loads(Struct, frozen=True):
     """Where pending symbols are to be read from has been found out: the follower holds it, all of it, until it is asked."""
 
 
+class GapAnswers(Struct, frozen=True):
+    """Questions about gaps have come to an end: the gap filler holds what came of them, all of it, until it is asked."""
+
+
 class Tick(Struct, frozen=True):
     """A second has passed; `sent` items were put on the channel before this one, so that whoever takes it knows if some were lost."""
 
     sent: int
 
 
-Item = FeedBatch | Trouble | Notice | Loads | Tick
+Item = FeedBatch | Trouble | Notice | Loads | GapAnswers | Tick
 
 
 def raw_of(message: Message) -> RawRecord:

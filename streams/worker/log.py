@@ -25,6 +25,7 @@ _LEVELS: Final = {
     EventKind.COMMAND_REJECTED: "WARNING",
     EventKind.SYMBOL_SILENT: "WARNING",
     EventKind.BAR_LATE: "DEBUG",
+    EventKind.GAP_ASKED: "DEBUG",
     EventKind.BAR_CORRECTED: "DEBUG",
 }
 _LIBRARIES: Final = ("faust", "mode", "aiokafka", "asyncio", "aiohttp", "uvicorn")

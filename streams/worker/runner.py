@@ -35,7 +35,8 @@ from streams.worker.digest import CARRIER, HEADER, RowDigest, check
 from streams.worker.ends import ReachedEnds
 from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.follower import Follower
-from streams.worker.inbox import BarReads, Item, Loads, Notice, Tick
+from streams.worker.gapfill import GapFiller
+from streams.worker.inbox import BarReads, GapAnswers, Item, Loads, Notice, Tick
 from streams.worker.ledger import Ledger
 from streams.worker.log import log_outcomes
 from streams.worker.overrides import TransactionalTable
@@ -68,6 +69,7 @@ class SessionRunner:
         owner_url: where it answers over HTTP; empty when it does not.
         adopt_config: whether a standby may take over a session that runs under another config.
         die: ends the process.
+        filler: asks a history source for missing bars; None where that is not wanted.
     """
 
     def __init__(
@@ -87,7 +89,9 @@ class SessionRunner:
         owner_url: str,
         adopt_config: bool,
         die: Callable[[BaseException], object],
+        filler: GapFiller | None = None,
     ) -> None:
+        self.filler = filler
         self._config = config
         self._settings = settings
         self._clock = clock
@@ -275,6 +279,9 @@ class SessionRunner:
             case Loads():
                 await self._settled()  # meanwhile more may be found out: symbols that load at once share transactions
                 self._write_inputs(self._follower.take_loads())
+            case GapAnswers():
+                await self._settled()  # as above
+                self._take_gap_answers()
             case Tick():
                 self._take_tick(item)
         # To look at each symbol after each batch would cost the more the more there are. A tick makes sure.
@@ -289,6 +296,11 @@ class SessionRunner:
             if given.kind is InputKind.SOURCE_LOST:
                 self._ends.forget(given.symbol or "", given.incarnation or 0)
                 self._follower.read_anew(self._require_session(), given.symbol or "")
+
+    def _take_gap_answers(self) -> None:
+        answers = self.filler.take_answers() if self.filler is not None else []
+        if answers:
+            self._write_inputs(answers)
 
     async def _take_batch(self, batch: FeedBatch) -> None:
         if batch.generation != self._feed.generation:
@@ -336,8 +348,10 @@ class SessionRunner:
         self._taken = tick.sent + 1
         if lost > 0:
             self._rewind(f"{lost} items")
-        else:
-            self._tick()
+            return
+        self._tick()
+        if self.filler is not None:
+            self.filler.ask(self._require_session(), self._clock.now_us())
 
     def _rewind(self, lost: str) -> None:
         """Read again from the state's positions, with the gate shut until that is done."""
@@ -349,6 +363,8 @@ class SessionRunner:
         self._next_number = 1
         self._ends.clear()
         self._follower.begin(self._require_session())
+        if self.filler is not None:
+            self.filler.begin()
 
     def _tick(self) -> None:
         session = self._require_session()

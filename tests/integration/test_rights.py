@@ -18,9 +18,12 @@ from confluent_kafka.admin import (
 
 from streams.broker import LocalBroker
 from streams.broker.folder import DataFolder
+from streams.client.produce import BarProducer
+from streams.history.store import HistoryStore
 from tests.support import unique_symbol, wait_until
 from tests.support.desk import LiveDesk
 from tests.support.feeders import made_up_bars, now_us
+from tests.support.holes import Holed, gappy_config, opened_us
 from tests.support.sessions import second_bars
 from tests.support.workers import Workers
 
@@ -104,3 +107,31 @@ def test_a_bar_topic_that_may_not_be_read_fails_its_symbol_alone_while_the_worke
             desk.bars(bars[symbol][4:])
             desk.await_progress(symbol, lambda row: row.offset == 12, "all of its bars read under the new incarnation")
         assert worker.stop() == 0
+
+
+def test_a_bar_topic_that_may_not_be_written_keeps_its_gaps_and_the_session_goes_on(
+    guarded_servers: str, session_name: str, tmp_path: Path
+) -> None:
+    open_us = opened_us()
+    holed = Holed.of(unique_symbol("SEALED"), open_us, (20, 40))
+    HistoryStore.create(tmp_path / "bars").write_bars(holed.known())
+    filler = {"gap_filler": {"enabled": True, "max_retries": 20, "retry_interval_seconds": 1}}
+    desk = LiveDesk(guarded_servers, gappy_config(session_name, [holed.symbol], open_us, **filler))
+    topic = desk.names.bars(holed.symbol)
+    with Workers(guarded_servers, tmp_path) as workers:
+        with BarProducer(desk.settings) as producer:
+            for bar in holed.known_of_feed():
+                producer.send(bar)
+        for allowed in (AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS, AclOperation.READ):
+            rule(desk.admin, topic, allowed, AclPermissionType.ALLOW)
+        rule(desk.admin, topic, AclOperation.WRITE, AclPermissionType.DENY)
+        worker = workers.start(desk.config, settings={"STREAMS_HISTORY": str(tmp_path / "bars")})
+        worker.wait_until("active")
+        asked = desk.await_event("gap_asked", holed.symbol)
+        assert asked.attributes["outcome"] == "failed"
+        assert "TOPIC_AUTHORIZATION_FAILED" in (asked.reason or "")
+        assert worker.health()["status"] == "active"
+        lift(desk.admin, topic)
+        desk.await_progress(holed.symbol, lambda row: row.late == 20, "the gap to be filled once that is allowed")
+        assert worker.stop() == 0
+    desk.check_audit()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from streams.engine.journal import InputKind, JournalInput
-from streams.engine.rows import ProgressRow, SymbolRow
+from streams.engine.rows import ProgressRow, QualityRow, SymbolRow
+from streams.engine.session import Session
 from streams.errors import ControlLostError, DemotedError, TopicSetupError
 from streams.records import Bar, SourcePosition
 from streams.settings import Settings
@@ -19,7 +20,7 @@ from streams.wire.outputs import Record
 from streams.wire.topics import TopicNames
 from streams.worker import runner
 from streams.worker.feed import Feed, FeedBatch, TopicRead, Trouble
-from streams.worker.inbox import Notice, Tick
+from streams.worker.inbox import GapAnswers, Notice, Tick
 from streams.worker.runner import SessionRunner
 from streams.worker.sources import SourceRefusedError, TopicLook
 from tests.support.engine import Desk, at, config, minutes
@@ -306,6 +307,51 @@ def test_no_bar_is_judged_while_a_leap_of_the_clock_is_in_doubt_and_the_heartbea
         monkeypatch.setattr(bench.ledger, "wrote", lambda: seen.append((clock.asked, bench.progress().offset)))
         await bench.runner.process(bench.batch(1, minutes("SPY", at("10:05"), 3), first=5))
         assert seen == [(1, 5), (2, 5), (3, 5), (4, 8)], "three heartbeats, then the batch"
+        assert not bench.ends
+
+    run(scenario())
+
+
+class Filler:
+    """A gap filler that has been told what to answer."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.answers: list[JournalInput] = []
+
+    def ask(self, session: Session, now_us: int) -> None:
+        self.calls.append(f"ask at {now_us}")
+
+    def begin(self) -> None:
+        self.calls.append("begin")
+
+    def take_answers(self) -> list[JournalInput]:
+        answers, self.answers = self.answers, []
+        return answers
+
+
+def test_gaps_are_asked_for_each_second_and_answers_are_inputs_of_one_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        bench, filler = Bench(read=5), Filler()
+        monkeypatch.setattr(bench.runner, "filler", filler)
+        await bench.runner.activate()
+        await bench.runner.process(Tick(0))
+        assert filler.calls == ["begin", f"ask at {at('10:40')}"]
+        commits: list[None] = []
+        monkeypatch.setattr(bench.ledger, "wrote", lambda: commits.append(None))
+        stretch = {"symbol": "SPY", "interval": "1m", "start_us": at("10:05"), "end_us": at("10:06")}
+        filler.answers = [
+            JournalInput(InputKind.GAP_ASKED, incarnation=1, count=0, **stretch),
+            JournalInput(InputKind.GAP_ASKED, incarnation=7, count=0, **stretch),
+        ]
+        await bench.runner.process(GapAnswers())
+        row = CODEC.row_from(bench.table[b"quality|SPY"])
+        assert isinstance(row, QualityRow)
+        assert [(one.start_us, one.end_us) for one in row.empty] == [(at("10:05"), at("10:06"))]
+        await bench.runner.process(GapAnswers())
+        assert len(commits) == 1, "a second notice of the same finds nothing more"
+        await bench.runner.process(Tick(9))
+        assert filler.calls[2:] == ["begin"], "items were lost: everything is read anew, and nothing asked before that"
         assert not bench.ends
 
     run(scenario())
