@@ -13,7 +13,8 @@
     │   └── RedriveError                     the state could not be rebuilt after a failed record
     ├── BrokerError                          the embedded broker could not be installed, started or stopped
     ├── NobodyThereError                     no broker, or no worker, answered in time (exit code 3)
-    │   └── NoSessionError                   a broker answers, and no worker has ever run the session there
+    │   ├── NoSessionError                   a broker answers, and no worker has ever run the session there
+    │   └── UnansweredError                  a command was sent, and its final reply did not come in time
     ├── BrokerRefusedError                   the broker answered, and did not do what was asked (exit code 1)
     ├── SequenceGapError                     records of the analysis topic are missing: a reader must read the state anew
     ├── CommandRefusedError                  a control command failed, with the worker's reason (exit code 1)
@@ -97,6 +98,10 @@ class NobodyThereError(StreamsError):
 
 class NoSessionError(NobodyThereError):
     """A broker answers, but it has none of the session's topics: no worker has ever run it there."""
+
+
+class UnansweredError(NobodyThereError):
+    """A command is on its topic, and its final reply did not come in time."""
 
 
 class BrokerRefusedError(StreamsError):

@@ -26,6 +26,7 @@ class Limits(Struct, frozen=True):
     """What a request may cost."""
 
     at_once: int = 32
+    head_bytes: int = 16_384
     body_bytes: int = 16_384
     body_seconds: float = 10.0
     answer_seconds: float = 90.0
@@ -45,6 +46,7 @@ class Guard:
             return
         out = _Out(send)
         try:
+            self._check_head(scope)
             if scope["path"] in PAGES:
                 await self._answer(scope, receive, out)
                 return
@@ -71,6 +73,13 @@ class Guard:
             return
         async with asyncio.timeout(self._limits.answer_seconds):
             await self._app(scope, _Given(body, receive), out)
+
+    def _check_head(self, scope: Scope) -> None:
+        told = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["path"]) + len(scope["query_string"])
+        if told > self._limits.head_bytes:
+            raise ApiError(
+                431, "too_large", f"a request's path, query and headers may have {self._limits.head_bytes} bytes, these have {told}"
+            )
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The request's body; None when the client has gone."""

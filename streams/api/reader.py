@@ -41,6 +41,14 @@ class Condition(Struct, frozen=True):
 class SessionReader(Protocol):
     """One session, read from another thread's event loop."""
 
+    async def check(self) -> None:
+        """See whether this worker has the state.
+
+        Raises:
+            NotActiveError: it has not.
+        """
+        ...
+
     async def take(self, take: Callable[[SessionState], T]) -> tuple[AsOf, T]:
         """What `take` copies of the committed state, and the place that it is as of.
 

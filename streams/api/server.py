@@ -88,6 +88,11 @@ class HttpServer:
         port: int = listener.getsockname()[1]
         return port
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._server.server_state.connections)
+
     def stop(self) -> None:
         """Finish what is being answered, for a moment, and end."""
         self._server.should_exit = True

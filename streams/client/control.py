@@ -20,7 +20,7 @@ from confluent_kafka import KafkaError, Message
 
 from streams.client.kafka import ConfigValue, ErrorNote, codec_of, existing_topics, explain, make_producer, no_broker, session_of, topics_of
 from streams.client.reader import END, TopicReader
-from streams.errors import CommandRefusedError, NobodyThereError, NoSessionError, StreamsError
+from streams.errors import CommandRefusedError, NoSessionError, StreamsError, UnansweredError
 from streams.records import CommandKind, ControlCommand, ReplyStatus, check_symbol
 from streams.settings import Settings
 from streams.times import Clock, SystemClock, interval_us, to_us
@@ -95,7 +95,8 @@ class SessionControl:
 
         Raises:
             CommandRefusedError: it failed; the message is the worker's reason.
-            NobodyThereError: nobody answered in time.
+            UnansweredError: nobody answered in time.
+            NobodyThereError: no broker took it.
             InvalidSymbolError: the symbol can't be one.
             ValueError: an interval that is none, or a `start` without a zone.
         """
@@ -176,11 +177,11 @@ class SessionControl:
                     return reply
                 accepted = accepted or reply.status == ReplyStatus.ACCEPTED
         if accepted:
-            raise NobodyThereError(
+            raise UnansweredError(
                 f"session {session_of(self._settings)!r} accepted {command.kind} {command.symbol} and did not complete it within "
                 f"{timeout_seconds:g} s: it goes on, `streams status` shows how far it is"
             )
-        raise NobodyThereError(
+        raise UnansweredError(
             f"no worker of session {session_of(self._settings)!r} answered within {timeout_seconds:g} s: "
             f"the command {command.id} stays on {self._topics.control} and runs when a worker starts"
         )

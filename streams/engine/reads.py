@@ -111,23 +111,24 @@ class SessionData:
         *,
         start: datetime | None = None,
         end: datetime | None = None,
+        limit: int | None = None,
         internal: bool = False,
     ) -> list[SessionBar]:
-        """The session's bars with `start <= bar.start < end`, in order; without bounds all.
+        """The session's bars with `start <= bar.start < end`, in order; without bounds all, of more than `limit` the first ones.
 
         Raises:
-            ValueError: a bound without a time zone.
+            ValueError: a bound without a time zone, or a negative limit.
         """
         start_us, end_us = None if start is None else to_us(start), None if end is None else to_us(end)
         series = self._series(symbol, interval, internal)
         if series is None:
             return []
         if start_us is None and end_us is None:
-            return list(series)
+            return list(islice(series, limit))
         day = series.grid.day
         # Bars of a window that the clock anchors may start before the open.
         first_us = day.open_us - series.grid.width_us if start_us is None else start_us
-        return list(series.between(first_us, day.close_us if end_us is None else end_us))
+        return list(islice(series.between(first_us, day.close_us if end_us is None else end_us), limit))
 
     def get_bars_ref(self, symbol: str, interval: str | None = None, *, internal: bool = False) -> Collection[SessionBar]:
         """The session's bars without a copy: a view that can't be changed and follows the session."""

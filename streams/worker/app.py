@@ -23,6 +23,7 @@ from faust.types import TP
 from loguru import logger
 
 from streams.api.app import create_app
+from streams.api.commander import ControlCommander
 from streams.api.server import HttpServer
 from streams.client.kafka import accepted_properties, named_topics
 from streams.client.past import TopicHistory
@@ -111,7 +112,8 @@ class SessionWorker:
         )  # fmt: skip
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
         self._reader = WorkerReader(self.runner, self.health, owner_url=self._owner_url, own_url=settings.own_url())
-        self._http = _http_server(settings, self._reader)
+        commander = ControlCommander(settings.model_copy(update={"session": config.session_name}), codec)
+        self._http = _http_server(settings, self._reader, commander)
         self._clock = clock
         self._config = config
         self._adopt_config = adopt_config
@@ -433,10 +435,11 @@ def _make_app(app_id: str, settings: Settings, instance: Instance) -> Any:
     return app
 
 
-def _http_server(settings: Settings, reader: WorkerReader) -> HttpServer | None:
+def _http_server(settings: Settings, reader: WorkerReader, commander: ControlCommander) -> HttpServer | None:
     if not settings.http_port:
         return None
-    return HttpServer(create_app(reader), host=settings.http_host, port=settings.http_port)
+    app = create_app(reader, commander, read_token=settings.read_token, command_token=settings.command_token)
+    return HttpServer(app, host=settings.http_host, port=settings.http_port)
 
 
 def worker_from_environment() -> SessionWorker:

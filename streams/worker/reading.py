@@ -52,6 +52,11 @@ class WorkerReader:
         """The session's loop runs, and is the one that this is called in."""
         self._loop = asyncio.get_running_loop()
 
+    async def check(self) -> None:
+        """See `SessionReader`."""
+        if self._health.status is not WorkerStatus.ACTIVE:
+            await self._page(self._require_active)
+
     async def take(self, take: Callable[[SessionState], T]) -> tuple[AsOf, T]:
         """See `SessionReader`."""
         if self._loop is None:
