@@ -8,7 +8,8 @@ killed between the two asks again, and produces bars that are there already: the
 The source is somebody else's program, and may hang, raise or give nonsense. The invariant: whatever it does costs no more than
 a few threads, the session's loop never waits for it, and each question ends in one input, with the reason where it failed.
 
-- At most `at_a_tick` symbols are looked at a second, in turn, and at most `at_once` questions are asked at a time, of each symbol one.
+- Symbols are looked at in turn, for at most about `look_seconds` each second, since bars wait meanwhile.
+- At most `at_once` questions are asked at a time, of each symbol one.
 - One that has no answer after `answer_seconds` is written off: it has failed, and another thread may ask the next one. There are
   `most_threads` of both kinds at most: once all of them hang, nothing is asked until one of them comes back.
 - The threads are daemons, so one that hangs does not keep the process from ending.
@@ -36,7 +37,7 @@ from streams.worker.inbox import GapAnswers
 class FillerLimits(Struct, frozen=True):
     """How much a source may cost."""
 
-    at_a_tick: int = 100
+    look_seconds: float = 0.01
     at_once: int = 4
     answer_seconds: float = 30.0
     most_threads: int = 8
@@ -139,8 +140,9 @@ class GapFiller:
         """Ask for what is due, as far as there are threads for it; give up what takes too long."""
         self._write_off()
         waiting = {given.symbol for given in self._answers}
+        began = self._clock.monotonic()
         for symbol in self._in_turn(session):
-            if not self._has_room():
+            if not self._has_room() or self._clock.monotonic() - began > self._limits.look_seconds:
                 break
             self._looked_at = symbol
             if symbol in self._asking or symbol in waiting:
@@ -158,10 +160,10 @@ class GapFiller:
     # ------------------------------------------------------------------------------------------- below, in the loop
 
     def _in_turn(self, session: Session) -> list[str]:
-        """Symbols from behind the one that was looked at last on: bars wait meanwhile, and nobody waits for others' gaps."""
+        """The symbols from behind the one that was looked at last on: nobody waits for others' gaps."""
         symbols = sorted(session.state.symbols)
         place = bisect_right(symbols, self._looked_at)
-        return [*symbols[place:], *symbols[:place]][: self._limits.at_a_tick]
+        return [*symbols[place:], *symbols[:place]]
 
     def _has_room(self) -> bool:
         free = self._limits.most_threads - len(self._hanging)

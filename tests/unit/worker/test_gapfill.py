@@ -43,11 +43,11 @@ class Source:
 class Bench:
     """A filler whose threads run when the test says so, of a session whose topics are in memory."""
 
-    def __init__(self, *symbols: str, limits: FillerLimits | None = None, **parts: Any) -> None:
+    def __init__(self, *symbols: str, limits: FillerLimits | None = None, clock: ManualClock | None = None, **parts: Any) -> None:
         self.desk = Desk(config(*symbols, derived_intervals=["5m"], **{**FILLER, **parts}), at("09:30"))
         self.desk.load(*symbols)
         self.source = Source()
-        self.clock = ManualClock(at("09:30"))
+        self.clock = clock or ManualClock()
         self.produced: list[Bar] = []
         self.fails: Exception | None = None
         self.threads: list[Callable[[], None]] = []
@@ -266,10 +266,26 @@ def test_questions_are_limited_and_symbols_have_their_turns() -> None:
     assert turns == [["A", "B"], ["C", "D"], ["E", "A"], ["B", "C"], ["D", "E"]]
 
 
-def test_of_many_symbols_some_are_looked_at_each_time() -> None:
-    symbols = ["A", "B", "C", "D", "E"]
-    bench = Bench(*symbols, limits=FillerLimits(at_a_tick=3, at_once=9, most_threads=9))
-    assert [bench.ask("09:36:10"), bench.ask("09:36:11"), bench.ask("09:36:12")] == [3, 2, 0]
+class SlowClock(ManualClock):
+    """A clock that a millisecond passes on whenever it is looked at."""
+
+    def monotonic(self) -> float:
+        self.advance_seconds(0.001)
+        return super().monotonic()
+
+
+def test_where_looking_at_all_symbols_takes_too_long_the_others_have_their_turn_the_next_time() -> None:
+    symbols = [f"S{number}" for number in range(9)]
+    bench = Bench(*symbols, clock=SlowClock(), limits=FillerLimits(look_seconds=0.01, at_once=99, most_threads=99))
+    turns = []
+    for second in range(10, 13):
+        bench.ask(f"09:36:{second}")
+        bench.run()
+        turns.append([asked[0] for asked in bench.source.asked])
+        bench.source.asked.clear()
+    assert all(turns[:2]), "some each time"
+    assert len(turns[0]) < 9
+    assert [symbol for turn in turns for symbol in turn] == symbols, "each once, in order"
 
 
 def test_a_question_without_an_answer_is_written_off_and_what_comes_of_it_later_is_not_produced(bench: Bench) -> None:
