@@ -26,6 +26,7 @@ from typing import Final
 from msgspec import Struct
 
 from streams.config import SessionConfig
+from streams.engine.history import wanted
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.placing import placer
 from streams.engine.session import Session
@@ -36,6 +37,7 @@ from streams.records import CommandKind, ControlCommand, Outcome
 from streams.replay.days import ReplayDays
 from streams.replay.lane import Lane
 from streams.replay.pace import Pacer
+from streams.replay.past import past_inputs
 from streams.replay.source import BarSource
 from streams.replay.summary import ReplaySummary, Tally
 from streams.times import SECOND_US
@@ -265,10 +267,11 @@ class Replay:
             self._load(transaction, data)
 
     def _load(self, transaction: Transaction, data: SymbolSessionData) -> None:
-        """Open a pending symbol's bars and catch up with those that have ended by now; it fails where that can't be done."""
+        """Open a pending symbol's bars, load its past days, and catch up with what has ended by now; it fails where that can't be done."""
         symbol, incarnation = data.symbol, data.incarnation
         from_us = data.start_us if data.start_us is not None else data.day.open_us
         try:
+            past = past_inputs(self._source, wanted(self.session.state, data), self._config.calendar(), self._now_us)
             opened = self._source.open(symbol, data.base_interval, from_us)
         except HistoryError as error:
             transaction.apply(JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error)))
@@ -280,6 +283,8 @@ class Replay:
             lane.close()
             transaction.apply(JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=lane.failure))
             return
+        for given in past:
+            transaction.apply(given)
         transaction.apply(
             JournalInput(
                 InputKind.LOADED, symbol, incarnation, topic_id=opened.topic_id, first_offset=backlog.first_offset,

@@ -39,7 +39,7 @@ def test_bars_of_one_end_come_by_symbol_and_all_others_by_end() -> None:
 def test_a_daily_bar_comes_at_the_close_whatever_midnight_it_is_stamped_with(day: str, close: str) -> None:
     midnight, count = at("16:00", day) // DAY_US * DAY_US, (at(close, day) - at("09:30", day)) // MINUTE_US
     commands = [{"command": "add_symbol", "symbol": "DJI", "streams": ["1d"], "at": f"{day}T14:30:00Z"}]
-    session = session_of("SPY", historical={"trailing_days": 3})
+    session = session_of("SPY", historical={"trailing_days": 3, "apply_to": []})
     bars = {"SPY": day_of("SPY", day, count), "DJI": [bar("DJI", midnight - DAY_US, "1d"), bar("DJI", midnight, "1d")]}
     result = run_replay(session, bars, days=(day, day), commands=commands)
     (told,) = result.bars("DJI", "1d")
