@@ -44,6 +44,7 @@ class VerifyFacts(TypedDict):
     transactions: int
     inputs: int
     bars: int
+    quotes_and_ticks: int
     records: dict[str, int]
     rows: int
     rows_at_transaction: int | None
@@ -102,6 +103,7 @@ def report_facts(report: VerifyReport, limit: int) -> VerifyFacts:
         "transactions": report.transactions,
         "inputs": report.inputs,
         "bars": report.bars,
+        "quotes_and_ticks": report.extras,
         "records": report.compared,
         "rows": report.rows,
         "rows_at_transaction": report.rows_at,
@@ -133,7 +135,8 @@ def report_lines(report: VerifyReport, limit: int) -> Iterator[str]:
     driven = f"{plural(report.transactions, 'transaction')} with {plural(report.inputs, 'input')} driven again"
     at = "" if report.rows_at is None else f" as of transaction {report.rows_at:,}"
     equal = f"{plural(report.records, 'record')} and {plural(report.rows, 'row')}{at} equal"
-    yield f"{driven}, {plural(report.bars, 'bar')} read again, {equal}, in {report.duration_seconds:.1f} s"
+    extras = f" and {report.extras:,} quotes and ticks" if report.extras else ""
+    yield f"{driven}, {plural(report.bars, 'bar')}{extras} read again, {equal}, in {report.duration_seconds:.1f} s"
 
 
 def _result(report: VerifyReport) -> Literal["equal", "differs", "unchecked"]:

@@ -15,7 +15,7 @@ from typing import Literal
 from streams.client.reader import Record as Found
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.session import Session
-from streams.engine.transaction import RangeRead, TransactionResult, redrive
+from streams.engine.transaction import DeadLetter, RangeRead, TransactionResult, redrive
 from streams.errors import HistoryError, WireError
 from streams.replay.verify_compare import Tape, TopicComparison
 from streams.replay.verify_control import ControlComparison, Inputs
@@ -70,7 +70,7 @@ class Redrive:
         self._comparisons = {topic: TopicComparison(topic, forms[topic], tape, report) for topic, tape in outputs.items()}
         self._session: Session | None = None
         self._encoder: Encoder | None = None
-        self._raws: dict[str, list[RawRecord]] = {}
+        self._raws: dict[tuple[str, str | None, int], RawRecord] = {}
         self._epoch = self._transaction = 0
         self._is_driving = False
         self.is_over = False
@@ -216,17 +216,21 @@ class Redrive:
                 comparison.expect(output, record.transaction, required=required)
 
     def _read(self, given: JournalInput) -> RangeRead:
-        symbol, first, following = given.symbol or "", given.first_offset or 0, given.next_offset or 0
+        symbol, stream, first, following = given.symbol or "", given.stream, given.first_offset or 0, given.next_offset or 0
         data = None if self._session is None else self._session.symbol(symbol)
-        topic_id = "" if data is None else data.topic_id
-        raws = self._inputs.records(self._names.bars(symbol), topic_id, first, following)
-        self._raws.setdefault(symbol, []).extend(raws)
-        self._report.bars += len(raws)
+        source = data if data is None or stream is None else data.extras.get(stream)
+        topic_id = "" if source is None else source.topic_id
+        raws = self._inputs.records(self._names.of(symbol, stream), topic_id, first, following)
+        self._raws.update(((symbol, stream, raw.offset), raw) for raw in raws)
+        if stream is None:
+            self._report.bars += len(raws)
+        else:
+            self._report.extras += len(raws)
         offsets, values = [raw.offset for raw in raws], [raw.value for raw in raws]
-        return range_read(self._codec, symbol, given.incarnation or 0, first, following, offsets, values)
+        return range_read(self._codec, symbol, given.incarnation or 0, first, following, offsets, values, stream)
 
-    def _raw(self, symbol: str, offset: int) -> RawRecord:
-        return next(raw for raw in self._raws[symbol] if raw.offset == offset)
+    def _raw(self, letter: DeadLetter) -> RawRecord:
+        return self._raws[letter.symbol, letter.stream, letter.offset]
 
     def _tell(
         self, kind: DifferenceKind, transaction: int, offset: int | None, what: str, difference: FieldDifference | None = None

@@ -79,7 +79,7 @@ class VerifyReport:
     Attributes:
         session: the session's name.
         epochs: those that were re-driven.
-        transactions, inputs, bars: how many of them were; bars are records of bar topics, read again.
+        transactions, inputs, bars, extras: how many of them were; bars are records of bar topics, read again, extras of quotes and ticks.
         compared: by topic, how many records were held against what they should be and are that.
         rows: how many rows of the tables were, and `rows_at` as of which transaction.
         differences: where they differ, in the order of the transactions that they belong to; at most 1000.
@@ -94,6 +94,7 @@ class VerifyReport:
     transactions: int = 0
     inputs: int = 0
     bars: int = 0
+    extras: int = 0
     compared: dict[str, int] = field(default_factory=dict)
     rows: int = 0
     rows_at: int | None = None

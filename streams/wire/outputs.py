@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from streams.engine.transaction import TransactionResult
+from streams.engine.transaction import DeadLetter, TransactionResult
 from streams.errors import WireError
 from streams.records import Event, Marker, PublishedBar, Reply
 from streams.wire import deadletter
@@ -62,8 +62,8 @@ class Encoder:
         self._analysis = AnalysisEncoder(codec, session=session, epoch=epoch)
         self._symbol_keys: dict[str, bytes] = {}
 
-    def records(self, result: TransactionResult, raw: Callable[[str, int], RawRecord]) -> list[Record]:
-        """The records of a result but for its rows; `raw` gives a dead letter's record by symbol and offset."""
+    def records(self, result: TransactionResult, raw: Callable[[DeadLetter], RawRecord]) -> list[Record]:
+        """The records of a result but for its rows; `raw` gives a dead letter's record as it was received."""
         now_us = result.now_us
         timestamp_ms = now_us // 1000
         analysis = self._names.analysis
@@ -82,7 +82,7 @@ class Encoder:
                 records.append(self._reply(outcome, now_us))
         for letter in result.dead_letters:
             stage = "decode" if letter.code == "undecodable" else "engine"
-            records.append(self.dead_letter(raw(letter.symbol, letter.offset), letter.code, letter.message, stage, timestamp_ms))
+            records.append(self.dead_letter(raw(letter), letter.code, letter.message, stage, timestamp_ms))
         value = self._codec.journal_to(result.journal)
         records.append(Record(self._names.journal, self._session_key, value, [], timestamp_ms))
         return records

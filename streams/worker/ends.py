@@ -21,7 +21,7 @@ class ReachedEnds:
     def note(self, reads: Iterable[TopicRead]) -> None:
         """Remember what a batch says of ends."""
         for read in reads:
-            if read.symbol is not None:
+            if read.symbol is not None and read.stream is None:
                 key = (read.symbol, read.incarnation)
                 if read.at_end:
                     self._ends[key] = read.next_offset

@@ -1,5 +1,8 @@
 """Following the state: the feed reads what it says, what is pending is looked up, and what became of the topics is found out.
 
+A symbol has a topic of bars, and may have one of quotes and one of ticks. It is loaded when all of them are found. Later a loss
+of its bars may fail it, a loss of the others costs it those alone: they are looked for again at each look around.
+
 The state decides which topics are read, for which incarnation and from where; after each transaction the feed is told the
 difference. What has to be asked of Kafka (where a pending symbol's topic begins, whether a topic is still the one that the
 state knows) is asked by tasks, and comes back as a notice: an input like any other.
@@ -18,10 +21,11 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
 from streams.errors import ControlLostError, FatalError, StreamsError
+from streams.records import SourcePosition
 from streams.times import Clock
 from streams.wire.topics import TopicNames
 from streams.worker.feed import Assignment, Feed, Trouble
-from streams.worker.inbox import Loads, Notice
+from streams.worker.inbox import Loads, Notice, position_of
 from streams.worker.sources import SourceRefusedError, Sources, TopicLook
 
 CHECK_SOURCES_SECONDS: Final = 10.0
@@ -54,6 +58,7 @@ class Follower:
         self._die = die
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading: set[tuple[str, int]] = set()
+        self._locating: set[tuple[str, int, str]] = set()
         self._loads: list[JournalInput] = []
         self._checked_at = clock.monotonic()
         self._is_checking = False
@@ -63,6 +68,7 @@ class Follower:
         """Read everything anew from the state's positions, and look up again what is pending."""
         # What tasks of a former life find out is dropped, so nothing is on its way.
         self._loading.clear()
+        self._locating.clear()
         self._loads.clear()
         self._feed.rewind(self._wanted(session))
         self._start_loads(session)
@@ -77,12 +83,13 @@ class Follower:
         symbol = notice.given.symbol or ""
         if notice.generation != self._feed.generation:
             return False
-        data = session.symbol(symbol)
-        if notice.is_truncation and data is not None and data.offset >= (notice.given.first_offset or 0):
+        data, stream = session.symbol(symbol), notice.given.stream
+        position = None if data is None else position_of(data, stream)
+        if notice.is_truncation and position is not None and position >= (notice.given.first_offset or 0):
             # It had been fetched before it was truncated: to begin there now would take in again what came behind it.
             return False
         # A loss that was found twice must not send reading back twice.
-        return notice.assignment is None or self._feed.assigned.get(self._names.bars(symbol)) is notice.assignment
+        return notice.assignment is None or self._feed.assigned.get(self._names.of(symbol, stream)) is notice.assignment
 
     def take_loads(self) -> list[JournalInput]:
         """What has been found out about pending symbols since this was asked last: inputs, in the order in which it was."""
@@ -95,7 +102,7 @@ class Follower:
         wanted = {self._names.control: Assignment(state.control_offset, topic_id=state.control_topic_id)}
         for data in state.symbols.values():
             if data.status in READING:
-                wanted[self._names.bars(data.symbol)] = _assignment(data)
+                wanted |= {self._names.of(data.symbol, stream): _assignment(data, stream) for stream in _read_streams(data)}
         return wanted
 
     def follow(self, session: Session) -> None:
@@ -105,50 +112,82 @@ class Follower:
         for data in session.state.symbols.values():
             if data.status not in READING:
                 continue
-            reading += 1
-            topic = self._names.bars(data.symbol)
-            known = assigned.get(topic)
-            if known is None or known.incarnation != data.incarnation or known.topic_id != data.topic_id:
-                self._feed.add(topic, _assignment(data))
+            for stream in _read_streams(data):
+                reading += 1
+                topic, wanted = self._names.of(data.symbol, stream), _assignment(data, stream)
+                known = assigned.get(topic)
+                if known is None or known.incarnation != wanted.incarnation or known.topic_id != wanted.topic_id:
+                    self._feed.add(topic, wanted)
         if len(assigned) > reading + 1:
             for topic, known in list(assigned.items()):
-                one = session.symbol(known.symbol) if known.symbol is not None else None
-                if known.symbol is not None and (one is None or one.status not in READING):
+                if known.symbol is not None and not _is_wanted(session.symbol(known.symbol), known):
                     self._feed.remove(topic)
         self._start_loads(session)
 
-    def read_anew(self, session: Session, symbol: str) -> None:
+    def read_anew(self, session: Session, symbol: str, stream: str | None = None) -> None:
         """Read a symbol's topic from its position, wherever reading stands."""
         data = session.symbol(symbol)
-        if data is not None and data.status in READING:
-            self._feed.add(self._names.bars(symbol), _assignment(data))
+        if data is not None and data.status in READING and position_of(data, stream) is not None:
+            self._feed.add(self._names.of(symbol, stream), _assignment(data, stream))
 
     def _start_loads(self, session: Session) -> None:
         for data in session.state.symbols.values():
-            if data.status is SymbolStatus.PENDING and (data.symbol, data.incarnation) not in self._loading:
-                self._loading.add((data.symbol, data.incarnation))
-                self._spawn(self._load(data))
+            if data.status is SymbolStatus.PENDING:
+                if (data.symbol, data.incarnation) not in self._loading:
+                    self._loading.add((data.symbol, data.incarnation))
+                    self._spawn(self._load(data))
+            elif data.extras and data.status in READING:
+                # A changed config has named them when the symbol was there already.
+                for stream in [extra.stream for extra in data.extras.values() if not extra.topic_id]:
+                    if (data.symbol, data.incarnation, stream) not in self._locating:
+                        self._locating.add((data.symbol, data.incarnation, stream))
+                        self._spawn(self._locate_later(data, stream))
 
     async def _load(self, data: SymbolSessionData) -> None:
-        """Find where a pending symbol's topic is to be read from, and tell the engine."""
+        """Find where a pending symbol's topics are to be read from, and tell the engine."""
         symbol, incarnation, generation = data.symbol, data.incarnation, self._feed.generation
-        from_us = data.start_us if data.start_us is not None else data.day.open_us
-        self._feed.learn(self._names.bars(symbol))
         try:
-            found = await self._sources.locate(self._names.bars(symbol), from_us=from_us, create=not data.must_exist)
+            bars, *extras = await asyncio.gather(*[self._locate(data, stream) for stream in (None, *data.extras)])
         except FatalError as error:
             self._die(error)
             return
         except StreamsError as error:
-            given = JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error))
+            found = [JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error))]
         else:
-            given = JournalInput(
-                InputKind.LOADED, symbol, incarnation, topic_id=found.topic_id, first_offset=found.offset, end_offset=found.end_offset,
-                reason=found.note,
+            found = [_located(data, stream, position) for stream, position in zip(data.extras, extras, strict=True)]
+            notes = [position.note for position in (bars, *extras) if position.note is not None]
+            found.append(
+                JournalInput(
+                    InputKind.LOADED, symbol, incarnation, topic_id=bars.topic_id, first_offset=bars.offset, end_offset=bars.end_offset,
+                    reason="; ".join(notes) or None,
+                )
             )  # fmt: skip
+        self._hand_in(generation, found)
+
+    async def _locate_later(self, data: SymbolSessionData, stream: str) -> None:
+        """Find where a stream is to be read from that a symbol has got since it was loaded."""
+        generation = self._feed.generation
+        try:
+            found = _located(data, stream, await self._locate(data, stream))
+        except FatalError as error:
+            self._die(error)
+            return
+        except StreamsError as error:
+            found = JournalInput(InputKind.SOURCE_LOST, data.symbol, data.incarnation, stream=stream, reason=str(error))
+        self._hand_in(generation, [found])
+
+    async def _locate(self, data: SymbolSessionData, stream: str | None) -> SourcePosition:
+        topic = self._names.of(data.symbol, stream)
+        self._feed.learn(topic, stream)
+        from_us = data.start_us if data.start_us is not None else data.day.open_us
+        # A bar is known at its end, so none that ends at the open matters. A quote of the open does.
+        return await self._sources.locate(topic, from_us=from_us if stream is None else from_us - 1, create=not data.must_exist)
+
+    def _hand_in(self, generation: int, found: list[JournalInput]) -> None:
         if generation == self._feed.generation:
-            self._loads.append(given)
-            if len(self._loads) == 1:
+            is_first = not self._loads
+            self._loads += found
+            if is_first:
                 self._send(Loads())
 
     def look_into(self, session: Session, trouble: Trouble) -> None:
@@ -163,6 +202,7 @@ class Follower:
         """Find out what became of the topics, when that was not done for a while."""
         if self._clock.monotonic() - self._checked_at >= CHECK_SOURCES_SECONDS and not self._is_checking:
             self._checked_at = self._clock.monotonic()
+            self._locating.clear()  # those that were not found are looked for again
             self._spawn(self._check(session))
 
     async def _check(self, session: Session) -> None:
@@ -190,10 +230,11 @@ class Follower:
             self._troubles = {**troubles, **self._troubles}
             raise
         for given in lost:
-            topic = self._names.bars(given.symbol or "")
+            topic = self._names.of(given.symbol or "", given.stream)
             troubles.pop(topic, None)
             data = session.symbol(given.symbol or "")
-            is_truncation = data is not None and given.topic_id == data.topic_id and data.offset < (given.first_offset or 0)
+            source = None if data is None else data if given.stream is None else data.extras.get(given.stream)
+            is_truncation = source is not None and given.topic_id == source.topic_id and source.offset < (given.first_offset or 0)
             self._send(Notice(generation, given, assigned.get(topic), is_truncation))
         for topic, trouble in troubles.items():
             if trouble.generation == self._feed.generation and self._feed.assigned.get(topic) is trouble.assignment:
@@ -205,7 +246,7 @@ class Follower:
         if trouble.assignment.symbol is None:
             self._feed.add(topic, Assignment(session.state.control_offset, topic_id=session.state.control_topic_id))
         else:
-            self.read_anew(session, trouble.assignment.symbol)
+            self.read_anew(session, trouble.assignment.symbol, trouble.assignment.stream)
 
     async def check_control(self, session: Session) -> None:
         """See that the control topic still holds the state's position.
@@ -226,22 +267,24 @@ class Follower:
             )
 
     async def lost_sources(self, session: Session, refused: Mapping[str, str] = MappingProxyType({})) -> list[JournalInput]:
-        """Inputs for the symbols whose topic is not the one that the state knows, no longer has its position, or may not be read.
+        """Inputs for the topics that are not those that the state knows, no longer have its position, may not be read, or are back.
 
         `refused` are topics that could not be fetched from, with the reason: to look at one takes lesser rights than to read it.
 
         Raises:
-            SourceRefusedError: none of several topics may be read: that is about this worker's rights, not about a symbol.
+            SourceRefusedError: none of several bar topics may be read: that is about this worker's rights, not about a symbol.
         """
-        reading = {self._names.bars(data.symbol): data for data in session.state.symbols.values() if data.status in READING}
+        reading = [data for data in session.state.symbols.values() if data.status in READING]
+        topics = {self._names.of(data.symbol, stream): (data, stream) for data in reading for stream in _known_streams(data)}
         # Reading goes on while Kafka is asked: the ends are compared with where it stood before.
-        stood_at = {topic: data.offset for topic, data in reading.items()}
-        looks = await self._sources.look(reading)
-        reasons = {topic: looks[topic].refused or refused.get(topic) for topic in reading}
-        if len(reading) > 1 and all(reasons.values()):
-            first = next(iter(reasons))
-            raise SourceRefusedError(f"none of the {len(reading)} bar topics may be read, {first} for one: {reasons[first]}")
-        inputs = [_lost(topic, data, stood_at[topic], looks[topic], reasons[topic]) for topic, data in reading.items()]
+        stood_at = {topic: position_of(data, stream) for topic, (data, stream) in topics.items()}
+        looks = await self._sources.look(topics)
+        reasons = {topic: looks[topic].refused or refused.get(topic) for topic in topics}
+        of_bars = [reasons[self._names.bars(data.symbol)] for data in reading]
+        if len(of_bars) > 1 and all(of_bars):
+            first = self._names.bars(reading[0].symbol)
+            raise SourceRefusedError(f"none of the {len(of_bars)} bar topics may be read, {first} for one: {reasons[first]}")
+        inputs = [_change(topic, *topics[topic], stood_at[topic], looks[topic], reasons[topic]) for topic in topics]
         return [given for given in inputs if given is not None]
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
@@ -255,29 +298,58 @@ class Follower:
             self._die(error)
 
 
-def _assignment(data: SymbolSessionData) -> Assignment:
-    return Assignment(data.offset, data.symbol, data.incarnation, data.topic_id)
+def _assignment(data: SymbolSessionData, stream: str | None) -> Assignment:
+    source = data if stream is None else data.extras[stream]
+    return Assignment(source.offset, data.symbol, data.incarnation, source.topic_id, stream)
 
 
-def _lost(topic: str, data: SymbolSessionData, stood_at: int, look: TopicLook, refused: str | None) -> JournalInput | None:
-    """The input that says what became of a symbol's topic; None when it is as the state knows it."""
+def _read_streams(data: SymbolSessionData) -> list[str | None]:
+    """What is read of a symbol that is being read: its bars, and the streams besides that have a topic."""
+    return [None, *(extra.stream for extra in data.extras.values() if extra.is_read)] if data.extras else [None]
+
+
+def _known_streams(data: SymbolSessionData) -> list[str | None]:
+    """What is read of a symbol, or was until its topic went."""
+    return [None, *(extra.stream for extra in data.extras.values() if extra.topic_id)]
+
+
+def _is_wanted(data: SymbolSessionData | None, known: Assignment) -> bool:
+    return data is not None and data.status in READING and position_of(data, known.stream) is not None
+
+
+def _located(data: SymbolSessionData, stream: str, position: SourcePosition) -> JournalInput:
+    return JournalInput(
+        InputKind.STREAM_LOCATED, data.symbol, data.incarnation, topic_id=position.topic_id, first_offset=position.offset, stream=stream
+    )
+
+
+def _change(
+    topic: str, data: SymbolSessionData, stream: str | None, stood_at: int | None, look: TopicLook, refused: str | None
+) -> JournalInput | None:
+    """The input that says what became of a topic; None when it is as the state knows it."""
     failed = None
     if refused is not None:
-        failed = f"topic {topic} may not be read ({refused}): allow it, then add the symbol again"
+        way_out = "allow it, then add the symbol again" if stream is None else "allow it"
+        failed = f"topic {topic} may not be read ({refused}): {way_out}"
     elif look.topic_id is None:
         failed = f"topic {topic} was deleted"
     elif look.partitions > 1:
-        failed = f"topic {topic} was given {look.partitions} partitions: bars in all but the first are missed"
+        failed = f"topic {topic} was given {look.partitions} partitions: {stream or 'bars'} in all but the first are missed"
     if failed is not None:
-        return JournalInput(InputKind.LOAD_FAILED, data.symbol, data.incarnation, reason=failed)
-    if look.topic_id != data.topic_id:
+        kind = InputKind.LOAD_FAILED if stream is None else InputKind.SOURCE_LOST
+        return JournalInput(kind, data.symbol, data.incarnation, reason=failed, stream=stream)
+    source = data if stream is None else data.extras[stream]
+    if stream is not None and stood_at is None:
+        goes_on = look.topic_id == source.topic_id and look.first <= source.offset <= look.end
+        return _located(data, stream, SourcePosition(look.topic_id or "", source.offset if goes_on else look.first, look.end))
+    if look.topic_id != source.topic_id:
         reason = f"topic {topic} was re-created"
-    elif data.offset < look.first:
-        reason = f"topic {topic} was truncated: offsets {data.offset} to {look.first - 1} are gone"
-    elif stood_at > look.end:
+    elif source.offset < look.first:
+        reason = f"topic {topic} was truncated: offsets {source.offset} to {look.first - 1} are gone"
+    elif (stood_at or 0) > look.end:
         reason = f"topic {topic} ends at offset {look.end}, before the position {stood_at}"
     else:
         return None
     return JournalInput(
-        InputKind.SOURCE_LOST, data.symbol, data.incarnation, topic_id=look.topic_id, first_offset=look.first, reason=reason
+        InputKind.SOURCE_LOST, data.symbol, data.incarnation, topic_id=look.topic_id, first_offset=look.first, reason=reason, stream=stream
     )

@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from streams.engine.symbol import SymbolSessionData
+from streams.records import EXTRA_STREAMS
 from streams.times import SECOND_US, Clock, iso
 from streams.worker.ledger import Ledger
 from streams.worker.runner import SessionRunner
@@ -139,7 +140,9 @@ class _Figures:
         for one in WorkerStatus:
             status.add_metric([self._session, one.value], float(one is self._health.status))
         yield status
-        yield self._counter("streams_bars_read", "records read from bar topics", self._runner.bars_read)
+        for stream in (None, *EXTRA_STREAMS):
+            name = stream or "bars"
+            yield self._counter(f"streams_{name}_read", f"records read from topics of {name}", self._runner.records_read[stream])
         yield self._counter("streams_transactions", "transactions committed", self._ledger.commits)
         yield self._counter("streams_commit_seconds", "seconds spent in writing and committing", self._ledger.commit_seconds)
         yield self._counter("streams_dead_letters", "records that went to the dead-letter topic", self._runner.dead_letters)

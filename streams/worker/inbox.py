@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from streams.engine.journal import JournalInput
 from streams.engine.session import Session
-from streams.engine.symbol import READING
-from streams.engine.transaction import RangeRead
+from streams.engine.symbol import READING, SymbolSessionData
+from streams.engine.transaction import DeadLetter, RangeRead
 from streams.wire.codec import Codec
 from streams.wire.outputs import RawRecord
 from streams.wire.ranges import range_read
@@ -59,41 +59,52 @@ def _bytes(value: str | bytes | None) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
 
 
-class BarReads:
-    """The bars of one batch: as ranges for the engine, and as raw records for dead letters."""
+class SourceReads:
+    """The bars, quotes and ticks of one batch: as ranges for the engine, and as raw records for dead letters."""
 
     def __init__(self, codec: Codec, session: Session, reads: Sequence[TopicRead]) -> None:
-        self._messages: dict[str, list[Message]] = {}
+        self._messages: dict[tuple[str, str | None], list[Message]] = {}
         self.ranges: list[RangeRead] = []
         self.at_end: list[tuple[str, int]] = []
         for read in reads:
-            symbol = read.symbol
+            symbol, stream = read.symbol, read.stream
             data = session.symbol(symbol) if symbol is not None else None
             if symbol is None or data is None or data.incarnation != read.incarnation or data.status not in READING:
                 continue
+            position = position_of(data, stream)
+            if position is None:
+                continue
             messages = read.messages
-            if messages and (messages[0].offset() or 0) < data.offset:
-                messages = [message for message in messages if (message.offset() or 0) >= data.offset]
-            matters = messages or (read.next_offset > data.offset and data.removal_end_offset is not None)
+            if messages and (messages[0].offset() or 0) < position:
+                messages = [message for message in messages if (message.offset() or 0) >= position]
+            matters = messages or (stream is None and read.next_offset > position and data.removal_end_offset is not None)
             if matters:
-                self._messages[symbol] = messages
+                self._messages[symbol, stream] = messages
                 offsets = [message.offset() or 0 for message in messages]
                 values = [message.value() for message in messages]
-                self.ranges.append(range_read(codec, symbol, data.incarnation, data.offset, read.next_offset, offsets, values))
-            if read.at_end and data.backlog:
+                self.ranges.append(range_read(codec, symbol, data.incarnation, position, read.next_offset, offsets, values, stream))
+            if read.at_end and data.backlog and stream is None:
                 self.at_end.append((symbol, data.incarnation))
 
     def __bool__(self) -> bool:
         return bool(self.ranges or self.at_end)
 
-    def raw(self, symbol: str, offset: int) -> RawRecord:
+    def raw(self, letter: DeadLetter) -> RawRecord:
         """The record of a dead letter."""
-        messages = self._messages.get(symbol, [])
+        messages = self._messages.get((letter.symbol, letter.stream), [])
         # All of a batch may be dead letters: to search it from its beginning for each would take the square of its length.
-        place = bisect_left(messages, offset, key=_offset)
-        if place == len(messages) or _offset(messages[place]) != offset:
-            raise LookupError(f"no record of {symbol} at offset {offset} in this batch")
+        place = bisect_left(messages, letter.offset, key=_offset)
+        if place == len(messages) or _offset(messages[place]) != letter.offset:
+            raise LookupError(f"no record of {letter.symbol} at offset {letter.offset} in this batch")
         return raw_of(messages[place])
+
+
+def position_of(data: SymbolSessionData, stream: str | None) -> int | None:
+    """Where the state stands in a symbol's bars, or in a stream besides; None for one that is not being read."""
+    if stream is None:
+        return data.offset
+    extra = data.extras.get(stream)
+    return extra.offset if extra is not None and extra.is_read else None
 
 
 def _offset(message: Message) -> int:

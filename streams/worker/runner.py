@@ -10,6 +10,7 @@ The runner decides nothing about bars: what it finds out by I/O goes into the en
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -23,7 +24,7 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
 from streams.engine.session import Session
 from streams.engine.state import SessionState
-from streams.engine.transaction import Transaction, TransactionResult
+from streams.engine.transaction import DeadLetter, Transaction, TransactionResult
 from streams.errors import ConfigConflictError, DemotedError, NotActiveError, StateError, TopicSetupError
 from streams.settings import Settings
 from streams.times import Clock
@@ -36,7 +37,7 @@ from streams.worker.ends import ReachedEnds
 from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.follower import Follower
 from streams.worker.gapfill import GapFiller
-from streams.worker.inbox import BarReads, GapAnswers, Item, Loads, Notice, Tick
+from streams.worker.inbox import GapAnswers, Item, Loads, Notice, SourceReads, Tick
 from streams.worker.ledger import Ledger
 from streams.worker.log import log_outcomes
 from streams.worker.overrides import TransactionalTable
@@ -123,7 +124,7 @@ class SessionRunner:
         self.active_since: tuple[int, int] | None = None
         self.has_been_standby = False
         self.committed_at = 0.0
-        self.bars_read = 0
+        self.records_read: Counter[str | None] = Counter()
         self.dead_letters = 0
         table.on_change = lambda key, value: self._changelog.append((key, value))
 
@@ -294,8 +295,9 @@ class SessionRunner:
             given = notice.given
             self._write_inputs([given])
             if given.kind is InputKind.SOURCE_LOST:
-                self._ends.forget(given.symbol or "", given.incarnation or 0)
-                self._follower.read_anew(self._require_session(), given.symbol or "")
+                if given.stream is None:
+                    self._ends.forget(given.symbol or "", given.incarnation or 0)
+                self._follower.read_anew(self._require_session(), given.symbol or "", given.stream)
 
     def _take_gap_answers(self) -> None:
         answers = self.filler.take_answers() if self.filler is not None else []
@@ -319,20 +321,21 @@ class SessionRunner:
         for part in full:
             await self._settled()
             self._write_inputs(part.inputs, part.dead_letters)
-        bars = BarReads(self._codec, session, reads)
+        found = SourceReads(self._codec, session, reads)
         # Before anything is skipped: a symbol that is to drain later may be at its end already, and is told so only once.
         self._ends.note(reads)
-        if not commands.inputs and not bars:
+        if not commands.inputs and not found:
             return
         transaction = Transaction(session, owner=self._owner, now_us=self._clock.now_us())
         for given in commands.inputs:
             transaction.apply(given)
-        transaction.read(bars.ranges)
+        transaction.read(found.ranges)
         transaction.read(self._ends.of_removing(session))
-        for symbol, incarnation in bars.at_end:
+        for symbol, incarnation in found.at_end:
             transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol, incarnation))
-        self.bars_read += sum(len(read.records) for read in bars.ranges)
-        prepared = self._prepare(transaction.finish(), bars.raw, commands.dead_letters)
+        for read in found.ranges:
+            self.records_read[read.stream] += len(read.records)
+        prepared = self._prepare(transaction.finish(), found.raw, commands.dead_letters)
         await self._settled()
         self._commit(prepared)
 
@@ -381,7 +384,7 @@ class SessionRunner:
 
     # ------------------------------------------------------------------------------------------------ writing
 
-    def _prepare(self, result: TransactionResult, raw: Callable[[str, int], RawRecord], more: list[Record] | None = None) -> _Prepared:
+    def _prepare(self, result: TransactionResult, raw: Callable[[DeadLetter], RawRecord], more: list[Record] | None = None) -> _Prepared:
         """Encode a result: all that can be done while the transaction before it is still being committed."""
         if self._encoder is None:
             raise StateError("a transaction was finished before the session was active")
@@ -433,5 +436,5 @@ class SessionRunner:
         return self.session
 
 
-def _no_raw(symbol: str, offset: int) -> RawRecord:
-    raise LookupError(f"no record of {symbol} at offset {offset} was read in this transaction")
+def _no_raw(letter: DeadLetter) -> RawRecord:
+    raise LookupError(f"no record of {letter.symbol} at offset {letter.offset} was read in this transaction")

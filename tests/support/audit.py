@@ -97,7 +97,7 @@ class Left:
         self.epoch, self.transaction = desk.journal[-1].epoch, desk.journal[-1].transaction
         encoder = Encoder(CODEC, self.names, session=self.session, epoch=self.epoch)
         for result in desk.results:
-            for output in encoder.records(result, lambda symbol, offset: self.sources[self.names.bars(symbol)][offset]):
+            for output in encoder.records(result, lambda letter: self.sources[self.names.of(letter.symbol, letter.stream)][letter.offset]):
                 self.write(output)
 
     def _send(self, desk: Desk) -> None:
