@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -12,9 +13,10 @@ from streams.cli.options import AsJson, Bootstrap, Session, Timeout, data_consol
 from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, seconds_text, symbol_facts
 from streams.client.control import REPLY_TIMEOUT_SECONDS, SessionControl
 from streams.client.state import read_state
+from streams.config_parts import check_stream
 from streams.records import ReplyStatus
 from streams.settings import Settings
-from streams.times import SECOND_US, SystemClock, from_us, interval_us, iso, parse_instant
+from streams.times import SECOND_US, SystemClock, from_us, iso, parse_instant
 from streams.wire.messages import CommandReply
 
 app = typer.Typer(no_args_is_help=True)
@@ -27,7 +29,10 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is d
 def add_symbol(
     symbol: Symbol,
     streams: Annotated[
-        str | None, typer.Option("--streams", metavar="1m,5m", help="Intervals to stream; those of the config when left out.")
+        list[str] | None,
+        typer.Option(
+            "--streams", "--stream", metavar="1m,quotes", help="Intervals, quotes, ticks; the config's when left out.", show_default=False
+        ),
     ] = None,
     start: Annotated[
         str | None,
@@ -41,12 +46,12 @@ def add_symbol(
     as_json: AsJson = False,
 ) -> None:
     """Add a symbol to a running session, with the history of its trading day."""
-    intervals, start_us = _intervals(streams), _instant(start)
+    wanted, start_us = _streams(streams or ()), _instant(start)
     command_id = str(uuid.uuid4())
     with SessionControl(load_settings(bootstrap, session), sender="streams add-symbol") as control:
         control.add_symbol(
             symbol,
-            streams=intervals,
+            streams=wanted,
             start=None if start_us is None else from_us(start_us),
             must_exist=must_exist,
             wait=wait,
@@ -154,14 +159,14 @@ def _tell_sent(command_id: str, symbol: str, as_json: bool) -> None:
         print(f"{symbol}: sent as command {command_id}")
 
 
-def _intervals(text: str | None) -> tuple[str, ...]:
-    intervals = tuple(part.strip() for part in text.split(",")) if text else ()
-    for interval in intervals:
+def _streams(texts: Iterable[str]) -> tuple[str, ...]:
+    streams = tuple(part.strip() for text in texts for part in text.split(","))
+    for stream in streams:
         try:
-            interval_us(interval)
+            check_stream(stream)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--streams") from None
-    return intervals
+    return streams
 
 
 def _instant(text: str | None) -> int | None:

@@ -20,10 +20,11 @@ from confluent_kafka import KafkaError, Message
 
 from streams.client.kafka import ConfigValue, ErrorNote, codec_of, existing_topics, explain, make_producer, no_broker, session_of, topics_of
 from streams.client.reader import END, TopicReader
+from streams.config_parts import check_stream
 from streams.errors import CommandRefusedError, NoSessionError, StreamsError, UnansweredError
 from streams.records import CommandKind, ControlCommand, ReplyStatus, check_symbol
 from streams.settings import Settings
-from streams.times import Clock, SystemClock, interval_us, to_us
+from streams.times import Clock, SystemClock, to_us
 from streams.wire.codec import Codec
 from streams.wire.messages import CommandReply
 
@@ -82,7 +83,8 @@ class SessionControl:
 
         Args:
             symbol: the symbol.
-            streams: intervals to stream, such as `1m`, `5m`; empty for the config's.
+            streams: what to stream: intervals such as `1m` and `5m`, `quotes`, `ticks`. Empty for the config's; without an interval for
+                the config's bars.
             start: read from this instant instead of the trading day's open.
             must_exist: refuse a symbol whose topic does not exist, instead of making the topic.
             wait: wait for the final reply; otherwise return `None` once the command is on its topic.
@@ -98,10 +100,10 @@ class SessionControl:
             UnansweredError: nobody answered in time.
             NobodyThereError: no broker took it.
             InvalidSymbolError: the symbol can't be one.
-            ValueError: an interval that is none, or a `start` without a zone.
+            ValueError: a stream that is none, or a `start` without a zone.
         """
-        for interval in streams:
-            interval_us(interval)
+        for stream in streams:
+            check_stream(stream)
         command = ControlCommand(
             id=command_id or str(uuid.uuid4()),
             kind=CommandKind.ADD_SYMBOL,

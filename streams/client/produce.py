@@ -1,8 +1,8 @@
-"""Bars to their topics.
+"""Bars, quotes and ticks to their topics.
 
 A bar goes to the topic of its symbol, keyed by the symbol, with its end as the message's time: that is how a worker finds
-where a trading day begins. The invariant: what was sent and flushed without an error is in its topic once (the producer is
-idempotent); an error names the first bar that is not.
+where a trading day begins. Quotes and ticks go to topics of their own, with their time. The invariant: what was sent and flushed
+without an error is in its topic once (the producer is idempotent); an error names the first record that is not.
 
     with BarProducer(Settings()) as producer:
         producer.send(Bar("SPY", "1m", start_us, end_us, 167.4, 167.5, 167.3, 167.45, 1200.0))
@@ -21,7 +21,7 @@ from confluent_kafka.admin import NewTopic
 
 from streams.client.kafka import ConfigValue, ErrorNote, bar_topics_of, codec_of, explain, make_admin, make_producer, no_broker, topics_on
 from streams.errors import BrokerRefusedError, StreamsError
-from streams.records import Bar
+from streams.records import QUOTES, TICKS, Bar, Quote, Tick
 from streams.settings import Settings
 from streams.times import iso
 from streams.wire.codec import Codec
@@ -31,7 +31,7 @@ DELIVERY_TIMEOUT_SECONDS: Final = 30.0
 
 
 class BarProducer:
-    """Sends bars; a context manager that flushes at its end.
+    """Sends bars, quotes and ticks; a context manager that flushes at its end.
 
     Args:
         settings: where the broker is, and how topics are named.
@@ -61,13 +61,15 @@ class BarProducer:
         self._settings = settings
         self._topics = topics or bar_topics_of(settings)
         self._codec = codec or codec_of(settings)
-        self._encode = self._codec.bar_to_json if as_json else self._codec.bar_to_avro
+        self._encode_bar = self._codec.bar_to_json if as_json else self._codec.bar_to_avro
+        self._encode_quote = self._codec.quote_to_json if as_json else self._codec.quote_to_avro
+        self._encode_tick = self._codec.tick_to_json if as_json else self._codec.tick_to_avro
         self._create_topics = settings.create_topics if create_topics is None else create_topics
         self._note = ErrorNote()
         self._failure: StreamsError | None = None
         self._admin = make_admin(settings, self._note)
         self._existing = set(topics_on(self._admin, settings, self._note))
-        self._names: dict[str, str] = {}
+        self._names: dict[tuple[str, str | None], str] = {}
         own: dict[str, ConfigValue] = {
             "enable.idempotence": True,
             "delivery.report.only.error": True,
@@ -84,14 +86,16 @@ class BarProducer:
         else:
             self._producer.flush(1.0)  # the block's own error is the one to tell
 
-    def prepare(self, symbols: Iterable[str]) -> list[str]:
-        """Make the topics of these symbols that are missing, all at once; returns the names of those it made.
+    def prepare(self, symbols: Iterable[str], stream: str | None = None) -> list[str]:
+        """Make the topics of these symbols' bars that are missing, all at once; returns the names of those it made.
+
+        With `stream` it is the topics of their `quotes` or `ticks`.
 
         Raises:
             BrokerRefusedError: the broker refuses, or the producer was told not to create topics.
             InvalidSymbolError: a symbol that can have no topic.
         """
-        names = {symbol: self._topics.bars(symbol) for symbol in symbols}
+        names = {(symbol, stream): self._topics.of(symbol, stream) for symbol in symbols}
         missing = sorted(set(names.values()) - self._existing)
         if missing:
             self._create(missing)
@@ -99,22 +103,28 @@ class BarProducer:
         self._names.update(names)
         return missing
 
-    def send(self, bar: Bar) -> None:
-        """Hand a bar over; it is delivered in the background, in order per symbol.
+    def send(self, record: Bar | Quote | Tick) -> None:
+        """Hand a record over; it is delivered in the background, in order per topic.
 
         Raises:
-            BrokerRefusedError: an earlier bar was refused, or this one's topic can't be had.
-            NobodyThereError: an earlier bar could not be delivered in time.
+            BrokerRefusedError: an earlier record was refused, or this one's topic can't be had.
+            NobodyThereError: an earlier record could not be delivered in time.
         """
-        name = self._names.get(bar.symbol)
+        stream: str | None = None
+        if isinstance(record, Bar):
+            value, time_us = self._encode_bar(record), record.end_us
+        elif isinstance(record, Quote):
+            stream, value, time_us = QUOTES, self._encode_quote(record), record.time_us
+        else:
+            stream, value, time_us = TICKS, self._encode_tick(record), record.time_us
+        name = self._names.get((record.symbol, stream))
         if name is None:
-            self.prepare([bar.symbol])
-            name = self._names[bar.symbol]
-        value = self._encode(bar)
+            self.prepare([record.symbol], stream)
+            name = self._names[record.symbol, stream]
         while True:
             try:
                 self._producer.produce(
-                    name, value, bar.symbol.encode(), partition=0, on_delivery=self._report, timestamp=bar.end_us // 1000
+                    name, value, record.symbol.encode(), partition=0, on_delivery=self._report, timestamp=time_us // 1000
                 )
                 break
             except BufferError:
@@ -125,10 +135,10 @@ class BarProducer:
         self._raise_failure()
 
     def flush(self, timeout_seconds: float | None = None) -> None:
-        """Wait until every bar that was sent is in its topic; by default until each was delivered or its time was over.
+        """Wait until every record that was sent is in its topic; by default until each was delivered or its time was over.
 
         Raises:
-            BrokerRefusedError: a bar was refused.
+            BrokerRefusedError: a record was refused.
             NobodyThereError: not all could be delivered in time.
         """
         left = self._producer.flush(self._patience_seconds + 5 if timeout_seconds is None else timeout_seconds)
@@ -154,9 +164,19 @@ class BarProducer:
 
     def _report(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failure is None:
-            bar = self._codec.bar_from(message.value())  # a failed record no longer knows its time
-            what = f"producing the bar of {bar.symbol} that ends at {iso(bar.end_us)} to {message.topic()}"
+            # A failed record no longer knows its time.
+            what = f"producing {self._in_words(message.topic() or '', message.value())} to {message.topic()}"
             self._failure = explain(error, self._settings, self._note, what)
+
+    def _in_words(self, topic: str, value: bytes | None) -> str:
+        found = self._topics.source_of(topic)
+        match None if found is None else found[1]:
+            case None:
+                bar = self._codec.bar_from(value)
+                return f"the bar of {bar.symbol} that ends at {iso(bar.end_us)}"
+            case stream:
+                record = self._codec.quote_from(value) if stream == QUOTES else self._codec.tick_from(value)
+                return f"the {type(record).__name__.lower()} of {record.symbol} of {iso(record.time_us)}"
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

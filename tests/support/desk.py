@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from streams.client.control import SessionControl
 from streams.config import SessionConfig
-from streams.engine.rows import ProgressRow, SymbolRow, progress_key, symbol_key
-from streams.records import Bar
+from streams.engine.rows import ProgressRow, StreamRow, SymbolRow, progress_key, stream_key, symbol_key
+from streams.records import Bar, Quote, Tick
 from streams.replay.verify import verify
 from streams.settings import Settings
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
@@ -59,6 +59,26 @@ class LiveDesk:
     def bars(self, bars: Sequence[Bar]) -> None:
         """Produce bars at once."""
         produce(self.settings, bars)
+
+    def records(self, *records: Bar | Quote | Tick) -> None:
+        """Produce bars, quotes and ticks at once, each to its own topic."""
+        produce(self.settings, records)
+
+    def stream(self, symbol: str, stream: str) -> StreamRow | None:
+        """The row of a symbol's quotes or ticks."""
+        row = self.topics.rows().get(stream_key(stream, symbol))
+        return row if isinstance(row, StreamRow) else None
+
+    def await_stream(self, symbol: str, stream: str, condition: Callable[[StreamRow], bool], what: str) -> StreamRow:
+        """The row of a symbol's quotes or ticks, once it is as it should be."""
+
+        def found() -> StreamRow | None:
+            row = self.stream(symbol, stream)
+            return row if row is not None and condition(row) else None
+
+        row = wait_until(found, f"{stream} of {symbol}: {what}")
+        assert row is not None
+        return row
 
     def type_command(self, **fields: object) -> None:
         """Produce a command as JSON typed by hand."""

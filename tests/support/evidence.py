@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from streams.config import SessionConfig
 from streams.engine.rows import Row
+from streams.records import QUOTES, Quote, Tick
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
 from streams.wire.topics import TopicNames
@@ -40,6 +41,10 @@ class SessionTopics:
         newest = {record.key: record.value for record in read_topic(self._servers, self.changelog)}
         return {key.decode(): CODEC.row_from(value) for key, value in newest.items() if key is not None and value is not None}
 
+    def _extras(self, symbol: str, stream: str) -> dict[int, Quote | Tick]:
+        read = CODEC.quote_from if stream == QUOTES else CODEC.tick_from
+        return {record.offset: read(record.value) for record in read_topic(self._servers, self.names.of(symbol, stream))}
+
     def evidence(self, config: SessionConfig, symbols: list[str], threshold_us: Callable[[str], int] | None = None) -> Evidence:
         """All that the oracle judges; `symbols` are those that were ever in the session."""
         return Evidence(
@@ -50,5 +55,6 @@ class SessionTopics:
                 symbol: {record.offset: CODEC.bar_from(record.value) for record in read_topic(self._servers, self.names.bars(symbol))}
                 for symbol in symbols
             },
+            extras={(symbol, stream): self._extras(symbol, stream) for symbol in symbols for stream in config.extra_streams},
             threshold_us=threshold_us or config.threshold_us,
         )

@@ -18,7 +18,7 @@ from itertools import islice
 from confluent_kafka import Producer
 
 from streams.client.produce import BarProducer
-from streams.records import Bar
+from streams.records import Bar, Quote, Tick
 from streams.settings import Settings
 from streams.times import SECOND_US, SystemClock, interval_us
 from streams.wire.codec import Codec
@@ -64,11 +64,27 @@ def interleaved(series: Sequence[Sequence[Bar]]) -> Iterator[Bar]:
         yield from together
 
 
-def produce(settings: Settings, bars: Iterable[Bar]) -> None:
-    """Produce bars at once."""
+def produce(settings: Settings, records: Iterable[Bar | Quote | Tick]) -> None:
+    """Produce bars, quotes or ticks at once."""
     with BarProducer(settings) as producer:
-        for bar in bars:
-            producer.send(bar)
+        for record in records:
+            producer.send(record)
+
+
+def made_up_quotes(symbol: str, count: int, *, end_us: int, apart_us: int = 1_000, seed: int = 0) -> list[Quote]:
+    """`count` quotes so far apart, the last of which is of `end_us`."""
+    chance = random.Random(f"{symbol}-{seed}")
+    quotes = []
+    for place in range(count):
+        bid = chance.randint(390, 410) / 4
+        quotes.append(Quote(symbol, end_us - (count - 1 - place) * apart_us, bid, bid + 0.25, float(place % 9 + 1), 100.0))
+    return quotes
+
+
+def made_up_ticks(symbol: str, count: int, *, end_us: int, apart_us: int = 1_000, seed: int = 0) -> list[Tick]:
+    """The same of ticks."""
+    chance = random.Random(f"{symbol}-{seed}")
+    return [Tick(symbol, end_us - (count - 1 - place) * apart_us, chance.randint(390, 410) / 4, 10.0) for place in range(count)]
 
 
 def produce_in_transaction(bootstrap_servers: str, bars: Sequence[Bar]) -> None:

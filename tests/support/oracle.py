@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from streams.engine.journal import InputKind, JournalRecord
-from streams.engine.rows import ProgressRow, Row, SessionRow
-from streams.records import AnalysisKind, Bar, Extent
+from streams.engine.rows import ProgressRow, Row, SessionRow, StreamRow
+from streams.records import AnalysisKind, Bar, Extent, Quote, Tick
 from streams.times import interval_us, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 
@@ -33,8 +33,8 @@ _MOST_OF_A_KIND = 5
 class Evidence:
     """What a stopped session has left behind, decoded.
 
-    `topics` has the bars of each symbol's topic by offset; `threshold_us` tells each symbol's threshold, for sessions whose
-    bars are referred to by their close.
+    `topics` has the bars of each symbol's topic by offset, `extras` its quotes and ticks; `threshold_us` tells each symbol's threshold,
+    for sessions whose bars are referred to by their close.
     """
 
     analysis: Sequence[AnalysisEvent]
@@ -42,6 +42,7 @@ class Evidence:
     rows: Mapping[str, Row]
     topics: Mapping[str, Mapping[int, Bar]]
     threshold_us: Callable[[str], int]
+    extras: Mapping[tuple[str, str], Mapping[int, Quote | Tick]] = field(default_factory=dict)
 
 
 @dataclass
@@ -74,6 +75,7 @@ def judge(evidence: Evidence) -> list[str]:
     _check_base_bars_are_accounted_for(evidence, read, findings)
     _check_windows_are_accounted_for(evidence, read, findings)
     _check_state_counts(evidence, findings)
+    _check_extras(evidence, findings)
     return findings.sentences()
 
 
@@ -159,7 +161,7 @@ def _bars_read(evidence: Evidence, findings: _Findings) -> dict[Life, list[Bar]]
             life = (given.symbol or "", given.incarnation or 0)
             if given.kind is InputKind.LOADED:
                 positions[life], read[life], cursor[life] = given.first_offset or 0, [], 0
-            elif given.kind is InputKind.RANGE:
+            elif given.kind is InputKind.RANGE and given.stream is None:
                 first, following = given.first_offset or 0, given.next_offset or 0
                 if positions.get(life) != first:
                     findings.add("position", f"{life} was read from {first} while it stood at {positions.get(life)}")
@@ -292,3 +294,36 @@ def _check_state_counts(evidence: Evidence, findings: _Findings) -> None:
                 f"{life}: the state says {row.accepted} = {row.published} published + {row.held_back} held back, "
                 f"analysis and runs say {published[life]} and {held[life]}",
             )
+
+
+def _check_extras(evidence: Evidence, findings: _Findings) -> None:
+    """The rows of quotes and ticks against what the journal says was read: each once, and the latest one is the one with the latest time.
+
+    It presumes that all are good, and of hours and of the day that the session stands in.
+    """
+    read: dict[tuple[Life, str], range] = {}
+    for record in evidence.journal:
+        for given in record.inputs:
+            key = ((given.symbol or "", given.incarnation or 0), given.stream or "")
+            first = given.first_offset or 0
+            if given.kind is InputKind.STREAM_LOCATED:
+                read[key] = range(first, first)
+            elif given.kind is InputKind.RANGE and given.stream is not None:
+                before = read.get(key, range(0))
+                if before.stop != first:
+                    findings.add("position", f"{key} was read from {first} while it stood at {before.stop}")
+                read[key] = range(before.start, given.next_offset or 0)
+    for row in evidence.rows.values():
+        if not isinstance(row, StreamRow):
+            continue
+        key = ((row.symbol, row.incarnation), row.stream)
+        offsets, records = read.get(key, range(0)), evidence.extras.get((row.symbol, row.stream), {})
+        if offsets.stop != row.offset and row.topic_id:
+            findings.add("position", f"{key} stands at {row.offset} in the state, the journal read to {offsets.stop}")
+        taken = [record for offset, record in sorted(records.items()) if offset in offsets]
+        if (row.count, row.total) != (len(taken), len(taken)):
+            findings.add("counts", f"{key}: the state says {row.count} of the day and {row.total} in all, {len(taken)} were read")
+        latest = max(enumerate(taken), key=lambda one: (one[1].time_us, one[0]), default=None)
+        kept = row.quote or row.tick
+        if (None if latest is None else latest[1].time_us) != (None if kept is None else kept.time_us):
+            findings.add("latest", f"{key}: {kept} is kept as the latest, it is {latest}")

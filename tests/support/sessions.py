@@ -15,9 +15,10 @@ def second_bars(
     derived: Sequence[str] = ("5s",),
     threshold_seconds: int = 300,
     per_symbol: Mapping[str, Mapping[str, object]] | None = None,
+    extra: Sequence[str] = (),
     **keys: object,
 ) -> SessionConfig:
-    """A session of `symbols`; `per_symbol` has their own streaming settings, `keys` replace keys of the config's top."""
+    """A session of `symbols`; `per_symbol` has their streaming settings, `extra` is quotes, ticks or both, `keys` are for the top."""
     streaming: dict[str, object] = {"catchup_threshold_seconds": threshold_seconds}
     if per_symbol:
         streaming["symbols"] = {symbol: dict(own) for symbol, own in per_symbol.items()}
@@ -27,7 +28,7 @@ def second_bars(
             **around_the_clock(),
             "session_data_config": {
                 "symbols": list(symbols),
-                "streams": ["1s"],
+                "streams": ["1s", *extra],
                 "derived_intervals": list(derived),
                 "streaming": streaming,
             },
