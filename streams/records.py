@@ -262,6 +262,18 @@ class PublishedBar(Struct, frozen=True, gc=False):
     valid_until_us: int
 
 
+class HeldBackBar(Struct, frozen=True, gc=False):
+    """A bar that is in the state and not on analysis, for the ungated topic; `sequence` is the one that was given out last."""
+
+    sequence: int
+    symbol: str
+    interval: str
+    incarnation: int
+    trading_days: int
+    bar: SessionBar
+    valid_until_us: int
+
+
 class Marker(Struct, frozen=True):
     """Any other record for the analysis topic."""
 
@@ -343,4 +355,4 @@ class Rejected(Struct, frozen=True):
     message: str
 
 
-Outcome = PublishedBar | Marker | Event | Reply | Rejected
+Outcome = PublishedBar | HeldBackBar | Marker | Event | Reply | Rejected

@@ -139,7 +139,7 @@ def replay(
             case To.JSONL:
                 sink = JsonLines(sys.stdout, at_once=factor > 0)
             case To.TOPIC:
-                sink = _topic_sink(settings, loaded.session_name, topic, overwrite=overwrite)
+                sink = _topic_sink(settings, loaded, topic, overwrite=overwrite)
             case To.NONE:
                 sink = NoSink()
         _run(run, Outputs(loaded.session_name, EPOCH, sink), sink, to_stdout=to is not To.JSONL, as_json=as_json)
@@ -215,9 +215,10 @@ def _source(
         source.close()
 
 
-def _topic_sink(settings: Settings, session: str, topic: str | None, *, overwrite: bool) -> TopicSink:
+def _topic_sink(settings: Settings, config: SessionConfig, topic: str | None, *, overwrite: bool) -> TopicSink:
     name = topic or topics_of(settings).analysis.removesuffix("analysis") + "replay.analysis"
-    return TopicSink(settings, name, session=session, epoch=EPOCH, overwrite=overwrite)
+    all_bars = f"{name.removesuffix('.analysis')}.bars" if config.session_data_config.bars_topic else None
+    return TopicSink(settings, name, session=config.session_name, epoch=EPOCH, overwrite=overwrite, all_bars=all_bars)
 
 
 def _tell_beforehand(session: SessionConfig, run: Replay) -> None:

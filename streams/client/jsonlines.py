@@ -28,6 +28,7 @@ def analysis_json(event: AnalysisEvent) -> dict[str, JsonValue]:
         "trading_date": None if event.trading_days is None else date_of_days(event.trading_days).isoformat(),
         "bar": None if event.bar is None else _bar_json(event.bar),
         "reason": event.reason,
+        "held_back": event.held_back or None,
     }
     if event.gate is not None:
         lagging: list[JsonValue] = [{"symbol": symbol.symbol, "lag_seconds": symbol.lag_seconds} for symbol in event.gate.lagging]

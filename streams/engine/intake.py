@@ -178,7 +178,7 @@ def _take_rolled(state: SessionState, data: SymbolSessionData, day: TradingDay, 
     kept = _put_old(state, data, series, bar)
     if kept is None:
         return
-    offer_rolled(state, data, data.base_interval, kept)
+    offer_rolled(state, data, day.days, data.base_interval, kept)
     for interval in sorted(of_day.keys() - {data.base_interval}, key=interval_us):
         if of_day[interval].is_given:
             continue
@@ -186,7 +186,7 @@ def _take_rolled(state: SessionState, data: SymbolSessionData, day: TradingDay, 
         if interval in data.derived_intervals:
             if data.exports is not None:
                 data.exports.note(day.days, interval, made)
-            offer_rolled(state, data, interval, made)
+            offer_rolled(state, data, day.days, interval, made)
     indicators.outdate(state, data)
     data.queue_blocks(day.days, of_day)
 

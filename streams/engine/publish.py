@@ -10,7 +10,7 @@ from __future__ import annotations
 from streams.engine.gate import flush_held_back
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
-from streams.records import AnalysisKind, PublishedBar, SessionBar
+from streams.records import AnalysisKind, HeldBackBar, PublishedBar, SessionBar
 
 INACTIVE = "inactive"
 STALE = "stale"
@@ -42,18 +42,23 @@ def offer(
         _revise(state, data, interval, bar)
 
 
-def offer_rolled(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar) -> None:
+def offer_rolled(state: SessionState, data: SymbolSessionData, days: int, interval: str, bar: SessionBar) -> None:
     """Hold back a bar of a day that the symbol has left: consumers read that stretch again."""
-    hold(state, data, interval, bar, STALE if state.active else INACTIVE)
+    hold(state, data, interval, bar, STALE if state.active else INACTIVE, days)
     if state.active:
         _revise(state, data, interval, bar)
 
 
-def hold(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, cause: str) -> None:
-    """Count a bar that is in the state and not on analysis."""
+def hold(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, cause: str, days: int | None = None) -> None:
+    """Count a bar that is in the state and not on analysis; `days` is its trading day, where that is not the symbol's."""
     data.counts.accepted += 1
     data.counts.held_back += 1
     data.runs.add(interval, cause, bar.start_us, bar.end_us)
+    if state.tells_held_back:
+        reference_us = bar.start_us if state.by_open and interval == data.base_interval else bar.end_us
+        day = data.day.days if days is None else days
+        until_us = reference_us + data.threshold_us
+        state.outcomes.append(HeldBackBar(state.sequence, data.symbol, interval, data.incarnation, day, bar, until_us))
 
 
 def _revise(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar) -> None:

@@ -30,7 +30,8 @@ class SessionState:
         "active", "by_open", "calendar", "changed_commands", "commands", "config", "config_changed", "control_offset",
         "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us",
         "lagging", "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "owner_url", "removed_keys",
-        "revised", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "transaction",
+        "revised", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back",
+        "transaction",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
@@ -71,6 +72,7 @@ class SessionState:
         self.strategy = streaming.check
         self.min_completeness = config.session_data_config.min_completeness
         self.grace_us = config.grace_us
+        self.tells_held_back = config.session_data_config.bars_topic
         self.future_tolerance_us = config.future_tolerance_us
 
     def of(self, symbol: str) -> SymbolSessionData:

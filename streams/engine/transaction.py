@@ -63,13 +63,14 @@ class DeadLetter(Struct, frozen=True):
 
 
 class TransactionResult(Struct, frozen=True):
-    """All that one transaction writes, but for the raw bytes of its dead letters."""
+    """All that one transaction writes, but for the raw bytes of its dead letters; `bars_topic`: its bars go to the ungated topic too."""
 
     now_us: int
     outcomes: list[Outcome]
     dead_letters: list[DeadLetter]
     rows: dict[str, Row | None]
     journal: JournalRecord
+    bars_topic: bool = False
 
 
 def merge_order(ranges: Sequence[RangeRead]) -> list[tuple[int, str, int, int]]:
@@ -319,7 +320,7 @@ class Transaction:
             session=state.config.session_name, epoch=state.epoch, transaction=state.transaction, now_us=self.now_us, owner=self._owner,
             before_sequence=self._before_sequence, last_sequence=state.sequence, inputs=tuple(self._inputs),
         )  # fmt: skip
-        return TransactionResult(self.now_us, self._outcomes, self._dead_letters, finished.rows, journal)
+        return TransactionResult(self.now_us, self._outcomes, self._dead_letters, finished.rows, journal, state.tells_held_back)
 
 
 def _range_input(read: RangeRead) -> JournalInput:

@@ -10,7 +10,7 @@ import json
 from typing import IO, Protocol
 
 from streams.client.jsonlines import analysis_json
-from streams.records import Marker, PublishedBar
+from streams.records import HeldBackBar, Marker, PublishedBar
 from streams.replay.runner import ReplayStep
 from streams.wire.analysis import analysis_event
 
@@ -22,6 +22,10 @@ class Sink(Protocol):
         """Take one."""
         ...
 
+    def hold(self, outcome: HeldBackBar, now_us: int) -> None:
+        """Take a bar that is on no gated record: only where the config asks for the ungated topic."""
+        ...
+
     def close(self) -> None:
         """Wait until all that was taken is where it should be."""
         ...
@@ -31,6 +35,9 @@ class NoSink:
     """Takes records and keeps none."""
 
     def write(self, outcome: PublishedBar | Marker, line: str, now_us: int) -> None:
+        """Take one."""
+
+    def hold(self, outcome: HeldBackBar, now_us: int) -> None:
         """Take one."""
 
     def close(self) -> None:
@@ -54,6 +61,9 @@ class JsonLines:
         self._stream.write(line + "\n")
         if self._at_once:
             self._stream.flush()
+
+    def hold(self, outcome: HeldBackBar, now_us: int) -> None:
+        """The lines are the gated records."""
 
     def close(self) -> None:
         """Hand on what is buffered."""
@@ -84,6 +94,8 @@ class Outputs:
                 line = json.dumps(analysis_json(event), ensure_ascii=False)
                 self._hash.update(line.encode() + b"\n")
                 self._sink.write(outcome, line, now_us)
+            elif isinstance(outcome, HeldBackBar):
+                self._sink.hold(outcome, now_us)
 
     @property
     def sha256(self) -> str:

@@ -25,9 +25,9 @@ from streams.client.kafka import (
     topics_on,
 )
 from streams.errors import ReplayError, StreamsError
-from streams.records import Marker, PublishedBar
+from streams.records import HeldBackBar, Marker, PublishedBar
 from streams.settings import Settings
-from streams.wire.analysis import AnalysisEncoder
+from streams.wire.analysis import AnalysisEncoder, Header
 
 DELIVERY_TIMEOUT_SECONDS: Final = 30.0
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -42,22 +42,28 @@ class TopicSink:
         topic: its name.
         session, epoch: of the replayed session.
         overwrite: empty the topic first.
+        all_bars: a second topic, for all bars, published or held back; None without one.
 
     Raises:
-        ReplayError: the topic is not empty.
+        ReplayError: a topic is not empty.
         NobodyThereError: no broker answers.
         BrokerRefusedError: the broker refuses.
     """
 
-    def __init__(self, settings: Settings, topic: str, *, session: str, epoch: int, overwrite: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, topic: str, *, session: str, epoch: int, overwrite: bool = False, all_bars: str | None = None
+    ) -> None:
         self._settings = settings
         self._topic = topic
+        self._all_bars = all_bars
         self._session_key = session.encode()
         self._note = ErrorNote()
         self._failure: StreamsError | None = None
         self._admin = make_admin(settings, self._note)
         self._encoder = AnalysisEncoder(codec_of(settings), session=session, epoch=epoch)
-        self._prepare(overwrite)
+        present = topics_on(self._admin, settings, self._note)
+        for name in [topic] if all_bars is None else [topic, all_bars]:
+            self._prepare(name, present, overwrite=overwrite)
         own: dict[str, ConfigValue] = {
             "enable.idempotence": True,
             "delivery.report.only.error": True,
@@ -73,13 +79,22 @@ class TopicSink:
             NobodyThereError: an earlier one could not be delivered in time.
         """
         key = self._session_key if outcome.symbol is None else outcome.symbol.encode()
-        value, found = self._encoder.record(outcome, now_us)
+        value, headers = self._encoder.record(outcome, now_us)
+        self._produce(self._topic, key, value, headers, now_us)
+        if self._all_bars is not None and isinstance(outcome, PublishedBar):
+            self._produce(self._all_bars, key, value, headers, now_us)
+
+    def hold(self, outcome: HeldBackBar, now_us: int) -> None:
+        """Hand a bar over that was held back; errors as for `write`."""
+        if self._all_bars is not None:
+            value, headers = self._encoder.held_back(outcome, now_us)
+            self._produce(self._all_bars, outcome.symbol.encode(), value, headers, now_us)
+
+    def _produce(self, topic: str, key: bytes, value: bytes, found: list[Header], now_us: int) -> None:
         headers: list[tuple[str, str | bytes | None]] = [*found]
         while True:
             try:
-                self._producer.produce(
-                    self._topic, value, key, partition=0, on_delivery=self._report, timestamp=now_us // 1000, headers=headers
-                )
+                self._producer.produce(topic, value, key, partition=0, on_delivery=self._report, timestamp=now_us // 1000, headers=headers)
                 break
             except BufferError:
                 self._producer.poll(0.1)
@@ -94,26 +109,24 @@ class TopicSink:
         if left:
             raise no_broker(self._settings, self._note)
 
-    def _prepare(self, overwrite: bool) -> None:
-        if self._topic not in topics_on(self._admin, self._settings, self._note):
-            self._create()
+    def _prepare(self, topic: str, present: frozenset[str], *, overwrite: bool) -> None:
+        if topic not in present:
+            self._create(topic)
             return
         try:
-            first, end = self._offset(_EARLIEST), self._offset(_LATEST)
+            first, end = self._offset(topic, _EARLIEST), self._offset(topic, _LATEST)
             if first < end and overwrite:
-                emptied = self._admin.delete_records([TopicPartition(self._topic, 0, end)], request_timeout=BROKER_TIMEOUT_SECONDS)
+                emptied = self._admin.delete_records([TopicPartition(topic, 0, end)], request_timeout=BROKER_TIMEOUT_SECONDS)
                 for done in emptied.values():
                     done.result()
                 first = end
         except KafkaException as error:
-            raise explain(error.args[0], self._settings, self._note, f"looking into topic {self._topic}") from None
+            raise explain(error.args[0], self._settings, self._note, f"looking into topic {topic}") from None
         if first < end:
-            raise ReplayError(
-                f"topic {self._topic} holds {end - first} records already: give --overwrite to empty it first, or another --topic"
-            )
+            raise ReplayError(f"topic {topic} holds {end - first} records already: give --overwrite to empty it first, or another --topic")
 
-    def _offset(self, which: OffsetSpec) -> int:
-        partition = TopicPartition(self._topic, 0)
+    def _offset(self, topic: str, which: OffsetSpec) -> int:
+        partition = TopicPartition(topic, 0)
 
         def ask() -> int:
             asked = self._admin.list_offsets(
@@ -123,24 +136,24 @@ class TopicSink:
 
         return once_led(ask)
 
-    def _create(self) -> None:
+    def _create(self, topic: str) -> None:
         # Records have the time of the replayed days, so that any limit by age would delete them at once.
         config = {"cleanup.policy": "delete", "retention.ms": "-1"}
         if not self._settings.create_topics:
             raise ReplayError(
-                f"there is no topic {self._topic}, and STREAMS_CREATE_TOPICS is false: have it created with 1 partition and "
+                f"there is no topic {topic}, and STREAMS_CREATE_TOPICS is false: have it created with 1 partition and "
                 f"{', '.join(f'{key}={value}' for key, value in config.items())}"
             )
-        new = NewTopic(self._topic, num_partitions=1, replication_factor=self._settings.replication_factor, config=config)
+        new = NewTopic(topic, num_partitions=1, replication_factor=self._settings.replication_factor, config=config)
         try:
-            self._admin.create_topics([new])[self._topic].result()
+            self._admin.create_topics([new])[topic].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise explain(error.args[0], self._settings, self._note, f"creating topic {self._topic}") from None
+                raise explain(error.args[0], self._settings, self._note, f"creating topic {topic}") from None
 
     def _report(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failure is None:
-            self._failure = explain(error, self._settings, self._note, f"writing to {self._topic}")
+            self._failure = explain(error, self._settings, self._note, f"writing to {message.topic()}")
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

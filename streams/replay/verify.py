@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from streams.client.kafka import codec_of, session_of, topics_of
+from streams.client.kafka import codec_of, existing_topics, session_of, topics_of
 from streams.replay.verify_reading import SourceTopics, TopicTape, read_tables
 from streams.replay.verify_redrive import EpochChoice, compare
 from streams.replay.verify_report import Difference, DifferenceKind, VerifyReport
@@ -47,7 +47,8 @@ def verify(
     codec, names = codec_of(settings), topics_of(settings)
     tables = read_tables(settings, codec, clock)
     with ExitStack() as stack:
-        written = (names.analysis, names.events, names.replies, names.dlq)
+        optional = {names.all_bars} & existing_topics(settings)
+        written = (names.analysis, names.events, names.replies, names.dlq, *optional)
         # The journal last: then it holds the transaction of everything that is found before the other topics' ends.
         outputs = {topic: stack.enter_context(TopicTape(settings, topic, clock)) for topic in written}
         journal = stack.enter_context(TopicTape(settings, names.journal, clock))

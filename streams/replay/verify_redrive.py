@@ -37,7 +37,7 @@ class Redrive:
     Args:
         codec, names: what the session's topics are written and named with.
         inputs: the source topics.
-        outputs: by topic, what analysis, events, replies and dead letters hold.
+        outputs: by topic, what analysis, events, replies and dead letters hold, and the ungated topic where there is one.
         tables: the rows, if there are any.
         epoch: which epoch, or all that the journal holds whole.
         report: takes what is found.
@@ -59,6 +59,7 @@ class Redrive:
             names.events: RecordForm(codec.event_from),
             names.replies: RecordForm(codec.reply_from),
             names.dlq: RecordForm(None),
+            names.all_bars: RecordForm(codec.analysis_from),
         }
         self._codec = codec
         self._names = names
@@ -72,7 +73,7 @@ class Redrive:
         self._encoder: Encoder | None = None
         self._raws: dict[tuple[str, str | None, int], RawRecord] = {}
         self._epoch = self._transaction = 0
-        self._is_driving = False
+        self._is_driving = self._lacks_all_bars = False
         self.is_over = False
 
     @property
@@ -214,6 +215,9 @@ class Redrive:
             comparison = self._comparisons.get(output.topic)
             if comparison is not None:
                 comparison.expect(output, record.transaction, required=required)
+            elif output.topic == self._names.all_bars and not self._lacks_all_bars:
+                self._lacks_all_bars = True
+                self._report.unchecked.append(f"{output.topic} is no longer there: what was written to it can't be compared")
 
     def _read(self, given: JournalInput) -> RangeRead:
         symbol, stream, first, following = given.symbol or "", given.stream, given.first_offset or 0, given.next_offset or 0

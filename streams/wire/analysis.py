@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec.structs import asdict
 
-from streams.records import AnalysisKind, Marker, PublishedBar, SessionBar
+from streams.records import AnalysisKind, HeldBackBar, Marker, PublishedBar, SessionBar
 from streams.wire.bars import figures
 from streams.wire.codec import Codec
 from streams.wire.framing import header
@@ -22,10 +22,13 @@ from streams.wire.messages import AnalysisBar, AnalysisEvent
 from streams.wire.numbers import NULL, PRESENT, Longs, Texts, long_bytes
 
 _FULL: Final = 1 << 14
-# gate, extent, interval_complete, reason: a bar has none of them.
-_NO_MORE: Final = NULL * 5
+# gate, extent, interval_complete, reason: a bar has none of them; and it was not held back.
+_NO_MORE: Final = NULL * 4 + b"\x00"
+_TRUE: Final = b"\x01"
 
 Header = tuple[str, bytes]
+
+_HELD_BACK: Final[Header] = ("held_back", b"true")
 
 
 class _Stream:
@@ -88,12 +91,12 @@ class AnalysisEncoder:
         self._validities = _Instants("valid_until_us", _NO_MORE)
         self._epoch_header = ("epoch", str(epoch).encode())
 
-    def record(self, outcome: PublishedBar | Marker, emitted_us: int) -> tuple[bytes, list[Header]]:
+    def record(self, outcome: PublishedBar | HeldBackBar | Marker, emitted_us: int) -> tuple[bytes, list[Header]]:
         """The framed value of an outcome that the worker emits at `emitted_us`, and its headers.
 
         Headers are what a consumer can filter on without decoding, as UTF-8 text; only what the outcome has.
         """
-        if not isinstance(outcome, PublishedBar):
+        if isinstance(outcome, Marker):
             event = analysis_event(outcome, session=self._session, epoch=self._epoch, emitted_us=emitted_us)
             return self._codec.analysis_to(event), self._marker_headers(outcome)
         if emitted_us != self._emitted_us:
@@ -126,6 +129,11 @@ class AnalysisEncoder:
         kind, symbol, interval = stream.headers
         return value, [kind, symbol, interval, ("sequence", b"%d" % sequence), self._epoch_header, end_header, validity_header]
 
+    def held_back(self, outcome: HeldBackBar, emitted_us: int) -> tuple[bytes, list[Header]]:
+        """The record of a bar for the ungated topic: as it would be on analysis, but for the flag, the last field of all."""
+        value, headers = self.record(outcome, emitted_us)
+        return value[:-1] + _TRUE, [*headers, _HELD_BACK]
+
     def encode(self, outcome: PublishedBar | Marker, emitted_us: int) -> bytes:
         """The framed value alone."""
         return self.record(outcome, emitted_us)[0]
@@ -142,7 +150,7 @@ class AnalysisEncoder:
             found.append(("interval", marker.interval.encode()))
         return [*found, ("sequence", b"%d" % marker.sequence), self._epoch_header]
 
-    def _learn_stream(self, outcome: PublishedBar) -> _Stream:
+    def _learn_stream(self, outcome: PublishedBar | HeldBackBar) -> _Stream:
         texts, longs = self._texts, self._longs
         lead = b"".join(
             (
@@ -176,9 +184,9 @@ class AnalysisEncoder:
         return ending
 
 
-def analysis_event(outcome: PublishedBar | Marker, *, session: str, epoch: int, emitted_us: int) -> AnalysisEvent:
-    """What a reader of the analysis topic gets for an outcome."""
-    if isinstance(outcome, PublishedBar):
+def analysis_event(outcome: PublishedBar | HeldBackBar | Marker, *, session: str, epoch: int, emitted_us: int) -> AnalysisEvent:
+    """What a reader of the analysis topic, or of the ungated one, gets for an outcome."""
+    if not isinstance(outcome, Marker):
         return AnalysisEvent(
             sequence=outcome.sequence,
             epoch=epoch,
@@ -190,6 +198,7 @@ def analysis_event(outcome: PublishedBar | Marker, *, session: str, epoch: int, 
             incarnation=outcome.incarnation,
             trading_days=outcome.trading_days,
             bar=AnalysisBar(**asdict(outcome.bar), valid_until_us=outcome.valid_until_us),
+            held_back=isinstance(outcome, HeldBackBar),
         )
     return AnalysisEvent(
         sequence=outcome.sequence,

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from streams.engine.transaction import DeadLetter, TransactionResult
 from streams.errors import WireError
-from streams.records import Event, Marker, PublishedBar, Reply
+from streams.records import Event, HeldBackBar, Marker, PublishedBar, Reply
 from streams.wire import deadletter
 from streams.wire.analysis import AnalysisEncoder
 from streams.wire.codec import Codec
@@ -67,17 +67,24 @@ class Encoder:
         now_us = result.now_us
         timestamp_ms = now_us // 1000
         analysis = self._names.analysis
+        all_bars = self._names.all_bars if result.bars_topic else None
         encode, keys = self._analysis.record, self._symbol_keys
         records: list[Record] = []
         for outcome in result.outcomes:
             if outcome.__class__ is PublishedBar:
                 value, headers = encode(outcome, now_us)
-                records.append(Record(analysis, keys.get(outcome.symbol) or self._learn_key(outcome.symbol), value, headers, timestamp_ms))
+                key = keys.get(outcome.symbol) or self._learn_key(outcome.symbol)
+                records.append(Record(analysis, key, value, headers, timestamp_ms))
+                if all_bars is not None:
+                    records.append(Record(all_bars, key, value, headers, timestamp_ms))
             elif isinstance(outcome, Marker):
                 value, headers = encode(outcome, now_us)
                 records.append(Record(analysis, self._key(outcome.symbol), value, headers, timestamp_ms))
             elif isinstance(outcome, Event):
                 records.append(self._event(outcome, now_us))
+            elif isinstance(outcome, HeldBackBar):
+                value, headers = self._analysis.held_back(outcome, now_us)
+                records.append(Record(self._names.all_bars, self._key(outcome.symbol), value, headers, timestamp_ms))
             elif isinstance(outcome, Reply):
                 records.append(self._reply(outcome, now_us))
         for letter in result.dead_letters:

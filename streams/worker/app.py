@@ -139,7 +139,8 @@ class SessionWorker:
             self._http.start()
         if self._history is not None:
             threading.Thread(target=_try_history, args=(self._history,), name="history", daemon=True).start()
-        prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog")
+        bars_topic = self._config.session_data_config.bars_topic
+        prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog", bars_topic=bars_topic)
         self._began = journal_end(settings, self.names.journal), self._clock.now_us()
 
     def die(self, error: BaseException) -> NoReturn:

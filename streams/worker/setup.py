@@ -44,8 +44,8 @@ class TopicSpec(Struct, frozen=True):
     least_bytes: int = 0
 
 
-def topic_specs(names: TopicNames, changelog: str, settings: Settings) -> list[TopicSpec]:
-    """The topics of a session."""
+def topic_specs(names: TopicNames, changelog: str, settings: Settings, *, bars_topic: bool = False) -> list[TopicSpec]:
+    """The topics of a session; the ungated one only where its config asks for it."""
     outputs = {"cleanup.policy": "delete", "retention.ms": str(settings.output_retention_ms), _LARGEST: str(LARGEST_BYTES)}
     control = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     state = {
@@ -56,7 +56,7 @@ def topic_specs(names: TopicNames, changelog: str, settings: Settings) -> list[T
         "min.compaction.lag.ms": "0",
         _LARGEST: str(LARGEST_BYTES),
     }
-    written = [names.replies, names.analysis, names.events, names.dlq, names.journal]
+    written = [names.replies, names.analysis, names.events, names.dlq, names.journal, *([names.all_bars] if bars_topic else [])]
     return [
         TopicSpec(names.control, control, control),
         *(TopicSpec(name, outputs, {"cleanup.policy": "delete"}, SENT_BYTES) for name in written),
@@ -64,7 +64,7 @@ def topic_specs(names: TopicNames, changelog: str, settings: Settings) -> list[T
     ]
 
 
-def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock: Clock | None = None) -> None:
+def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock: Clock | None = None, *, bars_topic: bool = False) -> None:
     """Create what is missing and check what is there.
 
     Raises:
@@ -75,7 +75,7 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock:
     logger.info("asking for the session's topics at {}", settings.bootstrap_servers)
     note = ErrorNote()
     admin = make_admin(settings, note)
-    specs = topic_specs(names, changelog, settings)
+    specs = topic_specs(names, changelog, settings, bars_topic=bars_topic)
     present = _present(admin, note, settings, SystemClock() if clock is None else clock)
     try:
         missing = [spec for spec in specs if spec.name not in present]

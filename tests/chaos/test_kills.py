@@ -51,7 +51,7 @@ def run(servers: str, name: str, workers: Workers, scale: Scale) -> None:
     initial, dynamic = symbols[: -scale.dynamic], symbols[-scale.dynamic :]
     settings = Settings.load(bootstrap_servers=servers, session=name)
     own = thresholds_of_all_kinds(initial, scale.threshold_seconds)
-    config = second_bars(name, initial, derived=["5s", "1m"], threshold_seconds=scale.threshold_seconds, per_symbol=own)
+    config = second_bars(name, initial, derived=["5s", "1m"], threshold_seconds=scale.threshold_seconds, per_symbol=own, bars_topic=True)
 
     crew = Crew([workers.start(config) for _ in range(scale.workers)])
     crew.await_active()

@@ -78,6 +78,8 @@ class Left:
         self.topics: dict[str, list[Record]] = {
             topic: [] for topic in (names.analysis, names.events, names.replies, names.dlq, names.journal)
         }
+        if desk.config.session_data_config.bars_topic:
+            self.topics[names.all_bars] = []
         self.sources: dict[str, list[RawRecord]] = {}
         self.rows: dict[str, bytes] = {}
         self.epoch = self.transaction = 0

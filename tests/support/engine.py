@@ -34,6 +34,7 @@ from streams.records import (
     ControlCommand,
     Event,
     EventKind,
+    HeldBackBar,
     Marker,
     Outcome,
     PublishedBar,
@@ -131,9 +132,11 @@ class Desk:
         self.outcomes: list[Outcome] = []
         self.commands = 0
         self._active = False
+        self._tells_all = self.config.session_data_config.bars_topic
         self._sequence = 0
         self.held: Counter[tuple[str, int, str]] = Counter()
         self.shown: Counter[tuple[str, int, str]] = Counter()
+        self.told_held: Counter[tuple[str, int, str]] = Counter()
         self.forgotten: Counter[tuple[str, int, str]] = Counter()
         self.loaded: Counter[tuple[str, int, str]] = Counter()
         """Bar versions of past days, which were loaded and not accepted."""
@@ -279,6 +282,7 @@ class Desk:
         """Restart under another config."""
         self.restart(now_us)
         self.config = SessionConfig.from_dict(values)
+        self._tells_all &= self.config.session_data_config.bars_topic
         return self.apply(JournalInput(InputKind.CONFIGURED, text=self.config.to_json()))
 
     # Looking
@@ -366,6 +370,9 @@ class Desk:
                     self._check_sequence(outcome.sequence)
                     self._check_fresh(outcome, result.now_us)
                     self.shown[outcome.symbol, outcome.incarnation, outcome.interval] += 1
+                case HeldBackBar():
+                    assert outcome.sequence == self._sequence, "the sequence given out last"
+                    self.told_held[outcome.symbol, outcome.incarnation, outcome.interval] += 1
                 case Marker():
                     self._check_sequence(outcome.sequence)
                     if outcome.kind is AnalysisKind.HELD_BACK:
@@ -404,6 +411,11 @@ class Desk:
                 continue
             past_only = set(self.config.session_data_config.historical.intervals)
             past_only -= {self.data(progress.symbol).base_interval, *self.data(progress.symbol).derived_intervals}
+            if self._tells_all:
+                told_held = {key[2]: count for key, count in self.told_held.items() if key[:2] == (progress.symbol, progress.incarnation)}
+                for interval in told_held.keys() | runs:
+                    held = self.held[progress.symbol, progress.incarnation, interval] + runs[interval]
+                    assert told_held.get(interval) == held, f"{progress.symbol} {interval}: a bar that is held back is told of once"
             for interval, versions in self.versions(progress.symbol).items():
                 if interval in past_only:
                     continue

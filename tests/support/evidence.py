@@ -28,6 +28,10 @@ class SessionTopics:
         """The analysis topic."""
         return [CODEC.analysis_from(record.value) for record in read_topic(self._servers, self.names.analysis)]
 
+    def all_bars(self) -> list[AnalysisEvent]:
+        """The ungated topic."""
+        return [CODEC.analysis_from(record.value) for record in read_topic(self._servers, self.names.all_bars)]
+
     def replies(self) -> list[CommandReply]:
         """The replies topic."""
         return [CODEC.reply_from(record.value) for record in read_topic(self._servers, self.names.replies)]
@@ -57,4 +61,5 @@ class SessionTopics:
             },
             extras={(symbol, stream): self._extras(symbol, stream) for symbol in symbols for stream in config.extra_streams},
             threshold_us=threshold_us or config.threshold_us,
+            all_bars=self.all_bars() if config.session_data_config.bars_topic else None,
         )

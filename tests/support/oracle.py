@@ -34,7 +34,7 @@ class Evidence:
     """What a stopped session has left behind, decoded.
 
     `topics` has the bars of each symbol's topic by offset, `extras` its quotes and ticks; `threshold_us` tells each symbol's threshold,
-    for sessions whose bars are referred to by their close.
+    for sessions whose bars are referred to by their close; `all_bars` is the ungated topic, where there is one.
     """
 
     analysis: Sequence[AnalysisEvent]
@@ -43,6 +43,7 @@ class Evidence:
     topics: Mapping[str, Mapping[int, Bar]]
     threshold_us: Callable[[str], int]
     extras: Mapping[tuple[str, str], Mapping[int, Quote | Tick]] = field(default_factory=dict)
+    all_bars: Sequence[AnalysisEvent] | None = None
 
 
 @dataclass
@@ -76,6 +77,8 @@ def judge(evidence: Evidence) -> list[str]:
     _check_windows_are_accounted_for(evidence, read, findings)
     _check_state_counts(evidence, findings)
     _check_extras(evidence, findings)
+    if evidence.all_bars is not None:
+        _check_ungated(evidence, evidence.all_bars, findings)
     return findings.sentences()
 
 
@@ -327,3 +330,26 @@ def _check_extras(evidence: Evidence, findings: _Findings) -> None:
         kept = row.quote or row.tick
         if (None if latest is None else latest[1].time_us) != (None if kept is None else kept.time_us):
             findings.add("latest", f"{key}: {kept} is kept as the latest, it is {latest}")
+
+
+def _check_ungated(evidence: Evidence, all_bars: Sequence[AnalysisEvent], findings: _Findings) -> None:
+    """The ungated topic has what is published as it is published, and each bar that is held back once, among them."""
+    published = [event for event in all_bars if not event.held_back]
+    if published != [event for event in evidence.analysis if event.bar is not None]:
+        findings.add("ungated", f"{len(published)} bars of the ungated topic are said to be published, and they are not those of analysis")
+    held: Counter[Series] = Counter()
+    seen: set[tuple[Series, int, int]] = set()
+    last = (0, 0)
+    for event, (series, bar) in zip(all_bars, _bars_of(all_bars), strict=True):
+        what = f"{series} {iso(bar.start_us)} revision {bar.revision}"
+        if (series, bar.start_us, bar.revision) in seen:
+            findings.add("ungated", f"{what} is there twice")
+        seen.add((series, bar.start_us, bar.revision))
+        held[series] += event.held_back
+        if (event.epoch, event.sequence) < last:
+            findings.add("ungated", f"{what} has sequence {event.sequence} behind {last}")
+        last = (event.epoch, event.sequence)
+    counted = Counter({series: sum(extent.count for extent in extents) for series, extents in _extents(evidence).items()})
+    for series in held.keys() | counted.keys():
+        if held[series] != counted[series]:
+            findings.add("ungated", f"{series}: {held[series]} bars are held back there, {counted[series]} by records and open runs")

@@ -16,6 +16,7 @@ def second_bars(
     threshold_seconds: int = 300,
     per_symbol: Mapping[str, Mapping[str, object]] | None = None,
     extra: Sequence[str] = (),
+    bars_topic: bool = False,
     **keys: object,
 ) -> SessionConfig:
     """A session of `symbols`; `per_symbol` has their streaming settings, `extra` is quotes, ticks or both, `keys` are for the top."""
@@ -31,6 +32,7 @@ def second_bars(
                 "streams": ["1s", *extra],
                 "derived_intervals": list(derived),
                 "streaming": streaming,
+                "bars_topic": bars_topic,
             },
             **keys,
         }

@@ -141,8 +141,44 @@ def with_row(key: str, **fields: object) -> Evidence:
     return replace(evidence, rows={**evidence.rows, key: msgspec.structs.replace(evidence.rows[key], **fields)})
 
 
+def with_all_bars(change: Callable[[list[AnalysisEvent]], list[AnalysisEvent]] = list) -> Evidence:
+    """With the ungated topic: the published bars, and behind each stretch that was held back as many bars, of both records and runs."""
+    evidence = sound()
+    row = evidence.rows["progress|BBB"]
+    assert isinstance(row, ProgressRow)
+    runs = [
+        marker(AnalysisKind.HELD_BACK, ("BBB", 3), Extent(run.cause, run.first_start_us, 0, run.count), interval=run.interval)
+        for run in row.runs
+    ]
+    all_bars = []
+    for event in [*evidence.analysis, *(msgspec.structs.replace(run, sequence=99) for run in runs)]:
+        if event.bar is not None:
+            all_bars.append(event)
+        elif event.extent is not None:
+            for number in range(event.extent.count):
+                start_us = event.extent.first_start_us + number * SECOND_US
+                one = published(
+                    (event.symbol or "", event.incarnation or 0), Bar("", "1s", start_us, start_us + SECOND_US, 1.0, 1.0, 1.0, 1.0, 1.0)
+                )
+                all_bars.append(msgspec.structs.replace(one, sequence=event.sequence, interval=event.interval, held_back=True))
+    return replace(evidence, all_bars=change(all_bars))
+
+
 def test_a_session_that_adds_up_gives_no_findings() -> None:
     assert judge(sound()) == []
+    assert judge(with_all_bars()) == []
+
+
+def a_bar_that_is_not_on_the_ungated_topic() -> Evidence:
+    return with_all_bars(lambda bars: bars[1:])
+
+
+def a_bar_that_is_on_the_ungated_topic_twice() -> Evidence:
+    return with_all_bars(lambda bars: [bars[0], *bars])
+
+
+def a_published_bar_that_is_not_on_the_ungated_topic() -> Evidence:
+    return with_all_bars(lambda bars: [bar for bar in bars if bar.held_back])
 
 
 def a_dropped_record() -> Evidence:
@@ -239,6 +275,9 @@ def a_window_that_is_nowhere() -> Evidence:
         (lambda: with_row("progress|AAA", offset=6), "position"),
         (lambda: with_row("session", sequence=15), "sequence"),
         (lambda: with_row("session", active=True), "gate"),
+        (a_bar_that_is_not_on_the_ungated_topic, "ungated"),
+        (a_bar_that_is_on_the_ungated_topic_twice, "ungated"),
+        (a_published_bar_that_is_not_on_the_ungated_topic, "ungated"),
     ],
 )
 def test_each_kind_of_damage_is_found(damaged: Callable[[], Evidence], kind: str) -> None:

@@ -10,11 +10,12 @@ import fastavro
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streams.engine.journal import JournalRecord
 from streams.engine.rows import BlockRow, ProgressRow, Row, SessionRow
 from streams.errors import WireError
-from streams.records import AnalysisKind, Bar, Extent, GateChange, LaggingSymbol, Marker, PublishedBar, Quote, SessionBar, Tick
+from streams.records import AnalysisKind, Bar, Extent, GateChange, HeldBackBar, LaggingSymbol, Marker, PublishedBar, Quote, SessionBar, Tick
 from streams.wire import forms
 from streams.wire.analysis import AnalysisEncoder, analysis_event
 from streams.wire.codec import Codec
@@ -207,6 +208,16 @@ def test_a_published_bar_is_written_as_fastavro_writes_it(
         for outcome in outcomes * 2:
             event = analysis_event(outcome, session=session, epoch=epoch, emitted_us=emitted_us)
             assert encoder.encode(outcome, emitted_us) == CODEC.analysis_to(event)
+
+
+@given(drawn.published_bars, drawn.instants)
+def test_a_bar_that_is_held_back_is_written_as_a_published_one_but_for_the_flag(outcome: PublishedBar, emitted_us: int) -> None:
+    encoder = AnalysisEncoder(CODEC, session="main", epoch=3)
+    held = HeldBackBar(*(getattr(outcome, name) for name in outcome.__struct_fields__))
+    value, headers = encoder.held_back(held, emitted_us)
+    assert value == CODEC.analysis_to(analysis_event(held, session="main", epoch=3, emitted_us=emitted_us))
+    assert replace(CODEC.analysis_from(value), held_back=False) == CODEC.analysis_from(encoder.encode(outcome, emitted_us))
+    assert headers == [*encoder.headers(outcome), ("held_back", b"true")]
 
 
 @given(drawn.published_bars, drawn.ints, drawn.ints)

@@ -199,13 +199,13 @@ class Barbook(Gatebook):
         kept, _ = self._put_old(life, past[life.base], bar)
         if kept is None:
             return
-        self.offer(life, life.base, kept, rolled=True)
+        self.offer(life, life.base, kept, rolled=day)
         for interval in sorted(past.keys() - {life.base}, key=interval_us):
             slot = life.window_of(interval, bar.start_us, day)
             before = past[interval].get(slot.start_us)
             made = summed(inside(past[life.base], slot, life.base_us), slot, 0 if before is None else before.revision + 1)
             past[interval][slot.start_us] = made
-            self.offer(life, interval, made, rolled=True)
+            self.offer(life, interval, made, rolled=day)
 
     # Time
 

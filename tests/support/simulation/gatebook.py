@@ -11,7 +11,7 @@ from typing import Any
 from streams.config import SessionConfig
 from streams.records import ControlCommand
 from streams.times import DAY_US, SECOND_US, interval_us
-from tests.support.simulation.books import NEVER, Days, Kept, Life
+from tests.support.simulation.books import NEVER, Day, Days, Kept, Life
 
 Told = tuple[Any, ...]
 
@@ -156,7 +156,7 @@ class Gatebook:
 
     # Published or held back
 
-    def offer(self, life: Life, interval: str, bar: Kept, *, rewrites: bool = False, rolled: bool = False) -> None:
+    def offer(self, life: Life, interval: str, bar: Kept, *, rewrites: bool = False, rolled: Day | None = None) -> None:
         """A bar is accepted: it is published while the gate is open and it is fresh, else held back."""
         config = self.config.session_data_config
         is_base = interval == life.base
@@ -169,12 +169,18 @@ class Gatebook:
             self.analysis.append(("bar", life.symbol, life.incarnation, interval, life.day.days, (tuple(bar), until_us)))
             return
         cause = "incomplete" if too_few else "stale" if self.active else "inactive"
-        self.hold(life, interval, bar, cause)
+        self.hold(life, interval, bar, cause, rolled)
         if self.active and (rewrites or rolled) and not too_few:
             life.revised.setdefault(interval, []).append((bar.start_us, bar.end_us))
 
-    def hold(self, life: Life, interval: str, bar: Kept, cause: str) -> None:
-        """Put a bar into its run."""
+    def hold(self, life: Life, interval: str, bar: Kept, cause: str, rolled: Day | None = None) -> None:
+        """Put a bar into its run, and onto the ungated topic where there is one."""
+        config = self.config.session_data_config
+        if config.bars_topic:
+            of_open = interval == life.base and config.streaming.reference == "open"
+            until_us = (bar.start_us if of_open else bar.end_us) + self.threshold_us(life)
+            days = (rolled or life.day).days
+            self.analysis.append(("bar held back", life.symbol, life.incarnation, interval, days, (tuple(bar), until_us)))
         life.counts["held_back"] += 1
         if not life.held.get(interval):
             life.held_cause[interval] = cause

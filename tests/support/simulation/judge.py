@@ -12,7 +12,7 @@ from itertools import zip_longest
 from msgspec.structs import astuple
 
 from streams.engine.transaction import TransactionResult
-from streams.records import AnalysisKind, Event, Marker, PublishedBar, Reply
+from streams.records import AnalysisKind, Event, HeldBackBar, Marker, PublishedBar, Reply
 from streams.times import iso
 from tests.support.simulation.books import Violation
 from tests.support.simulation.gatebook import Told
@@ -43,6 +43,9 @@ class Judge:
             if isinstance(outcome, PublishedBar):
                 self._judge_sequence(outcome.sequence)
                 self._judge_bar(outcome, result.now_us, model)
+            elif isinstance(outcome, HeldBackBar):
+                if outcome.sequence != self._sequence:
+                    raise Violation("a bar that is held back has the sequence given out last", f"{outcome} after {self._sequence}")
             elif isinstance(outcome, Marker):
                 self._judge_sequence(outcome.sequence)
                 self._judge_marker(outcome)
@@ -100,9 +103,10 @@ class Judge:
 
 
 def _of(outcome: object) -> Told | None:
-    if isinstance(outcome, PublishedBar):
+    if isinstance(outcome, PublishedBar | HeldBackBar):
         detail = (astuple(outcome.bar), outcome.valid_until_us)
-        return ("bar", outcome.symbol, outcome.incarnation, outcome.interval, outcome.trading_days, detail)
+        kind = "bar" if isinstance(outcome, PublishedBar) else "bar held back"
+        return (kind, outcome.symbol, outcome.incarnation, outcome.interval, outcome.trading_days, detail)
     if not isinstance(outcome, Marker):
         return None
     told: object = None

@@ -116,6 +116,8 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
         "max_symbols": max(chance.choice([3, 4, 1000]), len(initial)),
         "max_pending": chance.choice([1, 100]),
     }
+    # Chosen aside, so that what else a seed stands for is as it was.
+    data["bars_topic"] = Random(repr(data)).random() < 0.5
     return changed
 
 

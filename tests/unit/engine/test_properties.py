@@ -133,6 +133,7 @@ configs = st.builds(
             "silence_lags": st.booleans(),
             "min_completeness": st.sampled_from([0, 0.5, 1]),
             "window_anchor": st.sampled_from(["session", "clock"]),
+            "bars_topic": st.booleans(),
         }
     ),
 )

@@ -25,9 +25,9 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 def stale_bars_get_through(patch: pytest.MonkeyPatch) -> None:
     real = publish.hold
 
-    def hold(state: SessionState, data: SymbolSessionData, interval: str, bar: Any, cause: str) -> None:
+    def hold(state: SessionState, data: SymbolSessionData, interval: str, bar: Any, cause: str, days: int | None = None) -> None:
         if cause != publish.STALE or interval != data.base_interval:
-            real(state, data, interval, bar, cause)
+            real(state, data, interval, bar, cause, days)
             return
         state.sequence += 1
         data.counts.accepted += 1

@@ -21,10 +21,10 @@ from tests.support.audit import CODEC, Left, junk
 from tests.support.engine import MONDAY, Desk, at, bar, config, minutes
 
 
-def played(epoch: int = 1, day: str = MONDAY, symbols: tuple[str, str, str] = ("SPY", "IBM", "QQQ")) -> Desk:
+def played(epoch: int = 1, day: str = MONDAY, symbols: tuple[str, str, str] = ("SPY", "IBM", "QQQ"), *, bars_topic: bool = False) -> Desk:
     """A morning: two symbols live, junk and a wrong symbol among their bars, a third one added with a backlog, one removed, a crash."""
     spy, ibm, qqq = symbols
-    desk = Desk(config(spy, ibm, derived_intervals=["5m"]), now_us=at("09:30", day), epoch=epoch)
+    desk = Desk(config(spy, ibm, derived_intervals=["5m"], bars_topic=bars_topic), now_us=at("09:30", day), epoch=epoch)
     desk.load(spy, ibm)
     for number in range(12):
         start_us = at("09:30", day) + number * MINUTE_US
@@ -77,6 +77,25 @@ def test_what_a_session_has_left_behind_is_equal_and_all_of_it_was_compared(left
     assert (report.rows, report.rows_at) == (len(left.rows), left.transaction)
     assert report.transactions == len(left.topics[left.names.journal])
     assert report.bars == sum(len(records) for topic, records in left.sources.items() if topic.startswith("bars."))
+
+
+def test_the_ungated_topic_is_compared_where_the_session_writes_one() -> None:
+    left = Left(played(bars_topic=True))
+    records = left.topics[left.names.all_bars]
+    report = left.audit()
+    assert report.is_equal, [str(one) for one in report.differences]
+    assert report.compared[left.names.all_bars] == len(records)
+    held = [CODEC.analysis_from(record.value).held_back for record in records]
+    assert held.count(True) == 11 + 2, "the third symbol's backlog but for its last bar, and two windows of it"
+    published = [record.value for record in left.topics[left.names.analysis] if is_bar(record)]
+    assert [record.value for record, is_held in zip(records, held, strict=True) if not is_held] == published
+
+    del records[held.index(True) + 3]
+    found = only(left.audit())
+    assert (found.kind, found.topic, found.what) == ("missing", left.names.all_bars, "bar QQQ 1m 2013-10-07T13:33:00Z")
+
+    del left.topics[left.names.all_bars]
+    assert left.audit().unchecked == ["main.bars is no longer there: what was written to it can't be compared"]
 
 
 def test_a_changed_bar_is_found_where_it_was_published_first(left: Left) -> None:
