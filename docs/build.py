@@ -49,7 +49,7 @@ API: Final = (
     ("streams.settings", ("Settings",)),
     ("streams.client.produce", ("BarProducer",)),
     ("streams.client.control", ("SessionControl",)),
-    ("streams.client.analysis", ("AnalysisConsumer", "SequenceGap")),
+    ("streams.consumer", ("SessionConsumer", "Position", "Hole", "BarsTopic", "WarmUp", "Source", "Wanted", "Snapshot")),
     ("streams.engine.reads", ("SessionData",)),
     ("streams.engine.views", ("SymbolSnapshot", "SessionMetrics", "QuotesSnapshot", "TicksSnapshot", "GapInfo")),
     ("streams.replay.runner", ("replay", "Replay", "ReplayStep")),

@@ -16,6 +16,7 @@
     │   ├── NoSessionError                   a broker answers, and no worker has ever run the session there
     │   └── UnansweredError                  a command was sent, and its final reply did not come in time
     ├── BrokerRefusedError                   the broker answered, and did not do what was asked (exit code 1)
+    │   └── OffsetGoneError                  a topic no longer has the place at which reading was to go on
     ├── SequenceGapError                     records of the analysis topic are missing: a reader must read the state anew
     ├── CommandRefusedError                  a control command failed, with the worker's reason (exit code 1)
     ├── NotActiveError                       this worker does not have the session's state: another one may
@@ -106,6 +107,10 @@ class UnansweredError(NobodyThereError):
 
 class BrokerRefusedError(StreamsError):
     """The broker answered, and did not do what was asked: no right to, no such topic, a record too large."""
+
+
+class OffsetGoneError(BrokerRefusedError):
+    """A topic has no records at the place at which reading was to go on: it was truncated, or made anew."""
 
 
 class SequenceGapError(StreamsError):

@@ -21,8 +21,8 @@ from typing import IO
 
 import msgspec
 
-from streams.client.analysis import BEGINNING, AnalysisConsumer, SequenceGap
 from streams.client.produce import BarProducer
+from streams.consumer import BEGINNING, Hole, SessionConsumer
 from streams.errors import StreamsError
 from streams.records import Bar
 from streams.settings import Settings
@@ -114,7 +114,7 @@ class Witness:
         self._thread = threading.Thread(target=self._run, name="demo-witness", daemon=True)
         self._error: BaseException | None = None
         self.seen: list[Seen] = []
-        self.gaps: list[SequenceGap] = []
+        self.gaps: list[Hole] = []
 
     def start(self) -> None:
         """Begin to read."""
@@ -157,16 +157,16 @@ class Witness:
 
     def _run(self) -> None:
         try:
-            with AnalysisConsumer(self._settings, start=BEGINNING, on_gap=self.gaps.append) as consumer:
+            with SessionConsumer(self._settings, start=BEGINNING, fresh_only=False, on_hole=self.gaps.append) as consumer:
                 while not self._stopping.is_set():
-                    events = consumer.read(0.1)
-                    now_us = self._clock.now_us()
-                    for event in events:
-                        seen = Seen(event, now_us)
-                        self._show(seen)
-                        with self._changed:
-                            self.seen.append(seen)
-                            self._changed.notify_all()
+                    event = consumer.poll(0.1)
+                    if event is None:
+                        continue
+                    seen = Seen(event, self._clock.now_us())
+                    self._show(seen)
+                    with self._changed:
+                        self.seen.append(seen)
+                        self._changed.notify_all()
         except BaseException as error:  # handed to whoever waits, in the main thread
             with self._changed:
                 self._error = error

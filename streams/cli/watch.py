@@ -12,8 +12,8 @@ from rich.text import Text
 
 from streams.cli.options import AsJson, Bootstrap, Session, load_settings, print_json, say
 from streams.cli.words import clock_text, plural, seconds_text
-from streams.client.analysis import BEGINNING, END, AnalysisConsumer
 from streams.client.jsonlines import analysis_json
+from streams.consumer import BEGINNING, END, SessionConsumer
 from streams.errors import NoSessionError, WireError
 from streams.records import AnalysisKind
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
@@ -60,8 +60,8 @@ def watch(
     start = BEGINNING if from_beginning else END
     console = Console(soft_wrap=True, highlight=False)
 
-    def consume() -> AnalysisConsumer:
-        return AnalysisConsumer(settings, start=start, fresh_only=fresh_only, on_gap=lambda gap: say(f"gap: {gap}"), clock=clock)
+    def consume() -> SessionConsumer:
+        return SessionConsumer(settings, start=start, fresh_only=fresh_only, on_hole=lambda hole: say(f"gap: {hole}"), clock=clock)
 
     with _once_there(consume, wait, clock) as consumer:
         if not as_json and console.is_terminal:
@@ -76,7 +76,7 @@ def watch(
             return
 
 
-def _once_there(consume: Callable[[], AnalysisConsumer], wait_seconds: float, clock: Clock) -> AnalysisConsumer:
+def _once_there(consume: Callable[[], SessionConsumer], wait_seconds: float, clock: Clock) -> SessionConsumer:
     """A consumer of the session, once there is one."""
     deadline, pause = clock.monotonic() + wait_seconds, threading.Event()
     while True:
@@ -88,17 +88,17 @@ def _once_there(consume: Callable[[], AnalysisConsumer], wait_seconds: float, cl
             pause.wait(_LOOK_AGAIN_SECONDS)
 
 
-def _until(consumer: AnalysisConsumer, count: int | None, idle_seconds: float | None, clock: Clock) -> Iterator[AnalysisEvent]:
+def _until(consumer: SessionConsumer, count: int | None, idle_seconds: float | None, clock: Clock) -> Iterator[AnalysisEvent]:
     """The records, until there were enough or none came for long enough; one that is none is said and passed over."""
     given = 0
     last = clock.monotonic()
     while idle_seconds is None or clock.monotonic() - last < idle_seconds:
         try:
-            events = consumer.read()
+            event = consumer.poll()
         except WireError as error:
             say(f"no analysis record: {error}")
             continue
-        for event in events:
+        if event is not None:
             yield event
             given += 1
             if given == count:

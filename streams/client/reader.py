@@ -7,7 +7,7 @@ error, never a silent jump.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final
 
@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 from msgspec import Struct
 
 from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ConfigValue, ErrorNote, explain, leaderless, make_consumer, no_broker, once_led
-from streams.errors import BrokerRefusedError, NobodyThereError, NoSessionError
+from streams.errors import NobodyThereError, NoSessionError, OffsetGoneError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 
@@ -24,6 +24,8 @@ END: Final = OFFSET_END
 
 _BATCH: Final = 1000
 _WAIT_SECONDS: Final = 0.2
+# What reading says of a place that the topic no longer has; which of them depends on who found out.
+_GONE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 _PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
 
 
@@ -49,7 +51,8 @@ class TopicReader:
 
     Raises:
         NobodyThereError: no broker answers, or the topic does not exist.
-        BrokerRefusedError: the broker does not let this client read, or `start` lies outside the topic.
+        BrokerRefusedError: the broker does not let this client read.
+        OffsetGoneError: `start` lies outside the topic.
     """
 
     def __init__(self, settings: Settings, topic: str, *, start: int, missing: str, clock: Clock | None = None) -> None:
@@ -88,6 +91,26 @@ class TopicReader:
         """The offset at which reading goes on."""
         return self._position
 
+    def move(self, offset: int) -> None:
+        """Go on reading from this offset."""
+        self._position = offset
+        self.at_end = False
+        self._consumer.assign([TopicPartition(self.topic, 0, offset)])
+
+    def offset_at(self, timestamp_ms: int) -> int | None:
+        """An offset with no record before it that has this time or a later one; None when the topic holds no such record.
+
+        Raises:
+            NobodyThereError: no broker answers.
+            BrokerRefusedError: it answered with an error.
+        """
+        asked = TopicPartition(self.topic, 0, max(0, timestamp_ms))
+        try:
+            (found,) = once_led(lambda: self._consumer.offsets_for_times([asked], timeout=BROKER_TIMEOUT_SECONDS))
+        except KafkaException as error:
+            raise explain(error.args[0], self._settings, self._note, f"asking for the time of records of {self.topic}") from None
+        return None if found.offset < 0 else int(found.offset)
+
     def bounds(self) -> tuple[int, int]:
         """The first offset of the topic and its committed end.
 
@@ -115,6 +138,7 @@ class TopicReader:
 
         Raises:
             BrokerRefusedError: the broker does not let this client read on from here.
+            OffsetGoneError: the topic no longer has the records from here on.
         """
         first = self._consumer.poll(timeout_seconds)
         if first is None:
@@ -129,18 +153,23 @@ class TopicReader:
         Raises:
             NobodyThereError: the end was not reached in time.
         """
+        return list(self.up_to(self.bounds()[1], timeout_seconds))
+
+    def up_to(self, end: int, timeout_seconds: float) -> Iterator[Record]:
+        """What comes before offset `end`, as it is read; reading goes on somewhere behind it.
+
+        Raises:
+            NobodyThereError: it was not reached in time.
+        """
         deadline = self._clock.monotonic() + timeout_seconds
-        _, end = self.bounds()
-        records: list[Record] = []
         # The last offsets belong to transaction markers: the position passes them when the broker says that this is the end.
         while self._position < end:
-            records.extend(self.read())
+            yield from self.read()
             if self._clock.monotonic() > deadline and self._position < end:
                 raise NobodyThereError(
                     f"the end of {self.topic}, offset {end}, was not reached within {timeout_seconds:g} s, reading stands at "
                     f"{self._position}: is the broker at {self._settings.bootstrap_servers} up?"
                 )
-        return records
 
     def _take(self, message: Message) -> Record | None:
         error = message.error()
@@ -152,6 +181,8 @@ class TopicReader:
         if error.code() == KafkaError._PARTITION_EOF:
             self.at_end = True
             self._position = max(self._position, message.offset() or 0)
+        elif error.code() in _GONE:
+            raise OffsetGoneError(f"{self.topic} no longer has offset {self._position}: {error.str()}")
         elif error.code() not in _PASSING:
             raise explain(error, self._settings, self._note, f"reading {self.topic} at offset {self._position}")
         return None
@@ -175,7 +206,7 @@ class TopicReader:
         if start == END:
             return high
         if not low <= start <= high:
-            raise BrokerRefusedError(f"{self.topic} has no offset {start}: it holds {low} to {high}; read from the beginning or the end")
+            raise OffsetGoneError(f"{self.topic} has no offset {start}: it holds {low} to {high}; read from the beginning or the end")
         return start
 
 

@@ -6,15 +6,33 @@ know, and it is to be skipped, not to be an error. Instants are microseconds sin
 
 from __future__ import annotations
 
+from datetime import date, datetime
+
 from msgspec import Struct
 
 from streams.records import Extent, GateChange, IntervalComplete, SessionBar
+from streams.times import date_of_days, from_us
 
 
 class AnalysisBar(SessionBar, frozen=True, gc=False):
     """A bar from the analysis topic: it counts as fresh until `valid_until_us`."""
 
     valid_until_us: int
+
+    @property
+    def start(self) -> datetime:
+        """When it opens."""
+        return from_us(self.start_us)
+
+    @property
+    def end(self) -> datetime:
+        """When it is complete and becomes known."""
+        return from_us(self.end_us)
+
+    @property
+    def valid_until(self) -> datetime:
+        """Until when it may be acted on."""
+        return from_us(self.valid_until_us)
 
 
 class AnalysisEvent(Struct, frozen=True):
@@ -38,6 +56,16 @@ class AnalysisEvent(Struct, frozen=True):
     interval_complete: IntervalComplete | None = None
     reason: str | None = None
     held_back: bool = False
+
+    @property
+    def emitted_at(self) -> datetime:
+        """When the worker emitted it."""
+        return from_us(self.emitted_us)
+
+    @property
+    def trading_date(self) -> date | None:
+        """The trading day in exchange time that it belongs to."""
+        return None if self.trading_days is None else date_of_days(self.trading_days)
 
 
 class SessionEvent(Struct, frozen=True):

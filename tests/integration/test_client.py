@@ -15,10 +15,10 @@ import pytest
 from confluent_kafka import Producer
 
 from streams.cli.main import run
-from streams.client.analysis import BEGINNING, AnalysisConsumer, SequenceGap
 from streams.client.control import SessionControl
-from streams.client.reader import TopicReader
+from streams.client.reader import BEGINNING, TopicReader
 from streams.client.state import StateReader, read_state
+from streams.consumer import Hole, SessionConsumer
 from streams.engine.rows import SessionRow, SymbolRow, symbol_key
 from streams.errors import CommandRefusedError, NobodyThereError, SequenceGapError, WireError
 from streams.records import ControlCommand, ReplyStatus
@@ -127,7 +127,7 @@ def test_an_answer_that_does_not_come_says_what_becomes_of_the_command(
 
 
 def test_a_session_that_never_ran_says_so(settings: Settings) -> None:
-    for use in (SessionControl, AnalysisConsumer, read_state):
+    for use in (SessionControl, SessionConsumer, read_state):
         with pytest.raises(NobodyThereError, match=f"no worker has ever run session '{settings.session}' here"):
             use(settings)
 
@@ -168,26 +168,27 @@ def test_the_analysis_topic_is_read_committed_and_without_unknown_kinds_or_stale
     publish(settings, event(4), commit=False)
     publish(settings, event(4, valid_until_us=NOW_US + SECOND_US))
     clock = SystemClock()
-    with AnalysisConsumer(settings, start=BEGINNING) as consumer:
+    with SessionConsumer(settings, start=BEGINNING, fresh_only=False) as consumer:
         assert [each.sequence for each in read_all(consumer, clock)] == [1, 2, 4]
         assert consumer.unknown == 1
         position = consumer.position
-    with AnalysisConsumer(settings, start=BEGINNING, fresh_only=True, clock=ManualClock(NOW_US + 1)) as fresh:
+    with SessionConsumer(settings, start=BEGINNING, clock=ManualClock(NOW_US + 1)) as fresh:
         assert [each.sequence for each in read_all(fresh, clock)] == [1, 4]
         assert fresh.stale == 1
     publish(settings, event(5))
-    with AnalysisConsumer(settings, start=position) as later:
+    with SessionConsumer(settings, position=position, fresh_only=False) as later:
         assert [each.sequence for each in read_all(later, clock)] == [5]
 
 
 def test_a_hole_in_the_sequence_is_raised_or_told(settings: Settings) -> None:
     create_topics(settings.bootstrap_servers, f"{settings.session}.analysis")
     publish(settings, event(1), event(3))
-    gaps: list[SequenceGap] = []
-    with AnalysisConsumer(settings, start=BEGINNING, on_gap=gaps.append) as consumer:
+    holes: list[Hole] = []
+    with SessionConsumer(settings, start=BEGINNING, fresh_only=False, on_hole=holes.append) as consumer:
         assert [each.sequence for each in read_all(consumer, SystemClock())] == [1, 3]
-    assert [(gap.last_sequence, gap.found_sequence) for gap in gaps] == [(1, 3)]
-    with AnalysisConsumer(settings, start=BEGINNING) as strict:
+    assert [(hole.kind, hole.last.sequence) for hole in holes] == [("missing", 1)]
+    assert "after epoch 1, sequence 1 comes epoch 1, sequence 3" in holes[0].words
+    with SessionConsumer(settings, start=BEGINNING, fresh_only=False) as strict:
         with pytest.raises(SequenceGapError, match="sequence 1 comes epoch 1, sequence 3"):
             read_all(strict, SystemClock())
         assert [each.sequence for each in read_all(strict, SystemClock())] == [3], "reading goes on behind the hole"
@@ -201,7 +202,7 @@ def test_a_record_that_is_none_is_told_with_its_place_and_costs_no_other(setting
         producer.produce(topic, b"junk")
     publish(settings, event(3))
     place = rf"{topic} offset \d+: the value begins with byte 0x6a"
-    with AnalysisConsumer(settings, start=BEGINNING) as consumer:
+    with SessionConsumer(settings, start=BEGINNING, fresh_only=False) as consumer:
         events = iter(consumer)
         assert [next(events).sequence for _ in range(2)] == [1, 2]
         with pytest.raises(WireError, match=place):
@@ -214,11 +215,13 @@ def test_a_record_that_is_none_is_told_with_its_place_and_costs_no_other(setting
     assert re.fullmatch(f"no analysis record: {place}.*\n", told.err)
 
 
-def read_all(consumer: AnalysisConsumer, clock: SystemClock) -> list[AnalysisEvent]:
+def read_all(consumer: SessionConsumer, clock: SystemClock) -> list[AnalysisEvent]:
     deadline = clock.monotonic() + 20
     found: list[AnalysisEvent] = []
     while not consumer.at_end:
-        found.extend(consumer.read())
+        event = consumer.poll()
+        if event is not None:
+            found.append(event)
         assert clock.monotonic() < deadline, f"waited 20 s for the end of the analysis topic, found {len(found)}"
     return found
 

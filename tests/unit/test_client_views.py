@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from streams.client.analysis import SequenceCheck
 from streams.client.state import StateView
 from streams.engine.rows import CommandRow, ConfigRow, ProgressRow, SessionRow, SymbolRow, command_key, progress_key, symbol_key
-from streams.wire.messages import AnalysisEvent
 from tests.support.rows import blank
 
 
@@ -19,10 +17,6 @@ def symbol_row(symbol: str, incarnation: int) -> SymbolRow:
 
 def progress_row(symbol: str, incarnation: int) -> ProgressRow:
     return blank(ProgressRow, symbol=symbol, incarnation=incarnation, offset=5)
-
-
-def event(epoch: int, sequence: int) -> AnalysisEvent:
-    return AnalysisEvent(sequence=sequence, epoch=epoch, session="main", emitted_us=0, kind="activated")
 
 
 def test_the_newest_row_of_each_key_is_the_state() -> None:
@@ -63,25 +57,3 @@ def test_bars_and_commands_are_not_wanted() -> None:
     view = StateView()
     view.apply(command_key("id"), CommandRow("id", "add_symbol", "SPY", "completed", None, 0))
     assert view.symbols == {}
-
-
-def test_a_sequence_that_counts_up_has_no_gap() -> None:
-    check = SequenceCheck()
-    assert [check.take(event(1, number), number) for number in (41, 42, 43)] == [None, None, None]
-
-
-def test_a_new_epoch_counts_anew() -> None:
-    check = SequenceCheck()
-    assert check.take(event(1, 41), 0) is None
-    assert check.take(event(2, 1), 1) is None
-
-
-def test_a_missing_a_repeated_and_a_former_record_are_gaps_that_say_where() -> None:
-    for second in (event(1, 43), event(1, 41), event(0, 42)):
-        check = SequenceCheck()
-        check.take(event(1, 41), 8)
-        gap = check.take(second, 9)
-        assert gap is not None
-        assert (gap.last_sequence, gap.found_epoch, gap.found_sequence, gap.offset) == (41, second.epoch, second.sequence, 9)
-        assert "sequence 41" in str(gap)
-        assert check.take(event(second.epoch, second.sequence + 1), 10) is None

@@ -1,0 +1,28 @@
+"""A session's reader for strategies: what is fresh, once each and in order; what came before, to begin from.
+
+At 09:29 this is what a bot needs:
+
+    prices = defaultdict(list)
+
+    def learn(event):                       # true, and too late to act on: the day so far, and what was missed meanwhile
+        prices[event.symbol].append(event.bar.close)
+
+    with SessionConsumer(Settings.load(session="main"), warm_up=BarsTopic(), history=learn) as session:
+        for event in session:
+            if event.kind == "bar":         # fresh, and never seen before
+                learn(event)
+                trade(event.symbol, prices[event.symbol])
+            elif event.kind == "deactivated":
+                cancel_orders(event.gate.reason)
+
+Each bar comes once, either to `history` or out of the loop, or a `held_back` marker counts it. Whatever breaks that promise is
+a `Hole`, which says in words what happened.
+"""
+
+from streams.client.reader import BEGINNING, END
+from streams.consumer.bars_topic import BarsTopic
+from streams.consumer.place import Hole, HoleKind, Position
+from streams.consumer.session import SessionConsumer
+from streams.consumer.warmup import Snapshot, Source, Wanted, WarmUp
+
+__all__ = ["BEGINNING", "END", "BarsTopic", "Hole", "HoleKind", "Position", "SessionConsumer", "Snapshot", "Source", "Wanted", "WarmUp"]
