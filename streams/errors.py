@@ -19,6 +19,7 @@
     │   └── OffsetGoneError                  a topic no longer has the place at which reading was to go on
     ├── SequenceGapError                     records of the analysis topic are missing: a reader must read the state anew
     ├── CommandRefusedError                  a control command failed, with the worker's reason (exit code 1)
+    ├── RequestRefusedError                  a request over HTTP was refused by a worker: status, code, reason (exit code 1)
     ├── NotActiveError                       this worker does not have the session's state: another one may
     ├── ApiError                             a request over HTTP that is answered with an error: status, code, what would be right
     ├── HistoryError                         the Parquet store could not give or take bars
@@ -119,6 +120,15 @@ class SequenceGapError(StreamsError):
 
 class CommandRefusedError(StreamsError):
     """A control command failed; the message is the worker's reason."""
+
+
+class RequestRefusedError(StreamsError):
+    """A worker refused a request over HTTP: `status` is HTTP's, `code` the worker's word for it."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class NotActiveError(StreamsError):

@@ -55,7 +55,7 @@ PREFIX: Final = "STREAMS_"
 _ANY_HOST: Final = ("0.0.0.0", "::")
 
 # Of the embedded broker, of Faust's command line and of docker-compose.yml.
-_OTHERS: Final = frozenset({f"{PREFIX}{name}" for name in ("BROKER_DATA", "CACHE", "CONFIG", "CONFIG_FILE", "IMAGE", "BUILD_CA")})
+_OTHERS: Final = frozenset({f"{PREFIX}{name}" for name in ("BROKER_DATA", "CACHE", "URL", "CONFIG", "CONFIG_FILE", "IMAGE", "BUILD_CA")})
 
 OWN_PROPERTIES: Final = frozenset(
     {

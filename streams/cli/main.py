@@ -8,6 +8,7 @@ What is expected to go wrong ends in one sentence on standard error and an exit 
     1    refused, or a file or a broker's answer is at fault: the reason is said
     2    the command was not called rightly
     3    nobody there: no broker, or no worker of the session
+    4    the gate is shut, so an external read tells nothing
     10+  a worker's fatal errors, see `streams.errors`
     130  interrupted
 """
@@ -55,6 +56,9 @@ COMMANDS: Final = (
     Command("history", "history", "A store of past bars: list, verify, export.", _BARS, "replay"),
     Command("watch", "watch", "Watch what a session publishes: its analysis topic.", _SESSION),
     Command("status", "status", "Show a session: gate, symbols, lag, counts.", _SESSION),
+    Command("show", "reads", "Show a symbol: how far it is, its day, its newest bars.", _SESSION),
+    Command("quality", "reads", "Show how complete the bars are.", _SESSION),
+    Command("gaps", "reads", "List the gaps of a symbol's day.", _SESSION),
     Command("verify", "verify", "Check a session against its journal: every record, every row.", _SESSION, "replay"),
     Command("add-symbol", "symbols", "Add a symbol to a running session.", _SESSION),
     Command("remove-symbol", "symbols", "Remove a symbol from a running session.", _SESSION),

@@ -1,0 +1,436 @@
+"""What is asked of a session over HTTP and what the answers mean, without any I/O: the two clients drive it.
+
+Each read is a generator: it yields an `Ask`, is sent the `Got` that came of it, and returns what the method of `SessionData`
+of the same name returns. An answer may have more fields than are read here: a later worker may say more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from datetime import date, datetime
+from typing import Final, Literal, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from streams.engine.status import SymbolStatus
+from streams.engine.views import GapInfo, SessionMetrics, SymbolSnapshot
+from streams.errors import CommandRefusedError, NobodyThereError, RequestRefusedError
+from streams.records import SessionBar
+from streams.times import to_us
+
+PREFIX: Final = "/v1"
+PAGE: Final = 5000
+_NOT_THERE: Final = frozenset({"unknown_symbol", "unknown_interval", "unknown_indicator"})
+
+A = TypeVar("A", bound=Struct)
+T = TypeVar("T")
+
+Door = Literal["read", "command"]
+
+
+class Ask(Struct, frozen=True):
+    """A request: its path, what its query and its body say, and which token it needs."""
+
+    path: str
+    method: str = "GET"
+    query: dict[str, str] = {}
+    body: dict[str, object] | None = None
+    door: Door | None = None
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        return self.path + (f"?{urlencode(self.query)}" if self.query else "")
+
+
+class Got(Struct, frozen=True):
+    """An answer: its status and its body."""
+
+    status: int
+    body: bytes
+
+
+Call = Generator[Ask, Got, T]
+
+
+class Place(Struct, frozen=True):
+    """The committed state that an answer is of.
+
+    A consumer of the analysis topic goes on at `analysis_offset`: what comes there, the answer does not know of.
+    """
+
+    session: str
+    epoch: int
+    sequence: int
+    analysis_offset: int
+    now: datetime
+    active: bool
+
+
+class Overview(Struct, frozen=True):
+    """The session as a whole. All but `place` is empty while it is inactive, unless the read was an internal one."""
+
+    place: Place
+    trading_date: date | None
+    gate_reason: str | None
+    lagging: dict[str, float]
+    """Symbols that keep the gate shut, and by how many seconds they are behind."""
+    active_symbols: frozenset[str]
+    loaded_symbols: frozenset[str]
+    pending_symbols: frozenset[str]
+    symbols_with_derived: frozenset[str]
+
+
+class Snapshot(Struct, frozen=True):
+    """Bars of one symbol and interval, and where on the analysis topic one goes on after them."""
+
+    place: Place
+    bars: list[SessionBar]
+
+
+class CommandResult(Struct, frozen=True):
+    """What became of a command: `sent`, `accepted` or `completed`."""
+
+    command_id: str
+    command: str
+    symbol: str
+    status: str
+    reason: str | None
+    time: datetime
+
+
+# ------------------------------------------------------------------------------------------------- answers on the wire
+
+
+class _Bar(Struct):
+    start: datetime
+    end: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    vwap: float | None
+    trades: int | None
+    base_count: int
+    expected_count: int
+    revision: int
+    complete: bool
+    provenance: str
+
+    def record(self) -> SessionBar:
+        return SessionBar(
+            to_us(self.start), to_us(self.end), self.open, self.high, self.low, self.close, self.volume, self.vwap, self.trades,
+            self.base_count, self.expected_count, self.revision, self.complete, self.provenance,
+        )  # fmt: skip
+
+
+class _Placed(Struct):
+    as_of: Place | None = None
+
+
+class _Lagging(Struct):
+    symbol: str
+    lag_seconds: float
+
+
+class _Session(Struct):
+    as_of: Place
+    trading_date: date | None
+    gate_reason: str | None
+    lagging: list[_Lagging]
+    active_symbols: list[str]
+    loaded_symbols: list[str]
+    pending_symbols: list[str]
+    symbols_with_derived: list[str]
+
+
+class _Symbol(Struct):
+    symbol: str
+    incarnation: int
+    status: str
+    is_loaded: bool
+    reason: str | None
+    base_interval: str
+    derived_intervals: tuple[str, ...]
+    trading_date: date
+    topic_id: str
+    offset: int
+    lagging: bool
+    lag_seconds: float
+    silent: bool
+    latest_bar: _Bar | None
+    metrics: SessionMetrics
+    bars_updated: bool
+    held_back: int
+    quotes_updated: bool = False
+    ticks_updated: bool = False
+    streams: tuple[str, ...] = ()
+
+    def snapshot(self) -> SymbolSnapshot:
+        own = {name: getattr(self, name) for name in self.__struct_fields__}
+        latest = None if self.latest_bar is None else self.latest_bar.record()
+        return SymbolSnapshot(**own | {"status": SymbolStatus(self.status), "latest_bar": latest})
+
+
+class _OneSymbol(Struct):
+    as_of: Place
+    symbol: _Symbol | None
+
+
+class _Bars(Struct):
+    as_of: Place
+    bars: list[_Bar]
+    next: str | None
+    bar_count: int = 0
+
+
+class _Latest(Struct):
+    as_of: Place
+    bar: _Bar | None
+
+
+class _IntervalQuality(Struct):
+    interval: str
+    quality: float | None
+
+
+class _Quality(Struct):
+    as_of: Place
+    intervals: list[_IntervalQuality]
+
+
+class _Gap(Struct):
+    start: datetime
+    end: datetime
+    bar_count: int
+    retry_count: int
+
+
+class _Gaps(Struct):
+    as_of: Place
+    gaps: list[_Gap]
+    next: str | None
+
+
+class _Metrics(Struct):
+    as_of: Place
+    metrics: SessionMetrics | None
+
+
+class _Fault(Struct):
+    code: str
+    message: str
+
+
+class _Refusal(Struct):
+    error: _Fault
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+def told(got: Got, kind: type[A]) -> A:
+    """The answer in a body.
+
+    Raises:
+        RequestRefusedError: the request was refused.
+        NobodyThereError: what answered is not a session's worker.
+    """
+    if got.status >= 400:
+        raise refusal(got)
+    try:
+        return msgspec.json.decode(got.body, type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise NobodyThereError(f"what answered is not a session's worker, or not of a version that this client knows: {error}") from error
+
+
+def place_of(got: Got) -> Place | None:
+    """The place that an answer names, if it does."""
+    try:
+        return msgspec.json.decode(got.body, type=_Placed).as_of if got.status == 200 else None
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def refusal(got: Got) -> RequestRefusedError:
+    """The error that an answer stands for."""
+    try:
+        fault = msgspec.json.decode(got.body, type=_Refusal).error
+    except (msgspec.DecodeError, ValueError):
+        return RequestRefusedError(got.status, "unknown", f"status {got.status}: {got.body[:200].decode(errors='replace')}")
+    return RequestRefusedError(got.status, fault.code, fault.message)
+
+
+def _read(path: Sequence[str], kind: type[A], *, internal: bool, **query: object) -> Call[A | None]:
+    """The answer to a read; None where there is no such symbol or interval, as the methods of `SessionData` have it."""
+    got = yield _ask(path, internal=internal, **query)
+    try:
+        return told(got, kind)
+    except RequestRefusedError as error:
+        if error.status == 404 and error.code in _NOT_THERE:
+            return None
+        raise
+
+
+def _ask(path: Sequence[str], *, internal: bool, **query: object) -> Ask:
+    said = {name: _text(value) for name, value in query.items() if value is not None}
+    return Ask(_path(path), query=said | ({"internal": "true"} if internal else {}), door="read" if internal else None)
+
+
+def _path(parts: Iterable[str]) -> str:
+    return "/".join((PREFIX, *(quote(part, safe="") for part in parts)))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        to_us(value)  # a naive one names no instant
+        return value.isoformat()
+    return str(value)
+
+
+def overview(*, internal: bool) -> Call[Overview]:
+    """The session as a whole."""
+    found = told((yield _ask(["session"], internal=internal)), _Session)
+    return Overview(
+        found.as_of, found.trading_date, found.gate_reason, {one.symbol: one.lag_seconds for one in found.lagging},
+        frozenset(found.active_symbols), frozenset(found.loaded_symbols), frozenset(found.pending_symbols),
+        frozenset(found.symbols_with_derived),
+    )  # fmt: skip
+
+
+def symbols(which: Callable[[Overview], frozenset[str]], *, internal: bool) -> Call[frozenset[str]]:
+    """A set of symbols of the session."""
+    return which((yield from overview(internal=internal)))
+
+
+def symbol_data(symbol: str, *, internal: bool) -> Call[SymbolSnapshot | None]:
+    """A symbol as it stands."""
+    found = yield from _read(["symbols", symbol], _OneSymbol, internal=internal)
+    return None if found is None or found.symbol is None else found.symbol.snapshot()
+
+
+def streamed_data(symbol: str, *, internal: bool) -> Call[list[str]]:
+    """What is streamed for a symbol."""
+    found = yield from symbol_data(symbol, internal=internal)
+    return [] if found is None else [found.base_interval, *found.streams]
+
+
+def generated_data(symbol: str, *, internal: bool) -> Call[list[str]]:
+    """The intervals that are computed for a symbol."""
+    found = yield from symbol_data(symbol, internal=internal)
+    return [] if found is None else list(found.derived_intervals)
+
+
+def snapshot(
+    symbol: str, interval: str | None, *, start: datetime | None = None, end: datetime | None = None, what: str = "bars",
+    on: date | None = None, internal: bool,
+) -> Call[Snapshot | None]:  # fmt: skip
+    """All pages of bars, as of the first one's place: what came between the pages is on analysis from there on."""
+    page = yield from _read(
+        ["symbols", symbol, what], _Bars, internal=internal, interval=interval, start=start, end=end, on=on, limit=PAGE
+    )  # fmt: skip
+    if page is None:
+        return None
+    place, bars = page.as_of, [one.record() for one in page.bars]
+    while page.next is not None:
+        page = told((yield Ask(page.next, door="read" if internal else None)), _Bars)
+        bars += [one.record() for one in page.bars]
+    return Snapshot(place, bars)
+
+
+def bars(
+    symbol: str, interval: str | None, *, start: datetime | None = None, end: datetime | None = None, what: str = "bars",
+    on: date | None = None, internal: bool,
+) -> Call[list[SessionBar]]:  # fmt: skip
+    """Bars of the session, or of former days, in order."""
+    found = yield from snapshot(symbol, interval, start=start, end=end, what=what, on=on, internal=internal)
+    return [] if found is None else found.bars
+
+
+def bars_ref(symbol: str, interval: str | None, *, internal: bool) -> Call[tuple[SessionBar, ...]]:
+    """Bars of the session, not to be changed."""
+    return tuple((yield from bars(symbol, interval, internal=internal)))
+
+
+def last_bars(symbol: str, count: int, interval: str | None, *, internal: bool) -> Call[list[SessionBar]]:
+    """The newest bars, oldest first."""
+    if count < 0:
+        raise ValueError(f"count must be at least 0, got {count}")
+    if count > PAGE:
+        found = yield from bars(symbol, interval, internal=internal)
+        return found[-count:]
+    page = yield from _read(["symbols", symbol, "bars"], _Bars, internal=internal, interval=interval, last=count)
+    return [] if page is None else [one.record() for one in page.bars]
+
+
+def bar_count(symbol: str, interval: str | None, *, internal: bool) -> Call[int]:
+    """How many bars the session has."""
+    page = yield from _read(["symbols", symbol, "bars"], _Bars, internal=internal, interval=interval, last=0)
+    return 0 if page is None else page.bar_count
+
+
+def latest_bar(symbol: str, interval: str | None, *, internal: bool) -> Call[SessionBar | None]:
+    """The newest bar."""
+    found = yield from _read(["symbols", symbol, "latest"], _Latest, internal=internal, interval=interval)
+    return None if found is None or found.bar is None else found.bar.record()
+
+
+def qualities(symbol: str, interval: str | None, *, internal: bool) -> Call[dict[str, float | None]]:
+    """How complete the bars are, by interval: the base interval first."""
+    found = yield from _read(["symbols", symbol, "quality"], _Quality, internal=internal, interval=interval)
+    return {} if found is None else {one.interval: one.quality for one in found.intervals}
+
+
+def quality(symbol: str, interval: str | None, *, internal: bool) -> Call[float | None]:
+    """How complete the bars of one interval are."""
+    return next(iter((yield from qualities(symbol, interval, internal=internal)).values()), None)
+
+
+def gaps(symbol: str, interval: str | None, *, internal: bool) -> Call[list[GapInfo]]:
+    """Runs of missing bars."""
+    page = yield from _read(["symbols", symbol, "gaps"], _Gaps, internal=internal, interval=interval, limit=PAGE)
+    found: list[_Gap] = []
+    while page is not None:
+        found += page.gaps
+        page = told((yield Ask(page.next, door="read" if internal else None)), _Gaps) if page.next is not None else None
+    return [GapInfo(to_us(one.start), to_us(one.end), one.bar_count, one.retry_count) for one in found]
+
+
+def metrics(symbol: str, *, internal: bool) -> Call[SessionMetrics | None]:
+    """Volume, high and low of the session."""
+    found = yield from _read(["symbols", symbol, "metrics"], _Metrics, internal=internal)
+    return None if found is None else found.metrics
+
+
+# ---------------------------------------------------------------------------------------------------------- commanding
+
+
+def command(ask: Ask) -> Call[CommandResult]:
+    """Send a command, and say what became of it.
+
+    Raises:
+        CommandRefusedError: it failed, with the worker's reason.
+    """
+    got = yield ask
+    if got.status == 409:
+        raise CommandRefusedError(str(refusal(got)))
+    return told(got, CommandResult)
+
+
+def add_symbol(
+    symbol: str, *, streams: Sequence[str], start: datetime | None, must_exist: bool, command_id: str, wait_seconds: float
+) -> Call[CommandResult]:
+    """Add a symbol."""
+    body: dict[str, object] = {"symbol": symbol, "streams": list(streams), "must_exist": must_exist, "command_id": command_id}
+    if start is not None:
+        body["start"] = _text(start)
+    return command(Ask(_path(["symbols"]), "POST", body=body | {"wait_seconds": wait_seconds}, door="command"))
+
+
+def remove_symbol(symbol: str, *, immediate: bool, command_id: str, wait_seconds: float) -> Call[CommandResult]:
+    """Remove a symbol."""
+    query = {"immediate": str(immediate).lower(), "command_id": command_id, "wait_seconds": str(wait_seconds)}
+    return command(Ask(_path(["symbols", symbol]), "DELETE", query=query, door="command"))

@@ -1,0 +1,52 @@
+"""What both clients have in common: whom to ask, with which tokens, and what was answered last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import httpx
+
+from streams.client import calls
+from streams.client.attempts import Attempts, bases_of, headers_for
+from streams.client.calls import Ask, Got, Place
+from streams.times import Clock, SystemClock
+
+URL: Final = "http://127.0.0.1:6066"
+PATIENCE_SECONDS: Final = 15.0
+REQUEST_SECONDS: Final = 10.0
+WAIT_SECONDS: Final = 30.0
+
+
+class Connection:
+    """The root of the clients. `place` is the committed state that the last answer was of; of several pages, the first one's."""
+
+    def __init__(
+        self, url: str | Sequence[str], *, read_token: str | None, command_token: str | None, patience_seconds: float, clock: Clock | None
+    ) -> None:
+        self._bases = bases_of(url)
+        self._read_token = os.environ.get("STREAMS_READ_TOKEN") if read_token is None else read_token
+        self._command_token = os.environ.get("STREAMS_COMMAND_TOKEN") if command_token is None else command_token
+        self._patience_seconds = patience_seconds
+        self._clock = clock or SystemClock()
+        self.place: Place | None = None
+
+    def _begin(self, ask: Ask) -> tuple[Attempts, dict[str, str]]:
+        headers = headers_for(ask.door, read_token=self._read_token, command_token=self._command_token)
+        return Attempts(ask, self._bases, self._patience_seconds, self._clock), headers
+
+    def _end(self, attempts: Attempts, response: httpx.Response) -> Got:
+        # The one that has the state is asked first from now on.
+        self._bases.sort(key=lambda base: base != attempts.base)
+        return Got(response.status_code, response.content)
+
+    def _note(self, got: Got) -> None:
+        self.place = calls.place_of(got) or self.place
+
+
+def seconds_for(ask: Ask) -> float:
+    """How long an answer may take: a command is waited for."""
+    body = ask.body or {}
+    wait = body.get("wait_seconds", ask.query.get("wait_seconds", 0))
+    return REQUEST_SECONDS + float(str(wait))
