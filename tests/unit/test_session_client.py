@@ -1,0 +1,273 @@
+"""The clients over HTTP: each method answers what it answers in process, whichever of the workers has the state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from streams.client.asession import AsyncSessionClient
+from streams.client.attempts import bases_of
+from streams.client.calls import Place
+from streams.client.session import SessionClient
+from streams.engine.reads import SessionData
+from streams.errors import CommandRefusedError, NobodyThereError, NotActiveError, RequestRefusedError, SettingsError
+from streams.times import ManualClock, from_us
+from tests.support.api import ANALYSIS_OFFSET, COMMAND_TOKEN, READ_TOKEN, DeskCommander, app_over
+from tests.support.engine import Desk, at, minutes
+from tests.unit.api.worlds import ODD, active_desk, inactive_desk
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+class OverApp(httpx.BaseTransport):
+    """Sends the requests of a blocking client to an app in process."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._transport = httpx.ASGITransport(app)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            answer = await self._transport.handle_async_request(request)
+            return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+        return asyncio.run(ask())
+
+
+def client_of(app: ASGIApp, **more: Any) -> SessionClient:
+    tokens = {"read_token": READ_TOKEN, "command_token": COMMAND_TOKEN}
+    return SessionClient("http://one:6066", transport=OverApp(app), **tokens | more)
+
+
+def scripted(handler: Handler, url: str = "http://one:6066,http://two:6066", **more: Any) -> SessionClient:
+    clock = ManualClock()
+
+    def tick(request: httpx.Request) -> httpx.Response:
+        clock.advance_seconds(1.0)
+        return handler(request)
+
+    return SessionClient(url, transport=httpx.MockTransport(tick), clock=clock, read_token="r", command_token="c", **more)
+
+
+def when(text: str, day: str = "2013-10-08") -> datetime:
+    return from_us(at(text, day))
+
+
+CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("get_active_symbols", (), {}),
+    ("get_loaded_symbols", (), {}),
+    ("get_pending_symbols", (), {}),
+    ("get_symbols_with_derived", (), {}),
+    ("get_streamed_data", ("SPY",), {}),
+    ("get_generated_data", ("SPY",), {}),
+    ("get_symbol_data", ("SPY",), {}),
+    ("get_symbol_data", (ODD,), {}),
+    ("get_symbol_data", ("NEW",), {}),
+    ("get_symbol_data", ("GONE",), {}),
+    ("get_bars", ("SPY",), {}),
+    ("get_bars", ("SPY", "5m"), {}),
+    ("get_bars", ("SPY", "30m"), {}),
+    ("get_bars", ("GONE",), {}),
+    ("get_bars", ("SPY",), {"start": when("09:31"), "end": when("09:40")}),
+    ("get_bars_ref", ("SPY",), {}),
+    ("get_latest_bar", ("SPY",), {}),
+    ("get_latest_bar", ("SPY", "5m"), {}),
+    ("get_latest_bar", ("GONE",), {}),
+    ("get_last_n_bars", ("SPY", 3), {}),
+    ("get_last_n_bars", ("SPY", 0), {}),
+    ("get_last_n_bars", ("SPY", 2, "5m"), {}),
+    ("get_last_n_bars", ("SPY", 100_000), {}),
+    ("get_bars_since", ("SPY", when("09:40")), {}),
+    ("get_bar_count", ("SPY",), {}),
+    ("get_bar_count", ("GONE",), {}),
+    ("get_quality", ("SPY",), {}),
+    ("get_quality", ("SPY", "5m"), {}),
+    ("get_quality", ("GONE",), {}),
+    ("get_gaps", ("SPY",), {}),
+    ("get_gaps", ("GONE",), {}),
+    ("get_session_metrics", ("SPY",), {}),
+    ("get_session_metrics", ("GONE",), {}),
+    ("get_historical_bars", ("SPY",), {}),
+    ("get_historical_bars", ("SPY", "5m"), {"on": date(2013, 10, 7)}),
+    ("get_historical_bars", ("SPY",), {"on": date(2012, 10, 7)}),
+]
+
+
+NOT_OVER_HTTP = {"get_export_position", "get_indicator", "get_indicators", "get_quotes", "get_ticks"}
+
+
+def comparable(value: object) -> object:
+    # A view of bars in process is a tuple over HTTP.
+    return tuple(value) if hasattr(value, "__reversed__") and not isinstance(value, list | dict) else value  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("internal", [False, True])
+@pytest.mark.parametrize("make", [active_desk, inactive_desk])
+@pytest.mark.parametrize(("name", "arguments", "more"), CALLS)
+def test_a_method_answers_over_http_what_it_answers_in_process(
+    name: str, arguments: tuple[Any, ...], more: dict[str, Any], make: Callable[[], Desk], internal: bool
+) -> None:
+    desk = make()
+    expected = comparable(getattr(SessionData(desk.session.state), name)(*arguments, internal=internal, **more))
+    if name == "get_bars_ref":
+        expected = tuple(expected)  # type: ignore[arg-type]
+    app = app_over(desk)
+    with client_of(app) as client:
+        assert getattr(client, name)(*arguments, internal=internal, **more) == expected
+
+    async def asked() -> object:
+        tokens = {"read_token": READ_TOKEN, "command_token": COMMAND_TOKEN}
+        async with AsyncSessionClient("http://one:6066", transport=httpx.ASGITransport(app), **tokens) as client:
+            return await getattr(client, name)(*arguments, internal=internal, **more)
+
+    assert asyncio.run(asked()) == expected
+
+
+def test_every_read_of_a_session_in_process_is_a_method_of_both_clients() -> None:
+    names = {name for name in vars(SessionData) if name.startswith("get_")} - NOT_OVER_HTTP
+    assert names <= set(dir(SessionClient))
+    assert {name for name in dir(SessionClient) if not name.startswith("_")} == {
+        name for name in dir(AsyncSessionClient) if not name.startswith("_")
+    }
+    assert names - {name for name, _, _ in CALLS} == set(), "each is in the table"
+
+
+def test_a_day_of_bars_comes_in_pages_and_is_as_of_the_first_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.client.calls.PAGE", 4)
+    desk = active_desk()
+    with client_of(app_over(desk)) as client:
+        found = client.get_snapshot("SPY")
+        assert found is not None
+        assert found.bars == SessionData(desk.session.state).get_bars("SPY")
+        state = desk.session.state
+        place = Place("desk", state.epoch, state.sequence, ANALYSIS_OFFSET, from_us(state.now_us), True)
+        assert found.place == client.place == Place(state.config.session_name, *list(place.__reduce__()[1])[1:])  # type: ignore[index]
+        assert client.get_gaps("SPY") == SessionData(state).get_gaps("SPY")
+
+
+def test_an_overview_has_the_symbols_and_who_lags() -> None:
+    with client_of(app_over(inactive_desk())) as client:
+        assert client.get_overview().active_symbols == frozenset()
+        found = client.get_overview(internal=True)
+    assert not found.place.active
+    assert set(found.lagging) == {"IBM"}
+    assert "SPY" in found.loaded_symbols
+
+
+def test_commands_are_sent_with_an_id_and_answered() -> None:
+    desk = active_desk()
+    commander = DeskCommander(desk)
+    with client_of(app_over(desk, commander=commander)) as client:
+        done = client.add_symbol("AIG", streams=["1m", "5m"], start=when("09:31"), must_exist=True, command_id="mine", wait_seconds=5)
+        assert (done.command_id, done.status, done.symbol) == ("mine", "completed", "AIG")
+        assert client.remove_symbol("SPY", immediate=True).status == "completed"
+        with pytest.raises(CommandRefusedError, match="SPY can't be that"):
+            client.add_symbol("SPY")
+    (added, waited), (removed, _), _ = commander.sent
+    assert (added.streams, added.must_exist, waited) == (("1m", "5m"), True, 5.0)
+    assert removed.immediate
+
+
+def test_a_read_that_needs_a_token_says_so_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STREAMS_READ_TOKEN", raising=False)
+    monkeypatch.delenv("STREAMS_COMMAND_TOKEN", raising=False)
+    client = SessionClient(transport=httpx.MockTransport(lambda request: pytest.fail("it was sent")))
+    with pytest.raises(SettingsError, match="an internal read needs the session's read token: set STREAMS_READ_TOKEN, or give read_token"):
+        client.get_bars("SPY", internal=True)
+    with pytest.raises(SettingsError, match="a command needs the session's command token"):
+        client.add_symbol("SPY")
+
+
+def test_a_wrong_token_is_the_workers_refusal() -> None:
+    with client_of(app_over(active_desk()), read_token="wrong") as client, pytest.raises(RequestRefusedError) as refused:
+        client.get_bars("SPY", internal=True)
+    assert refused.value.status == 401
+
+
+def test_a_naive_instant_is_refused() -> None:
+    with client_of(app_over(active_desk())) as client, pytest.raises(ValueError, match="has no time zone"):
+        client.get_bars("SPY", start=datetime(2013, 10, 8, 9, 30))  # noqa: DTZ001
+
+
+def test_a_standby_sends_the_whole_request_on_and_the_active_worker_is_asked_first_from_then_on() -> None:
+    app = app_over(active_desk())
+    standby = app_over(active_desk(), elsewhere=NotActiveError("this worker is a standby", "http://two:6066"))
+    apps = {"one": OverApp(standby), "two": OverApp(app)}
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.host, request.headers.get("Authorization")))
+        return apps[request.url.host].handle_request(request)
+
+    with SessionClient(
+        "http://one:6066,http://two:6066", transport=httpx.MockTransport(answer), read_token=READ_TOKEN, command_token=COMMAND_TOKEN
+    ) as client:
+        assert client.get_bar_count("SPY", internal=True) == 13
+        assert client.get_bar_count("SPY") == 13
+    assert [host for host, _ in asked] == ["one", "two", "two"]
+    assert [token for _, token in asked][:2] == [f"Bearer {READ_TOKEN}"] * 2
+
+
+def test_while_one_takes_over_from_another_the_request_is_sent_again() -> None:
+    over = OverApp(app_over(active_desk()))
+    failures = [httpx.ConnectError("refused"), httpx.Response(503), httpx.ReadError("cut"), httpx.Response(503)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not failures:
+            return over.handle_request(request)
+        failure = failures.pop(0)
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    with scripted(answer) as client:
+        assert client.get_bar_count("SPY") == 13
+
+
+def test_patience_has_an_end_that_says_who_was_asked_and_why_nobody_answered() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("connection refused")
+
+    with scripted(answer, patience_seconds=5) as client, pytest.raises(NobodyThereError) as nobody:
+        client.get_bars("SPY")
+    assert str(nobody.value) == ("nobody answered for the session within 5 s at http://one:6066, http://two:6066: connection refused")
+
+
+def test_workers_that_send_a_request_to_each_other_end_it() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        other = {"one": "two", "two": "one"}[request.url.host]
+        return httpx.Response(307, headers={"Location": f"http://{other}:6066{request.url.raw_path.decode()}"})
+
+    with scripted(answer, patience_seconds=10) as client, pytest.raises(NobodyThereError, match="no worker has the session's state"):
+        client.get_bars("SPY")
+
+
+def test_what_is_no_worker_is_said_to_be_none() -> None:
+    with (
+        scripted(lambda request: httpx.Response(200, text="<html>")) as client,
+        pytest.raises(NobodyThereError, match="not a session's worker"),
+    ):
+        client.get_bars("SPY")
+    with (
+        scripted(lambda request: httpx.Response(404, text="<html>")) as client,
+        pytest.raises(RequestRefusedError, match="status 404: <html>"),
+    ):
+        client.get_bars("SPY")
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:6066", "ftp://a", "http://a/path", "http://a?x=1", []])
+def test_a_url_that_is_none_is_refused(url: str | list[str]) -> None:
+    with pytest.raises(SettingsError, match="a worker"):
+        bases_of(url)
+
+
+def test_quality_falls_where_bars_are_missing_and_a_client_sees_it() -> None:
+    desk = active_desk()
+    desk.flow(*minutes("SPY", at("09:50", "2013-10-08"), 1))
+    with client_of(app_over(desk)) as client:
+        assert client.get_qualities("SPY") == {"1m": client.get_quality("SPY"), "5m": client.get_quality("SPY", "5m")}
