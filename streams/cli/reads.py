@@ -12,7 +12,8 @@ from rich.text import Text
 
 from streams.cli.options import AsJson, data_console, print_json
 from streams.cli.words import plural, seconds_text, short_instant
-from streams.client.calls import Overview, Place
+from streams.client.answers import Place
+from streams.client.calls import Overview
 from streams.client.session import SessionClient
 from streams.engine.views import GapInfo, SymbolSnapshot
 from streams.errors import RequestRefusedError

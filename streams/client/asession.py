@@ -18,7 +18,7 @@ import httpx
 from streams.client import calls
 from streams.client.calls import Ask, Call, CommandResult, Got, Overview, Snapshot
 from streams.client.connection import PATIENCE_SECONDS, URL, WAIT_SECONDS, Connection, seconds_for
-from streams.engine.views import GapInfo, SessionMetrics, SymbolSnapshot
+from streams.engine.views import GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.records import SessionBar
 from streams.times import Clock
 
@@ -148,6 +148,22 @@ class AsyncSessionClient(Connection):
     ) -> list[SessionBar]:
         """The bars of the trading days before the session's that are kept, oldest first; `on` picks one day."""
         return await self._run(calls.bars(symbol, interval, what="history", on=on, internal=internal))
+
+    async def get_indicator(self, symbol: str, name: str, *, internal: bool = False) -> float | None:
+        """An indicator over past days by its name in the config; None with too few bars, or where there is none."""
+        return await self._run(calls.indicator(symbol, name, internal=internal))
+
+    async def get_indicators(self, symbol: str, *, internal: bool = False) -> dict[str, float | None]:
+        """All indicators over past days that the config declares, by name."""
+        return await self._run(calls.indicators(symbol, internal=internal))
+
+    async def get_quotes(self, symbol: str, *, internal: bool = False) -> QuotesSnapshot | None:
+        """The latest quote and how many there were; None for a symbol that streams none."""
+        return await self._run(calls.quotes(symbol, internal=internal))
+
+    async def get_ticks(self, symbol: str, *, internal: bool = False) -> TicksSnapshot | None:
+        """The latest tick and how many there were; None for a symbol that streams none."""
+        return await self._run(calls.ticks(symbol, internal=internal))
 
     async def get_snapshot(self, symbol: str, interval: str | None = None, *, internal: bool = False) -> Snapshot | None:
         """The session's bars, and where on the analysis topic one goes on after them. None for a symbol that is not there."""

@@ -14,8 +14,9 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from streams.engine.status import SymbolStatus
-from streams.engine.views import GapInfo, SessionMetrics, SymbolSnapshot
+from streams.client import answers
+from streams.client.answers import Place
+from streams.engine.views import GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.errors import CommandRefusedError, NobodyThereError, RequestRefusedError
 from streams.records import SessionBar
 from streams.times import to_us
@@ -55,20 +56,6 @@ class Got(Struct, frozen=True):
 Call = Generator[Ask, Got, T]
 
 
-class Place(Struct, frozen=True):
-    """The committed state that an answer is of.
-
-    A consumer of the analysis topic goes on at `analysis_offset`: what comes there, the answer does not know of.
-    """
-
-    session: str
-    epoch: int
-    sequence: int
-    analysis_offset: int
-    now: datetime
-    active: bool
-
-
 class Overview(Struct, frozen=True):
     """The session as a whole. All but `place` is empty while it is inactive, unless the read was an internal one."""
 
@@ -101,134 +88,6 @@ class CommandResult(Struct, frozen=True):
     time: datetime
 
 
-# ------------------------------------------------------------------------------------------------- answers on the wire
-
-
-class _Bar(Struct):
-    start: datetime
-    end: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    vwap: float | None
-    trades: int | None
-    base_count: int
-    expected_count: int
-    revision: int
-    complete: bool
-    provenance: str
-
-    def record(self) -> SessionBar:
-        return SessionBar(
-            to_us(self.start), to_us(self.end), self.open, self.high, self.low, self.close, self.volume, self.vwap, self.trades,
-            self.base_count, self.expected_count, self.revision, self.complete, self.provenance,
-        )  # fmt: skip
-
-
-class _Placed(Struct):
-    as_of: Place | None = None
-
-
-class _Lagging(Struct):
-    symbol: str
-    lag_seconds: float
-
-
-class _Session(Struct):
-    as_of: Place
-    trading_date: date | None
-    gate_reason: str | None
-    lagging: list[_Lagging]
-    active_symbols: list[str]
-    loaded_symbols: list[str]
-    pending_symbols: list[str]
-    symbols_with_derived: list[str]
-
-
-class _Symbol(Struct):
-    symbol: str
-    incarnation: int
-    status: str
-    is_loaded: bool
-    reason: str | None
-    base_interval: str
-    derived_intervals: tuple[str, ...]
-    trading_date: date
-    topic_id: str
-    offset: int
-    lagging: bool
-    lag_seconds: float
-    silent: bool
-    latest_bar: _Bar | None
-    metrics: SessionMetrics
-    bars_updated: bool
-    held_back: int
-    quotes_updated: bool = False
-    ticks_updated: bool = False
-    streams: tuple[str, ...] = ()
-
-    def snapshot(self) -> SymbolSnapshot:
-        own = {name: getattr(self, name) for name in self.__struct_fields__}
-        latest = None if self.latest_bar is None else self.latest_bar.record()
-        return SymbolSnapshot(**own | {"status": SymbolStatus(self.status), "latest_bar": latest})
-
-
-class _OneSymbol(Struct):
-    as_of: Place
-    symbol: _Symbol | None
-
-
-class _Bars(Struct):
-    as_of: Place
-    bars: list[_Bar]
-    next: str | None
-    bar_count: int = 0
-
-
-class _Latest(Struct):
-    as_of: Place
-    bar: _Bar | None
-
-
-class _IntervalQuality(Struct):
-    interval: str
-    quality: float | None
-
-
-class _Quality(Struct):
-    as_of: Place
-    intervals: list[_IntervalQuality]
-
-
-class _Gap(Struct):
-    start: datetime
-    end: datetime
-    bar_count: int
-    retry_count: int
-
-
-class _Gaps(Struct):
-    as_of: Place
-    gaps: list[_Gap]
-    next: str | None
-
-
-class _Metrics(Struct):
-    as_of: Place
-    metrics: SessionMetrics | None
-
-
-class _Fault(Struct):
-    code: str
-    message: str
-
-
-class _Refusal(Struct):
-    error: _Fault
-
-
 # ------------------------------------------------------------------------------------------------------------- reading
 
 
@@ -250,7 +109,7 @@ def told(got: Got, kind: type[A]) -> A:
 def place_of(got: Got) -> Place | None:
     """The place that an answer names, if it does."""
     try:
-        return msgspec.json.decode(got.body, type=_Placed).as_of if got.status == 200 else None
+        return msgspec.json.decode(got.body, type=answers.PlacedFields).as_of if got.status == 200 else None
     except (msgspec.DecodeError, ValueError):
         return None
 
@@ -258,7 +117,7 @@ def place_of(got: Got) -> Place | None:
 def refusal(got: Got) -> RequestRefusedError:
     """The error that an answer stands for."""
     try:
-        fault = msgspec.json.decode(got.body, type=_Refusal).error
+        fault = msgspec.json.decode(got.body, type=answers.RefusalFields).error
     except (msgspec.DecodeError, ValueError):
         return RequestRefusedError(got.status, "unknown", f"status {got.status}: {got.body[:200].decode(errors='replace')}")
     return RequestRefusedError(got.status, fault.code, fault.message)
@@ -293,7 +152,7 @@ def _text(value: object) -> str:
 
 def overview(*, internal: bool) -> Call[Overview]:
     """The session as a whole."""
-    found = told((yield _ask(["session"], internal=internal)), _Session)
+    found = told((yield _ask(["session"], internal=internal)), answers.SessionFields)
     return Overview(
         found.as_of, found.trading_date, found.gate_reason, {one.symbol: one.lag_seconds for one in found.lagging},
         frozenset(found.active_symbols), frozenset(found.loaded_symbols), frozenset(found.pending_symbols),
@@ -308,7 +167,7 @@ def symbols(which: Callable[[Overview], frozenset[str]], *, internal: bool) -> C
 
 def symbol_data(symbol: str, *, internal: bool) -> Call[SymbolSnapshot | None]:
     """A symbol as it stands."""
-    found = yield from _read(["symbols", symbol], _OneSymbol, internal=internal)
+    found = yield from _read(["symbols", symbol], answers.OneSymbolFields, internal=internal)
     return None if found is None or found.symbol is None else found.symbol.snapshot()
 
 
@@ -330,13 +189,13 @@ def snapshot(
 ) -> Call[Snapshot | None]:  # fmt: skip
     """All pages of bars, as of the first one's place: what came between the pages is on analysis from there on."""
     page = yield from _read(
-        ["symbols", symbol, what], _Bars, internal=internal, interval=interval, start=start, end=end, on=on, limit=PAGE
+        ["symbols", symbol, what], answers.BarsFields, internal=internal, interval=interval, start=start, end=end, on=on, limit=PAGE
     )  # fmt: skip
     if page is None:
         return None
     place, bars = page.as_of, [one.record() for one in page.bars]
     while page.next is not None:
-        page = told((yield Ask(page.next, door="read" if internal else None)), _Bars)
+        page = told((yield Ask(page.next, door="read" if internal else None)), answers.BarsFields)
         bars += [one.record() for one in page.bars]
     return Snapshot(place, bars)
 
@@ -362,25 +221,25 @@ def last_bars(symbol: str, count: int, interval: str | None, *, internal: bool) 
     if count > PAGE:
         found = yield from bars(symbol, interval, internal=internal)
         return found[-count:]
-    page = yield from _read(["symbols", symbol, "bars"], _Bars, internal=internal, interval=interval, last=count)
+    page = yield from _read(["symbols", symbol, "bars"], answers.BarsFields, internal=internal, interval=interval, last=count)
     return [] if page is None else [one.record() for one in page.bars]
 
 
 def bar_count(symbol: str, interval: str | None, *, internal: bool) -> Call[int]:
     """How many bars the session has."""
-    page = yield from _read(["symbols", symbol, "bars"], _Bars, internal=internal, interval=interval, last=0)
+    page = yield from _read(["symbols", symbol, "bars"], answers.BarsFields, internal=internal, interval=interval, last=0)
     return 0 if page is None else page.bar_count
 
 
 def latest_bar(symbol: str, interval: str | None, *, internal: bool) -> Call[SessionBar | None]:
     """The newest bar."""
-    found = yield from _read(["symbols", symbol, "latest"], _Latest, internal=internal, interval=interval)
+    found = yield from _read(["symbols", symbol, "latest"], answers.LatestFields, internal=internal, interval=interval)
     return None if found is None or found.bar is None else found.bar.record()
 
 
 def qualities(symbol: str, interval: str | None, *, internal: bool) -> Call[dict[str, float | None]]:
     """How complete the bars are, by interval: the base interval first."""
-    found = yield from _read(["symbols", symbol, "quality"], _Quality, internal=internal, interval=interval)
+    found = yield from _read(["symbols", symbol, "quality"], answers.QualityFields, internal=internal, interval=interval)
     return {} if found is None else {one.interval: one.quality for one in found.intervals}
 
 
@@ -391,18 +250,41 @@ def quality(symbol: str, interval: str | None, *, internal: bool) -> Call[float 
 
 def gaps(symbol: str, interval: str | None, *, internal: bool) -> Call[list[GapInfo]]:
     """Runs of missing bars."""
-    page = yield from _read(["symbols", symbol, "gaps"], _Gaps, internal=internal, interval=interval, limit=PAGE)
-    found: list[_Gap] = []
+    page = yield from _read(["symbols", symbol, "gaps"], answers.GapsFields, internal=internal, interval=interval, limit=PAGE)
+    found: list[answers.GapFields] = []
     while page is not None:
         found += page.gaps
-        page = told((yield Ask(page.next, door="read" if internal else None)), _Gaps) if page.next is not None else None
+        page = told((yield Ask(page.next, door="read" if internal else None)), answers.GapsFields) if page.next is not None else None
     return [GapInfo(to_us(one.start), to_us(one.end), one.bar_count, one.retry_count) for one in found]
 
 
 def metrics(symbol: str, *, internal: bool) -> Call[SessionMetrics | None]:
     """Volume, high and low of the session."""
-    found = yield from _read(["symbols", symbol, "metrics"], _Metrics, internal=internal)
+    found = yield from _read(["symbols", symbol, "metrics"], answers.MetricsFields, internal=internal)
     return None if found is None else found.metrics
+
+
+def quotes(symbol: str, *, internal: bool) -> Call[QuotesSnapshot | None]:
+    """The latest quote, and how many there were."""
+    found = yield from _read(["symbols", symbol, "quotes"], answers.OfQuotesFields, internal=internal)
+    return None if found is None else found.snapshot()
+
+
+def ticks(symbol: str, *, internal: bool) -> Call[TicksSnapshot | None]:
+    """The latest tick, and how many there were."""
+    found = yield from _read(["symbols", symbol, "ticks"], answers.OfTicksFields, internal=internal)
+    return None if found is None else found.snapshot()
+
+
+def indicators(symbol: str, *, internal: bool) -> Call[dict[str, float | None]]:
+    """All indicators, by name."""
+    found = yield from _read(["symbols", symbol, "indicators"], answers.IndicatorsFields, internal=internal)
+    return {} if found is None else found.indicators
+
+
+def indicator(symbol: str, name: str, *, internal: bool) -> Call[float | None]:
+    """One indicator."""
+    return (yield from indicators(symbol, internal=internal)).get(name)
 
 
 # ---------------------------------------------------------------------------------------------------------- commanding

@@ -9,8 +9,9 @@ from typing import Final
 import httpx
 
 from streams.client import calls
+from streams.client.answers import Place
 from streams.client.attempts import Attempts, bases_of, headers_for
-from streams.client.calls import Ask, Got, Place
+from streams.client.calls import Ask, Got
 from streams.times import Clock, SystemClock
 
 URL: Final = "http://127.0.0.1:6066"

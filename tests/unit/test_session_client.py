@@ -11,9 +11,9 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
+from streams.client.answers import Place
 from streams.client.asession import AsyncSessionClient
 from streams.client.attempts import bases_of
-from streams.client.calls import Place
 from streams.client.session import SessionClient
 from streams.engine.reads import SessionData
 from streams.errors import CommandRefusedError, NobodyThereError, NotActiveError, RequestRefusedError, SettingsError
@@ -95,10 +95,17 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("get_historical_bars", ("SPY",), {}),
     ("get_historical_bars", ("SPY", "5m"), {"on": date(2013, 10, 7)}),
     ("get_historical_bars", ("SPY",), {"on": date(2012, 10, 7)}),
+    ("get_indicators", ("SPY",), {}),
+    ("get_indicator", ("SPY", "close"), {}),
+    ("get_indicator", ("SPY", "none"), {}),
+    ("get_quotes", ("SPY",), {}),
+    ("get_quotes", ("GONE",), {}),
+    ("get_ticks", ("SPY",), {}),
+    ("get_ticks", ("NEW",), {}),
 ]
 
 
-NOT_OVER_HTTP = {"get_export_position", "get_indicator", "get_indicators", "get_quotes", "get_ticks"}
+NOT_OVER_HTTP = {"get_export_position"}
 
 
 def comparable(value: object) -> object:
