@@ -23,6 +23,7 @@
     ├── NotActiveError                       this worker does not have the session's state: another one may
     ├── ApiError                             a request over HTTP that is answered with an error: status, code, what would be right
     ├── HistoryError                         the Parquet store could not give or take bars
+    ├── ExportError                          an export that could not be read or written, or that must not be (exit code 1)
     ├── ReplayError (ValueError)             a replay that can't be run as asked: its days, its commands, its output topic
     └── FatalError                           ends the worker; `exit_code` tells the supervisor why
         ├── TopicSetupError          (10)    a topic is missing or has settings that would lose data
@@ -151,6 +152,10 @@ class ApiError(StreamsError):
 
 class HistoryError(StreamsError):
     """The store of past bars could not give or take what was asked."""
+
+
+class ExportError(StreamsError):
+    """An export could not be read or written; the message says why, and what would be right."""
 
 
 class ReplayError(StreamsError, ValueError):

@@ -59,6 +59,7 @@ COMMANDS: Final = (
     Command("show", "reads", "Show a symbol: how far it is, its day, its newest bars.", _SESSION),
     Command("quality", "reads", "Show how complete the bars are.", _SESSION),
     Command("gaps", "reads", "List the gaps of a symbol's day.", _SESSION),
+    Command("export", "export", "Export what a session holds, or what is new: JSON, CSV, Parquet.", _SESSION, "replay"),
     Command("verify", "verify", "Check a session against its journal: every record, every row.", _SESSION, "replay"),
     Command("add-symbol", "symbols", "Add a symbol to a running session.", _SESSION),
     Command("remove-symbol", "symbols", "Remove a symbol from a running session.", _SESSION),

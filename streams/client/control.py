@@ -149,6 +149,33 @@ class SessionControl:
             self._produce(command)
             return self._await_reply(replies, command, timeout_seconds, on_reply)
 
+    def send_all(self, commands: Sequence[ControlCommand], *, timeout_seconds: float = REPLY_TIMEOUT_SECONDS) -> list[CommandReply]:
+        """Send commands at once, and wait for the final reply to each; that one failed is in its reply.
+
+        Raises:
+            NobodyThereError: not all of them were answered in time.
+        """
+        if not commands:
+            return []
+        found: dict[str, CommandReply] = {}
+        with TopicReader(self._settings, self._topics.replies, start=END, missing=self._missing, clock=self._clock) as replies:
+            for command in commands:
+                self._produce(command)
+            deadline = self._clock.monotonic() + timeout_seconds
+            wanted = {command.id.encode() for command in commands}
+            while len(found) < len(wanted) and self._clock.monotonic() < deadline:
+                for record in replies.read():
+                    if record.key in wanted and record.value is not None:
+                        reply = self._codec.reply_from(record.value)
+                        if reply.status != ReplyStatus.ACCEPTED:
+                            found[reply.command_id] = reply
+        if len(found) < len(wanted):
+            raise NobodyThereError(
+                f"no worker of session {session_of(self._settings)!r} answered within {timeout_seconds:g} s: {len(wanted) - len(found)} of "
+                f"{len(wanted)} commands stay on {self._topics.control} and run when a worker starts"
+            )
+        return [found[command.id] for command in commands]
+
     def _produce(self, command: ControlCommand) -> None:
         self._failure = None
         self._producer.produce(

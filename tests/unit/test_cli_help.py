@@ -40,7 +40,9 @@ def test_every_command_has_help_with_an_example_that_calls_it(words: list[str]) 
 
 
 @pytest.mark.parametrize(
-    "words", [["watch"], ["status"], ["verify"], ["add-symbol"], ["remove-symbol"], ["symbol-list"], ["list-dynamic"]], ids=" ".join
+    "words",
+    [["watch"], ["status"], ["verify"], ["add-symbol"], ["remove-symbol"], ["symbol-list"], ["list-dynamic"], ["export"]],
+    ids=" ".join,
 )
 def test_commands_about_a_session_take_broker_session_and_json(words: list[str]) -> None:
     shown = CliRunner().invoke(build(words[0]), [*words, "--help"], env={"COLUMNS": "200"}).output
