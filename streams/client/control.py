@@ -153,7 +153,7 @@ class SessionControl:
         """Send commands at once, and wait for the final reply to each; that one failed is in its reply.
 
         Raises:
-            NobodyThereError: not all of them were answered in time.
+            UnansweredError: not all of them were answered in time.
         """
         if not commands:
             return []
@@ -170,7 +170,7 @@ class SessionControl:
                         if reply.status != ReplyStatus.ACCEPTED:
                             found[reply.command_id] = reply
         if len(found) < len(wanted):
-            raise NobodyThereError(
+            raise UnansweredError(
                 f"no worker of session {session_of(self._settings)!r} answered within {timeout_seconds:g} s: {len(wanted) - len(found)} of "
                 f"{len(wanted)} commands stay on {self._topics.control} and run when a worker starts"
             )
