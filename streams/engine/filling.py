@@ -13,11 +13,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from streams.config import SessionConfig
-from streams.engine.quality import GapInfo, gaps_of
 from streams.engine.rows import AttemptRow, StretchRow
 from streams.engine.slots import Slots
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData
+from streams.engine.views import GapInfo
 from streams.records import EventKind
 from streams.times import SECOND_US
 
@@ -47,7 +47,7 @@ def due_gaps(data: SymbolSessionData, config: SessionConfig, now_us: int) -> lis
     closed = sorted([*blocked, *data.empty], key=lambda stretch: stretch.start_us)
     slots = Slots(data.bars.grid)
     due: list[GapInfo] = []
-    for gap in gaps_of(data, data.base_interval, now_us - config.grace_us):
+    for gap in data.bar_gaps(data.base_interval, now_us - config.grace_us):
         from_us = gap.start_us
         for stretch in [*closed, StretchRow(gap.end_us, gap.end_us)]:
             if stretch.end_us <= from_us:
@@ -55,7 +55,7 @@ def due_gaps(data: SymbolSessionData, config: SessionConfig, now_us: int) -> lis
             first, after = slots.starting_before(from_us), slots.starting_before(min(stretch.start_us, gap.end_us))
             if first < after:
                 start_us, end_us = slots.start_of(first), slots.end_of(after - 1)
-                due.append(GapInfo(start_us, end_us, after - first, retries_of(data, start_us, end_us)))
+                due.append(GapInfo(start_us, end_us, after - first, data.retries(start_us, end_us)))
             from_us = stretch.end_us
             if from_us >= gap.end_us:
                 break
@@ -64,11 +64,6 @@ def due_gaps(data: SymbolSessionData, config: SessionConfig, now_us: int) -> lis
 
 def _is_due(attempt: AttemptRow, limits: _Limits, now_us: int) -> bool:
     return attempt.count < limits.most and attempt.asked_us + limits.wait_us <= now_us
-
-
-def retries_of(data: SymbolSessionData, start_us: int, end_us: int) -> int:
-    """How often a source was asked for what it was asked for most, of a stretch."""
-    return max((one.count for one in data.attempts if one.start_us < end_us and one.end_us > start_us), default=0)
 
 
 def gap_asked(state: SessionState, symbol: str, start_us: int, end_us: int, count: int, reason: str | None) -> None:
@@ -89,7 +84,7 @@ def gap_asked(state: SessionState, symbol: str, start_us: int, end_us: int, coun
         outcome = "failed" if count == 0 else "given"
     state.tell(
         EventKind.GAP_ASKED, data, reason=reason, interval=data.base_interval, start_us=asked.start_us, end_us=asked.end_us,
-        bars=count, outcome=outcome, retry_count=retries_of(data, asked.start_us, asked.end_us),
+        bars=count, outcome=outcome, retry_count=data.retries(asked.start_us, asked.end_us),
     )  # fmt: skip
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Run, Runs
+from streams.engine.holes import Holes
 from streams.engine.marks import Exports, Mark
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import Counts, SymbolSessionData
 from streams.engine.windows import Window
 
-_CHANGING = (SymbolSessionData, Counts, ExtraStream, Runs, Run, BarSeries, Window, Exports, Mark)
+_CHANGING = (SymbolSessionData, Counts, ExtraStream, Runs, Run, BarSeries, Holes, Window, Exports, Mark)
 _CONTAINERS = (*_CHANGING, list, dict, set)
 
 

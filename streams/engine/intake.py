@@ -116,6 +116,8 @@ def _take_new(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
         1, 1, 0, True, bar.provenance,
     )  # fmt: skip
     bars = data.bars
+    if start_us != data.frontier_us:
+        bars.passed(start_us)
     bars.tail.append(kept)
     if bar.vwap is not None or bar.trades is not None or bar.provenance != PROVENANCE_FEED:
         bars.is_plain = False

@@ -21,7 +21,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from math import isnan, nan
 
+from streams.engine.holes import Holes
 from streams.engine.rows import Columns
+from streams.engine.slots import Slots
 from streams.engine.windows import Grid
 from streams.records import PROVENANCE_DERIVED, PROVENANCE_FEED, SessionBar
 
@@ -46,12 +48,13 @@ class BarSeries:
     """The bars of one grid. `changed` holds the numbers of the blocks that were touched, `dropped` of those that are no more.
 
     `is_plain` says that no bar of the tail has a vwap, trades, a revision or a provenance of its own: then those columns
-    need not be looked at. Whoever appends to the tail keeps it true, or says that it is not.
+    need not be looked at. Whoever appends to the tail keeps it true, or says that it is not; and calls `passed` before it
+    where the bar does not begin at the end of the newest one. `holes` are None until somebody asks for them.
     """
 
     __slots__ = (
-        "_blocks", "_first_starts", "_in_blocks", "_is_base", "_numbers", "_small", "_usual_provenance", "changed", "dropped", "grid",
-        "is_plain", "tail",
+        "_blocks", "_first_starts", "_in_blocks", "_is_base", "_numbers", "_reached_us", "_small", "_usual_provenance", "changed",
+        "dropped", "grid", "holes", "is_plain", "tail",
     )  # fmt: skip
 
     def __init__(self, grid: Grid, *, is_base: bool) -> None:
@@ -68,6 +71,9 @@ class BarSeries:
         self.is_plain = True
         self.changed: set[int] = set()
         self.dropped: set[int] = set()
+        self.holes: Holes | None = None
+        self._reached_us = -1
+        """The end of the newest bar of a derived series, where that is known."""
 
     @property
     def is_given(self) -> bool:
@@ -109,6 +115,16 @@ class BarSeries:
             return self._unpack_one(block, len(block.slots) - 1)
         return None
 
+    @property
+    def newest_us(self) -> int | None:
+        """The start of the newest bar."""
+        if self.tail:
+            return self.tail[-1].start_us
+        return self._start_in(self._blocks[-1], -1) if self._blocks else None
+
+    def _start_in(self, block: Columns, place: int) -> int:
+        return max(block.first_start_us + block.slots[place] * self.grid.width_us, self.grid.first_us)
+
     def find(self, start_us: int) -> SessionBar | None:
         """The bar that starts at `start_us`, or None."""
         if self.tail and start_us >= self.tail[0].start_us:
@@ -141,23 +157,65 @@ class BarSeries:
 
     def starts(self) -> Iterator[int]:
         """The starts of all bars, in order, without making the bars."""
-        width_us, earliest_us = self.grid.width_us, self.grid.first_us
         for block in self._blocks:
-            first_us = block.first_start_us
-            for slot in block.slots:
-                yield max(first_us + slot * width_us, earliest_us)
+            for place in range(len(block.slots)):
+                yield self._start_in(block, place)
         for bar in self.tail:
             yield bar.start_us
 
+    def known_holes(self) -> Holes:
+        """Where bars are missing: found by a walk over the blocks when it is asked for first, and kept up from then on."""
+        if self.holes is None:
+            self.holes = Holes(Slots(self.grid))
+            newest_us: int | None = None
+            for first_us, last_us in self._stretches():
+                self.holes.passed(newest_us, first_us)
+                newest_us = last_us
+        return self.holes
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
+        """First and last start of neighbouring bars, in order: whole blocks where none is missing within."""
+        for block in self._blocks:
+            if block.slots[-1] - block.slots[0] == len(block.slots) - 1:
+                yield self._start_in(block, 0), self._start_in(block, -1)
+            else:
+                for place in range(len(block.slots)):
+                    yield (start_us := self._start_in(block, place)), start_us
+        for bar in self.tail:
+            yield bar.start_us, bar.start_us
+
+    def passed(self, start_us: int) -> None:
+        """A bar is about to be appended that does not begin at the end of the newest one."""
+        if self.holes is not None:
+            self.holes.passed(self.newest_us, start_us)
+
     def put(self, bar: SessionBar) -> None:
         """Insert a bar in order of start, or replace the one with the same start."""
-        if not self._blocks or (self.tail and bar.start_us >= self.tail[0].start_us) or self._after_blocks(bar.start_us):
+        if bar.start_us == self._reached_us:  # as most derived bars do
+            self._reached_us = bar.end_us
+            self.tail.append(bar)
+        else:
+            self._note(bar)
+            if self._blocks and (not self.tail or bar.start_us < self.tail[0].start_us) and not self._after_blocks(bar.start_us):
+                self._put_into_block(bar)
+                return
             _put(self.tail, bar)
-            if bar.vwap is not None or bar.trades is not None or bar.revision or bar.provenance != self._usual_provenance:
-                self.is_plain = False
+        if bar.vwap is not None or bar.trades is not None or bar.revision or bar.provenance != self._usual_provenance:
+            self.is_plain = False
+        if not self._is_base:
+            self.changed.add(len(self._blocks))
+
+    def _note(self, bar: SessionBar) -> None:
+        """Keep account of what is missing before a bar that goes in, unless it begins where the newest one ends."""
+        newest_us = self.newest_us
+        if newest_us is None or bar.start_us > newest_us:
+            self.passed(bar.start_us)
             if not self._is_base:
-                self.changed.add(len(self._blocks))
-            return
+                self._reached_us = bar.end_us
+        elif self.holes is not None:
+            self.holes.filled(bar.start_us)
+
+    def _put_into_block(self, bar: SessionBar) -> None:
         at = max(0, bisect_right(self._first_starts, bar.start_us) - 1)
         bars = self._unpack(self._blocks[at])
         self._in_blocks -= len(bars)
@@ -165,8 +223,8 @@ class BarSeries:
         self._in_blocks += len(bars)
         if len(bars) > LARGEST_BLOCK:
             self._split(at, bars)
-            return
-        self._replace(at, bars)
+        else:
+            self._replace(at, bars)
 
     def extend(self, columns: Columns) -> None:
         """Take over bars that follow on all that are there, as blocks; there must be no tail.
@@ -318,7 +376,7 @@ class BarSeries:
         return [self._unpack_one(block, place) for place in range(len(block.slots))]
 
     def _unpack_one(self, block: Columns, place: int) -> SessionBar:
-        start_us = max(block.first_start_us + block.slots[place] * self.grid.width_us, self.grid.first_us)
+        start_us = self._start_in(block, place)
         vwap = block.vwap[place] if block.vwap else nan
         trades = block.trades[place] if block.trades else -1
         base_count = block.base_counts[place] if block.base_counts else 1

@@ -12,6 +12,7 @@ from collections.abc import Container, Mapping
 from streams.calendar import TradingDay
 from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Runs
+from streams.engine.holes import Completeness, Holes, Ranges, windows_within
 from streams.engine.marks import Exports
 from streams.engine.rows import (
     AttemptRow,
@@ -33,7 +34,9 @@ from streams.engine.rows import (
     symbol_key,
 )
 from streams.engine.series import SEAL_AT, UNITE_AT, UNITE_SPREAD, BarSeries
+from streams.engine.slots import Slots
 from streams.engine.status import READING, SymbolStatus
+from streams.engine.views import GapInfo
 from streams.engine.windows import Grid, Window
 from streams.records import EXTRA_STREAMS, QUOTES, TICKS, SessionBar
 from streams.times import interval_us
@@ -180,8 +183,51 @@ class SymbolSessionData:
 
     def set_gaps(self, attempts: tuple[AttemptRow, ...], empty: tuple[StretchRow, ...]) -> None:
         """Record what a source was asked for, and where it has no bars either: both in order, without overlaps."""
+        is_new = empty != self.empty
         self.attempts, self.empty = attempts, empty
         self.dirty = self.quality_changed = True
+        for _, series in self.all_series() if is_new else ():
+            if series.holes is not None:
+                series.holes.confirm(self._confirmed(series.holes.slots, series))
+
+    def completeness(self, interval: str, now_us: int) -> Completeness | None:
+        """What of an interval's bars of the day should be there at an instant, and is; None for one that the symbol has not.
+
+        Expected are the slots that have ended by then and have trading in them, but those without a bar that are confirmed empty.
+        """
+        series = self.series(interval)
+        return None if series is None else self._holes(series).completeness(series.newest_us, now_us)
+
+    def bar_quality(self, interval: str, now_us: int) -> float | None:
+        """Bars present of bars expected between the open and an instant, in percent; None before anything is expected."""
+        found = self.completeness(interval, now_us)
+        return None if found is None else found.quality
+
+    def bar_gaps(self, interval: str, now_us: int) -> list[GapInfo]:
+        """The gaps of an interval at an instant, in order: maximal runs of missing bars; one that spans a break is one gap."""
+        series = self.series(interval)
+        if series is None:
+            return []
+        gaps = self._holes(series).gaps(series.newest_us, now_us)
+        return [GapInfo(start_us, end_us, count, self.retries(start_us, end_us)) for start_us, end_us, count in gaps]
+
+    def retries(self, start_us: int, end_us: int) -> int:
+        """How often a source was asked for what it was asked for most, of a stretch."""
+        return max((one.count for one in self.attempts if one.start_us < end_us and one.end_us > start_us), default=0)
+
+    def _holes(self, series: BarSeries) -> Holes:
+        holes = series.holes
+        if holes is None:
+            holes = series.known_holes()
+            if self.empty:
+                holes.confirm(self._confirmed(holes.slots, series))
+        return holes
+
+    def _confirmed(self, slots: Slots, series: BarSeries) -> Ranges:
+        """The slots of a series that are confirmed empty: those of a derived interval of which all base bars are."""
+        base = slots if series is self.bars else Slots(self.bars.grid)
+        runs = Ranges([(base.starting_before(one.start_us), base.starting_before(one.end_us)) for one in self.empty])
+        return runs if series is self.bars else windows_within(runs, base, slots)
 
     def settle_metrics(self) -> None:
         """Volume, high and low from the bars in order, after one of them was put in late or replaced."""
@@ -276,6 +322,8 @@ class SymbolSessionData:
         """Turn every tail of the day into blocks and queue their rows: the day is about to be left."""
         self.settle_metrics()
         self.queue_blocks(self.day.days, dict(self.all_series()))
+        for _, series in self.all_series():
+            series.holes = None
 
     def queue_blocks(self, days: int, by_interval: Mapping[str, BarSeries]) -> None:
         """Turn the tails of a day that is over into blocks, and queue the rows of all blocks that changed."""
