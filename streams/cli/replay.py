@@ -18,7 +18,7 @@ from streams.cli.words import plural
 from streams.client.kafka import topics_of
 from streams.config import SessionConfig
 from streams.history.store import HistoryStore
-from streams.records import ControlCommand, Marker, Reply, ReplyStatus
+from streams.records import ControlCommand, Event, EventKind, Marker, Reply, ReplyStatus
 from streams.replay.commands import read_commands
 from streams.replay.kafka import KafkaSource
 from streams.replay.lean import LeanSource
@@ -234,6 +234,8 @@ def _tell_trouble(step: ReplayStep, told: int) -> int:
     for outcome in step.outcomes:
         if isinstance(outcome, Marker) and outcome.kind == "symbol_failed":
             say(f"warning: {outcome.symbol} failed: {outcome.reason}")
+        elif isinstance(outcome, Event) and outcome.kind is EventKind.SOURCE_LOST:
+            say(f"warning: {outcome.symbol}: no {outcome.attributes.get('stream', 'bars')}: {outcome.reason}")
         elif isinstance(outcome, Reply) and outcome.status is ReplyStatus.FAILED:
             say(f"warning: command {outcome.command_id} ({outcome.kind} {outcome.symbol}) failed: {outcome.reason}")
     for letter in step.dead_letters[: max(0, _DEAD_LETTERS_SAID - told)]:
@@ -249,6 +251,8 @@ def _words(summary: ReplaySummary, report: Report) -> Iterator[str]:
     )
     yield f"accepted {summary.accepted:,}: published {summary.published:,}, held back {summary.held_back + summary.still_held:,}"
     yield f"dropped {_reasons(summary.dropped)}; dead letters {_reasons(summary.dead_letters)}"
+    if summary.quotes_and_ticks:
+        yield f"took in {summary.quotes_and_ticks:,} quotes and ticks, {summary.bad_quotes_and_ticks:,} of them dead letters"
     gate = "open" if summary.active else "shut"
     yield f"the gate opened {plural(summary.activations, 'time')}, shut {plural(summary.deactivations, 'time')}, and ends {gate}"
     if summary.failed:

@@ -1,4 +1,4 @@
-"""Bar topics as a replay's source.
+"""Topics of bars, quotes and ticks as a replay's source.
 
 One consumer reads all topics, without a group, committed records only, each from a place that was found once up to the end
 that was captured when the source was made (or, of a symbol that nobody named then, when it was opened). The invariant: what
@@ -48,10 +48,11 @@ _PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN
 class _Reading:
     """A topic that is being read: the next offset to fetch, where it ends, and what waits to be taken."""
 
-    __slots__ = ("assigned", "end", "next_offset", "topic", "waiting")
+    __slots__ = ("assigned", "end", "next_offset", "stream", "topic", "waiting")
 
-    def __init__(self, topic: str, next_offset: int, end: int) -> None:
+    def __init__(self, topic: str, stream: str | None, next_offset: int, end: int) -> None:
         self.topic = topic
+        self.stream = stream
         self.next_offset = next_offset
         self.end = end
         self.assigned = False
@@ -64,7 +65,7 @@ class _Reading:
 
 
 class KafkaSource:
-    """Bars from their topics.
+    """Bars from their topics, quotes and ticks from theirs.
 
     Args:
         settings: where the broker is, and how topics are named.
@@ -126,12 +127,19 @@ class KafkaSource:
             NobodyThereError: no broker answers.
             BrokerRefusedError: the broker answered with an error.
         """
+        return self._open(symbol, None, from_us)
+
+    def open_extra(self, symbol: str, stream: str, from_us: int) -> OpenedTopic:
+        """As `ExtraSource.open_extra`; otherwise as `open`."""
+        return self._open(symbol, stream, from_us)
+
+    def _open(self, symbol: str, stream: str | None, from_us: int) -> OpenedTopic:
         try:
-            topic = self._names.bars(symbol)
+            topic = self._names.of(symbol, stream)
         except InvalidSymbolError as error:
             raise HistoryError(str(error)) from None
         if topic not in self._ends:
-            self._ends.update(self._present_ends([symbol]))
+            self._ends.update(self._present_ends([symbol], stream))
         end = self._ends.get(topic)
         if end is None:
             raise HistoryError(f"there is no topic {topic} at {self._settings.bootstrap_servers}: `streams produce` makes it")
@@ -141,7 +149,7 @@ class KafkaSource:
         note = f"reading begins at offset {first} of {topic}: what came before is no longer there" if 0 < first == offset < end else None
         # librdkafka would begin to fetch a topic that it has no metadata of a second later.
         self._consumer.list_topics(topic, BROKER_TIMEOUT_SECONDS)
-        reading = self._readings[topic] = _Reading(topic, offset, end)
+        reading = self._readings[topic] = _Reading(topic, stream, offset, end)
         return OpenedTopic(topic, offset, self._records(reading), note, lambda: self._stop(reading))
 
     def _records(self, reading: _Reading) -> Iterator[Read]:
@@ -209,8 +217,8 @@ class KafkaSource:
         # A topic that was let go and taken up again may still give what was on its way before.
         wanted = [message for message in messages if reading.next_offset <= (message.offset() or 0) < reading.end]
         reading.next_offset = max(reading.next_offset, (messages[-1].offset() or 0) + 1)
-        decoded_bars = self._codec.decode_bars([message.value() for message in wanted])
-        for message, decoded in zip(wanted, decoded_bars, strict=True):
+        records = self._codec.decode_records(reading.stream, [message.value() for message in wanted])
+        for message, decoded in zip(wanted, records, strict=True):
             reading.waiting.append((message.offset() or 0, Undecodable(str(decoded)) if isinstance(decoded, WireError) else decoded))
 
     def _assign(self, readings: list[_Reading]) -> None:
@@ -224,12 +232,12 @@ class KafkaSource:
             self._consumer.incremental_unassign([TopicPartition(reading.topic, 0)])
             reading.assigned = False
 
-    def _present_ends(self, symbols: Iterable[str]) -> dict[str, int]:
+    def _present_ends(self, symbols: Iterable[str], stream: str | None = None) -> dict[str, int]:
         """The read_committed ends of the symbols' topics, of those that exist."""
         topics = []
         for symbol in symbols:
             try:
-                topics.append(self._names.bars(symbol))
+                topics.append(self._names.of(symbol, stream))
             except InvalidSymbolError:  # said when it is opened
                 continue
         present = topics_on(self._admin, self._settings, self._note)

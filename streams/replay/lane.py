@@ -1,7 +1,7 @@
-"""One symbol's records in event time: what is due by when.
+"""The records of one topic, bars or quotes or ticks, in event time: what is due by when.
 
-A record is due at its end, or, where it is behind the ones before it, together with them: so the order of the symbol's topic
-holds. The clock of a replay is the greatest of these times, so one bar from the future would carry it away, and with it
+A bar is due at its end, a quote or a tick at its time, or, where they are behind the ones before, together with them: so the order
+of the topic holds. The clock of a replay is the greatest of these times, so one bar from the future would carry it away, and with it
 every bar after it would be stale. Live, the wall clock unmasks such a bar. Here it is the bars after it: a bar beyond the
 trading day that its symbol stands in is a stray when the topic goes on within that day. A stray is due together with what
 came before it, and the engine, at that time, takes it for what it is: from the future, a dead letter.
@@ -15,8 +15,8 @@ from typing import Final
 
 from streams.engine.transaction import RangeRead
 from streams.errors import HistoryError
-from streams.records import Bar, Undecodable
-from streams.replay.source import OpenedTopic, Read
+from streams.records import Bar, Quote, Tick, Undecodable
+from streams.replay.source import OpenedTopic, Read, known_us
 
 WITNESSES: Final = 3
 LOOK_AHEAD: Final = 64
@@ -31,6 +31,7 @@ class Lane:
         from_us: the instant at which they were opened.
         end_of_day: when the day after the one of an instant begins.
         place: gives a bar as it lies on its day, where its own start and end don't say that: a daily bar ends at the close.
+        stream: quotes or ticks; None for bars.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Lane:
         from_us: int,
         end_of_day: Callable[[int], int],
         place: Callable[[Bar], Bar] | None = None,
+        stream: str | None = None,
     ) -> None:
         self.symbol = symbol
+        self.stream = stream
         self.incarnation = incarnation
         self.due_us: int | None = None
         self.failure: str | None = None
@@ -68,7 +71,7 @@ class Lane:
         """
         first = self._position
         offsets: list[int] = []
-        records: list[Bar | Undecodable] = []
+        records: list[Bar | Quote | Tick | Undecodable] = []
         while self._head is not None and self.due_us is not None and self.due_us <= until_us:
             offset, record = self._head
             offsets.append(offset)
@@ -79,7 +82,7 @@ class Lane:
                 if self.due_us > self._limit_us:
                     self._limit_us = self._end_of_day(self.due_us)
             self._step()
-        return RangeRead(self.symbol, self.incarnation, first, self._position, offsets, records)
+        return RangeRead(self.symbol, self.incarnation, first, self._position, offsets, records, self.stream)
 
     def close(self) -> None:
         """Read no further."""
@@ -95,8 +98,7 @@ class Lane:
         if found is None:
             self.due_us = None
             return
-        record = found[1]
-        ends_us = record.end_us if isinstance(record, Bar) else 0
+        ends_us = known_us(found[1])
         if ends_us <= self._newest_us or (ends_us > self._limit_us and self._is_stray()):
             ends_us = self._newest_us
         self.due_us = ends_us
@@ -119,10 +121,10 @@ class Lane:
             found = self._ahead[place]
             if found is None or isinstance(found, HistoryError):
                 break
-            record = found[1]
-            if isinstance(record, Bar) and record.end_us > self._newest_us:
-                within += record.end_us <= self._limit_us
-                beyond += record.end_us > self._limit_us
+            ends_us = known_us(found[1])
+            if ends_us > self._newest_us:
+                within += ends_us <= self._limit_us
+                beyond += ends_us > self._limit_us
             if WITNESSES in (within, beyond):
                 break
         return within > beyond

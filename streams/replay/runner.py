@@ -11,6 +11,9 @@ own; each stand is one transaction. Within it commands come before bars, as they
 up to `now` before anything else goes on. Nothing here depends on how fast time really passes or in which portions a source
 gives its bars, so neither do the outcomes.
 
+Quotes and ticks move no clock: what is due of them by a stand is taken in there, after its bars, so that the bars' outcomes are those
+of a replay without them. Of a source that has none, or lacks a topic of them, the session's events say so.
+
 A symbol whose bars can't be had, at its addition or later, fails alone with the reason; the replay goes on.
 """
 
@@ -38,7 +41,7 @@ from streams.replay.days import ReplayDays
 from streams.replay.lane import Lane
 from streams.replay.pace import Pacer
 from streams.replay.past import past_inputs
-from streams.replay.source import BarSource
+from streams.replay.source import BarSource, ExtraSource
 from streams.replay.summary import ReplaySummary, Tally
 from streams.times import SECOND_US
 
@@ -106,6 +109,7 @@ class Replay:
         self._lanes: dict[str, Lane] = {}
         # The lanes by what is due next; one that is in `_lanes` no more is passed over.
         self._due: list[tuple[int, str, int, Lane]] = []
+        self._extra_lanes: dict[tuple[str, str], Lane] = {}
         self._session: Session | None = None
         self._now_us = 0
         self._commands_run = 0
@@ -169,7 +173,8 @@ class Replay:
         transaction = Transaction(self.session, owner=OWNER, now_us=now_us)
         if self._commands and self._commands[0].sent_us <= now_us:
             self._run_commands(transaction, now_us)
-        self._read(transaction, ranges)
+        self._read(transaction, [*ranges, *self._take_extras(now_us)])
+        self._tell_lost_extras(transaction)
         for lane in lanes:
             if lane.failure is not None:
                 transaction.apply(JournalInput(InputKind.LOAD_FAILED, lane.symbol, lane.incarnation, reason=lane.failure))
@@ -208,6 +213,23 @@ class Replay:
         if lane is not None:
             lane.close()
 
+    def _take_extras(self, now_us: int) -> list[RangeRead]:
+        """The quotes and ticks that are due."""
+        ranges = []
+        for key, lane in list(self._extra_lanes.items()):
+            data = self._data_of(lane.symbol, lane.incarnation)
+            if data is None or data.status not in READING:
+                self._extra_lanes.pop(key).close()
+            elif lane.due_us is not None and lane.due_us <= now_us:
+                ranges.append(lane.take(now_us))
+        return ranges
+
+    def _tell_lost_extras(self, transaction: Transaction) -> None:
+        for key, lane in list(self._extra_lanes.items()):
+            if lane.failure is not None:
+                self._extra_lanes.pop(key).close()
+                _lose(transaction, lane.symbol, lane.incarnation, key[1], lane.failure)
+
     def _data_of(self, symbol: str, incarnation: int) -> SymbolSessionData | None:
         data = self.session.symbol(symbol)
         return data if data is not None and data.incarnation == incarnation else None
@@ -225,7 +247,9 @@ class Replay:
         transaction.read(readable)
         for one in readable:
             data = self._data_of(one.symbol, one.incarnation)
-            if data is None:
+            if one.stream is not None:
+                self._tally.extras_in += len(one.records)
+            elif data is None:
                 self._tally.bars_in += len(one.records)  # it went with the last of them, drained
             else:
                 self._tally.watch(data)
@@ -285,18 +309,48 @@ class Replay:
             return
         for given in past:
             transaction.apply(given)
+        lost = self._open_extras(transaction, data, from_us)
         transaction.apply(
             JournalInput(
                 InputKind.LOADED, symbol, incarnation, topic_id=opened.topic_id, first_offset=backlog.first_offset,
                 end_offset=backlog.next_offset, reason=opened.note,
             )
         )  # fmt: skip
+        for stream, reason in lost.items():
+            _lose(transaction, symbol, incarnation, stream, reason)
         self._lanes[symbol] = lane
         self._tally.watch(data)
         if backlog.records:
             self._read(transaction, [backlog])
             transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol, incarnation))
         self._go_on(lane)
+
+    def _open_extras(self, transaction: Transaction, data: SymbolSessionData, from_us: int) -> dict[str, str]:
+        """Open a symbol's quotes and ticks; gives the reasons for which that can't be done."""
+        lost = {}
+        for stream in data.extras:
+            if not isinstance(self._source, ExtraSource):
+                lost[stream] = f"{stream} are read from topics alone: this source has bars"
+                continue
+            try:
+                # A quote of the very open is one of the day.
+                opened = self._source.open_extra(data.symbol, stream, from_us - 1)
+            except HistoryError as error:
+                lost[stream] = str(error)
+                continue
+            transaction.apply(
+                JournalInput(
+                    InputKind.STREAM_LOCATED, data.symbol, data.incarnation, topic_id=opened.topic_id, first_offset=opened.offset,
+                    stream=stream,
+                )
+            )  # fmt: skip
+            lane = Lane(data.symbol, data.incarnation, opened, from_us - 1, self.days.end_of_day, stream=stream)
+            self._extra_lanes[data.symbol, stream] = lane
+        return lost
+
+
+def _lose(transaction: Transaction, symbol: str, incarnation: int, stream: str, reason: str) -> None:
+    transaction.apply(JournalInput(InputKind.SOURCE_LOST, symbol, incarnation, stream=stream, reason=reason))
 
 
 def _date(given: date | None, configured: date | None, name: str) -> date:

@@ -1,4 +1,4 @@
-"""Where a replay's bars come from: one stream of records per symbol, opened at an instant.
+"""Where a replay's bars come from, and quotes and ticks where it has them: one stream of records each, opened at an instant.
 
 A source answers one question, `open(symbol, interval, from_us)`, and the stream that it gives is lazy, in the order of the
 symbol's topic or files, and the same however it is fetched or cut into files. Offsets rise and need not be contiguous. What
@@ -8,14 +8,14 @@ a source lacks is a `HistoryError`, which fails that symbol alone; what ends the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from streams.errors import HistoryError
-from streams.records import Bar, Undecodable
+from streams.records import Bar, Quote, Tick, Undecodable
 
-Read = tuple[int, Bar | Undecodable]
+Read = tuple[int, Bar | Quote | Tick | Undecodable]
 """A record with its offset."""
 
 
@@ -58,11 +58,25 @@ class BarSource(Protocol):
         ...
 
 
-class MemorySource:
-    """Bars that are in memory already, by symbol, in the order in which a topic would hold them."""
+@runtime_checkable
+class ExtraSource(Protocol):
+    """Gives quotes and ticks besides."""
 
-    def __init__(self, records: Mapping[str, Sequence[Bar | Undecodable]]) -> None:
+    def open_extra(self, symbol: str, stream: str, from_us: int) -> OpenedTopic:
+        """The symbol's `quotes` or `ticks`, beginning with the first whose time is after `from_us`; errors as for bars."""
+        ...
+
+
+class MemorySource:
+    """Bars that are in memory already, by symbol, in the order in which a topic would hold them; `extras` by symbol and stream."""
+
+    def __init__(
+        self,
+        records: Mapping[str, Sequence[Bar | Undecodable]],
+        extras: Mapping[tuple[str, str], Sequence[Quote | Tick | Undecodable]] | None = None,
+    ) -> None:
         self._records = records
+        self._extras = extras or {}
 
     def open(self, symbol: str, interval: str, from_us: int) -> OpenedTopic:
         """As `BarSource.open`; the offset is the place in the sequence.
@@ -73,8 +87,30 @@ class MemorySource:
         records = self._records.get(symbol)
         if records is None:
             raise HistoryError(f"there are no bars of {symbol}: there are those of {', '.join(sorted(self._records)) or 'no symbol'}")
-        first = next((place for place, one in enumerate(records) if isinstance(one, Bar) and one.end_us > from_us), len(records))
-        return OpenedTopic("memory", first, iter([(place, records[place]) for place in range(first, len(records))]))
+        return _opened(records, from_us)
+
+    def open_extra(self, symbol: str, stream: str, from_us: int) -> OpenedTopic:
+        """As `ExtraSource.open_extra`.
+
+        Raises:
+            HistoryError: the symbol has no such stream.
+        """
+        records = self._extras.get((symbol, stream))
+        if records is None:
+            raise HistoryError(f"there are no {stream} of {symbol}")
+        return _opened(records, from_us)
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def known_us(record: Bar | Quote | Tick | Undecodable) -> int:
+    """When a record is known: a bar at its end. 0 for what is none."""
+    if isinstance(record, Bar):
+        return record.end_us
+    return 0 if isinstance(record, Undecodable) else record.time_us
+
+
+def _opened(records: Sequence[Bar | Quote | Tick | Undecodable], from_us: int) -> OpenedTopic:
+    first = next((place for place, one in enumerate(records) if known_us(one) > from_us), len(records))
+    return OpenedTopic("memory", first, iter([(place, records[place]) for place in range(first, len(records))]))

@@ -23,7 +23,8 @@ class ReplaySummary(Struct, frozen=True):
 
     `bars_in` are the records that the engine took from the source. `accepted`, `published`, `held_back` and `still_held`
     count base and derived bars and their revisions; `base_accepted` those of base bars alone. `dropped` and `dead_letters`
-    are by reason, `failed` are symbols with theirs. `sequence` is that of the last analysis record.
+    are by reason, `failed` are symbols with theirs. `sequence` is that of the last analysis record. Quotes and ticks are counted
+    by themselves, and of those the ones that were dead letters.
     """
 
     bars_in: int
@@ -42,6 +43,8 @@ class ReplaySummary(Struct, frozen=True):
     commands: dict[str, int]
     symbols: list[str]
     failed: dict[str, str]
+    quotes_and_ticks: int = 0
+    bad_quotes_and_ticks: int = 0
 
 
 class Tally:
@@ -49,6 +52,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.bars_in = 0
+        self.extras_in = 0
+        self._bad_extras = 0
         self._published: Counter[_Series] = Counter()
         self._held_back: Counter[_Series] = Counter()
         self._kinds: Counter[str] = Counter()
@@ -74,7 +79,10 @@ class Tally:
             elif isinstance(outcome, Reply) and outcome.status is not ReplyStatus.ACCEPTED:
                 self._commands[outcome.status.value] += 1
         for letter in dead_letters:
-            self._dead_letters[letter.code.value] += 1
+            if letter.stream is None:
+                self._dead_letters[letter.code.value] += 1
+            else:
+                self._bad_extras += 1
 
     def _take_marker(self, marker: Marker) -> None:
         self._kinds[marker.kind] += 1
@@ -110,6 +118,8 @@ class Tally:
             commands=dict(sorted(self._commands.items())),
             symbols=sorted(data.symbol for data in present),
             failed=dict(sorted(self._failed.items())),
+            quotes_and_ticks=self.extras_in,
+            bad_quotes_and_ticks=self._bad_extras,
         )
 
     def _dropped(self) -> dict[str, int]:
