@@ -26,6 +26,7 @@ app = typer.Typer(no_args_is_help=True)
 CLOSED: Final = 4
 """The exit code for: the gate is shut, so nothing is told."""
 
+PATIENCE_SECONDS: Final = 3.0
 _MOST_GAPS: Final = 50
 
 Symbol = Annotated[str, typer.Argument(help="The symbol.", show_default=False)]
@@ -54,7 +55,7 @@ def show(
 
     While the gate is shut there is nothing to see without --internal, and the exit code is 4.
     """
-    with SessionClient(url_of(url)) as session:
+    with SessionClient(url_of(url), patience_seconds=PATIENCE_SECONDS) as session:
         snapshot = _existing(session, symbol, internal=internal)
         bars = session.get_last_n_bars(symbol, last, interval, internal=internal)
         place = session.place
@@ -75,7 +76,7 @@ def quality(
 
     A dash stands where a missing bar is no gap, or before any bar is expected.
     """
-    with SessionClient(url_of(url)) as session:
+    with SessionClient(url_of(url), patience_seconds=PATIENCE_SECONDS) as session:
         wanted = symbols or sorted(_open(session, internal=internal).active_symbols)
         found = {}
         for symbol in wanted:
@@ -97,7 +98,7 @@ def quality(
 @app.command("gaps", epilog="Example: streams gaps SPY --interval 1m")
 def gaps(symbol: Symbol, interval: Interval = None, internal: Internal = False, url: Url = None, as_json: AsJson = False) -> None:
     """List the gaps of a symbol's day: runs of missing bars, in order."""
-    with SessionClient(url_of(url)) as session:
+    with SessionClient(url_of(url), patience_seconds=PATIENCE_SECONDS) as session:
         snapshot = _existing(session, symbol, internal=internal)
         found = session.get_gaps(symbol, interval, internal=internal)
         if as_json:

@@ -1,0 +1,129 @@
+"""`streams show`, `quality` and `gaps`, against the API of a session in process: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from streams.api.server import HttpServer
+from streams.cli.main import run
+from tests.support.api import READ_TOKEN, app_over
+from tests.support.engine import Desk
+from tests.unit.api.worlds import active_desk, inactive_desk
+
+Shell = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Runs a command line; gives its exit code, what it printed, and what it said."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("STREAMS_READ_TOKEN", READ_TOKEN)
+
+    def called(*words: str) -> tuple[int, str, str]:
+        code = run(words)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return called
+
+
+@contextmanager
+def served(desk: Desk) -> Iterator[str]:
+    server = HttpServer(app_over(desk), host="127.0.0.1", port=0)
+    try:
+        yield f"http://127.0.0.1:{server.start()}"
+    finally:
+        server.stop()
+
+
+def table(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def test_a_symbol_is_shown_with_its_day_and_its_newest_bars(shell: Shell) -> None:
+    with served(active_desk()) as url:
+        code, out, err = shell("show", "SPY", "--last", "2", "--url", url)
+    assert (code, err) == (0, "")
+    head, day, columns, first, second, place = out.splitlines()
+    assert head == "SPY  loaded  1m, 5m  trading day 2013-10-08  lag 0.0 s"
+    # 3 x 10 and 10 x 20; highs and lows are a quarter around 100 and 120.
+    assert day == "13 bars  volume 230  high 120.25  low 99.75"
+    assert columns.split() == ["1m", "open", "high", "low", "close", "volume", "base", "note"]
+    assert [first.split()[0], second.split()[0]] == ["13:43:00", "13:44:00"]
+    assert place.startswith("as of 2013-10-08T13:45:00Z, epoch 1, sequence ")
+
+
+def test_bars_of_a_derived_interval_say_how_many_base_bars_they_lack(shell: Shell) -> None:
+    with served(active_desk()) as url:
+        _, out, _ = shell("show", "SPY", "--interval", "5m", "--url", url)
+    rows = {line.split()[0]: line for line in out.splitlines()}
+    assert " 3 of 5" in rows["13:30:00"]
+    assert " of " not in rows["13:35:00"]
+
+
+def test_json_has_what_is_shown_with_the_place_it_is_of(shell: Shell) -> None:
+    with served(active_desk()) as url:
+        _, out, _ = shell("show", "SPY", "--last", "1", "--json", "--url", url)
+    shown = json.loads(out)
+    assert shown["as_of"]["active"] is True
+    assert shown["symbol"]["status"] == "loaded"
+    assert shown["symbol"]["metrics"]["volume"] == 230.0
+    (bar,) = shown["bars"]
+    assert (bar["start"], bar["end"], bar["close"]) == ("2013-10-08T13:44:00Z", "2013-10-08T13:45:00Z", 120.0)
+
+
+@pytest.mark.parametrize("words", [("show", "SPY"), ("show", "NONE"), ("quality",), ("quality", "SPY"), ("gaps", "SPY")])
+def test_while_the_gate_is_shut_nothing_is_told(shell: Shell, words: tuple[str, ...]) -> None:
+    with served(inactive_desk()) as url:
+        code, out, err = shell(*words, "--url", url)
+    assert (code, out) == (4, "")
+    assert "is shut, so nothing is told: `streams status` says why, --internal looks past it" in err
+
+
+def test_an_internal_read_looks_past_the_gate(shell: Shell) -> None:
+    with served(inactive_desk()) as url:
+        code, out, _ = shell("show", "SPY", "--internal", "--url", url)
+        assert code == 0
+        assert "13 bars  volume 230" in out
+        assert shell("gaps", "SPY", "--internal", "--url", url)[0] == 0
+
+
+def test_quality_is_a_table_of_symbols_and_intervals(shell: Shell) -> None:
+    with served(active_desk()) as url:
+        _, out, _ = shell("quality", "SPY", "IBM", "--url", url)
+        _, everything, _ = shell("quality", "--json", "--url", url)
+    # 13 of the 15 minutes since 09:30; all three five-minute bars.
+    assert table(out) == [["symbol", "1m", "5m"], ["SPY", "86.67", "100.00"], ["IBM", "0.00", "0.00"]]
+    assert json.loads(everything)["quality"]["NEW"] == {"1m": None, "5m": None}
+
+
+def test_gaps_are_listed_with_where_they_begin_and_end(shell: Shell) -> None:
+    with served(active_desk()) as url:
+        _, out, _ = shell("gaps", "SPY", "--url", url)
+        _, none, _ = shell("gaps", "SPY", "--interval", "5m", "--url", url)
+        _, as_json, _ = shell("gaps", "SPY", "--json", "--url", url)
+    assert table(out) == [
+        "SPY 1m: 1 gap, 2 bars missing".split(), ["from", "to", "bars", "asked"], ["13:33:00", "13:35:00", "2", "0"],
+    ]  # fmt: skip
+    assert none == "SPY 5m: no gaps\n"
+    assert json.loads(as_json)["gaps"] == [
+        {"start": "2013-10-08T13:33:00Z", "end": "2013-10-08T13:35:00Z", "bar_count": 2, "retry_count": 0}
+    ]
+
+
+def test_an_unknown_symbol_is_told_with_those_that_there_are(shell: Shell) -> None:
+    with served(active_desk()) as url:
+        code, _, err = shell("show", "NOPE", "--url", url)
+    assert code == 1
+    assert err.startswith("error: NOPE is not in the session: it has BTC/USD%2F?, IBM, NEW, SPY")
+
+
+def test_where_nobody_listens_the_exit_code_is_3_and_a_url_that_is_none_is_2(shell: Shell) -> None:
+    code, _, err = shell("show", "SPY", "--url", "http://127.0.0.1:9")
+    assert code == 3
+    assert "nobody answered for the session" in err
+    assert shell("show", "SPY", "--url", "localhost")[0] == 2
