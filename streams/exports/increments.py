@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Sequence
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ from streams.errors import CommandRefusedError, ExportError, NobodyThereError
 from streams.exports.committed import CommittedState
 from streams.exports.content import Content
 from streams.exports.rows import Format
-from streams.history.files import replace_file
+from streams.history.files import PART, replace_file
 from streams.records import CommandKind, ControlCommand, ReplyStatus
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
@@ -142,6 +143,8 @@ class NewExporter:
             elif state is not None:
                 path = self._folder / f"{one.stem}.{self._form}"
                 content = Content.new(state, one.symbol)
+                for left in self._folder.glob(f".{glob_escape(one.stem)}.*{PART}"):
+                    left.unlink(missing_ok=True)  # by an exporter that was killed while it wrote
                 put(path, content, self._form)
                 written.append(Written(one.symbol, one.number, path, content.count()))
         return written

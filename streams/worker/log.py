@@ -23,6 +23,7 @@ _LEVELS: Final = {
     EventKind.SYMBOL_FAILED: "ERROR",
     EventKind.SOURCE_LOST: "ERROR",
     EventKind.COMMAND_REJECTED: "WARNING",
+    EventKind.EXPORT_LOST: "WARNING",
     EventKind.SYMBOL_SILENT: "WARNING",
     EventKind.BAR_LATE: "DEBUG",
     EventKind.GAP_ASKED: "DEBUG",

@@ -302,6 +302,20 @@ def test_a_symbol_that_is_removed_leaves_nothing_and_begins_anew_when_it_is_adde
     desk.check_redriven()
 
 
+# Rows
+
+
+def test_the_sessions_row_is_the_last_of_each_transaction() -> None:
+    """Those who read the changelog from outside take it for the end of one."""
+    desk = desk_of(now_us=at("15:50"), exports={"keep_days": 1})
+    desk.flow(*minutes("SPY", at("15:50"), 9))
+    Exporter(desk, "SPY").export()
+    desk.flow(*minutes("SPY", at("09:30", TUESDAY), 9))
+    desk.command("remove_symbol", "SPY", immediate=True)
+    desk.configure(config("IBM"))
+    assert all(list(result.rows)[-1] == "session" for result in desk.results)
+
+
 # Marks
 
 
