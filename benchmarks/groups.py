@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import adding, beside, beside_java, drain, engine, footprint, latency, recovery, symbols, wire
+from benchmarks import adding, beside, beside_java, drain, engine, flood, footprint, latency, recovery, symbols, wire
 from benchmarks.measure import Plan, Row
 
 Group = Callable[[Plan], list[Row]]
@@ -21,7 +21,8 @@ GROUPS: Final[dict[str, Group]] = {
     "recovery": recovery.rows,
     "footprint": footprint.rows,
     "symbols": symbols.rows,
+    "flood": flood.rows,
 }
 
-# Measured only when named, because they need more than `make bench` sets up.
-ON_DEMAND: Final[frozenset[str]] = frozenset({"java"})
+# Measured only when named: they need more than `make bench` sets up, or say something about one rare case.
+ON_DEMAND: Final[frozenset[str]] = frozenset({"java", "flood"})

@@ -219,6 +219,7 @@ class Act:
         interval: of the bars.
         derived: what is made of them.
         bars: how many of each symbol there may be.
+        extra: what is streamed besides bars.
     """
 
     def __init__(
@@ -232,6 +233,7 @@ class Act:
         interval: str = "1m",
         derived: Sequence[str] = ("5m", "15m"),
         bars: int = DAY_BARS + LIVE_BARS,
+        extra: Sequence[str] = (),
     ) -> None:
         now_us = SystemClock().now_us()
         self._interval = interval
@@ -252,7 +254,7 @@ class Act:
                 "hours": {"open": turn, "close": turn},
                 "session_data_config": {
                     "symbols": list(symbols),
-                    "streams": [interval],
+                    "streams": [interval, *extra],
                     "derived_intervals": list(derived),
                     # The bars' minutes pass faster than the clock's: the clock must not close a window before its bars are there.
                     "grace_seconds": threshold_seconds - 1,
