@@ -193,7 +193,7 @@ class SessionConsumer:
         for bar in snapshot.bars:
             self._remember(bar)
         self._needs_state = False
-        self._go_on(Seam(snapshot.position, snapshot.known))
+        self._go_on(Seam(snapshot.position, snapshot.bars, snapshot.closes_at))
 
     def _go_on(self, seam: Seam) -> None:
         """Go on reading where a seam says, unless the topic no longer has that place."""
@@ -246,16 +246,20 @@ class SessionConsumer:
         if stamp.kind not in _KNOWN:
             self.unknown += 1
             return None
-        if self._seam.includes(stamp.symbol, stamp.sequence):
-            return None
         self._active = self._gate_after(stamp)
         if not self._wanted.has(stamp.symbol, stamp.interval):
             return None
-        if stamp.valid_until_us is None or not self._fresh_only or self._is_valid(stamp.valid_until_us):
-            return decoded(record, self._source.codec, self._topic)
+        is_fresh = stamp.valid_until_us is None or not self._fresh_only or self._is_valid(stamp.valid_until_us)
+        if not is_fresh and self._history is None:
+            self.stale += 1
+            return None
+        event = decoded(record, self._source.codec, self._topic)
+        if self._seam.has(event):
+            return None
+        if is_fresh:
+            return event
         self.stale += 1
-        if self._history is not None:
-            self._remember(decoded(record, self._source.codec, self._topic))
+        self._remember(event)
         return None
 
     def _gate_after(self, stamp: Stamp) -> bool | None:

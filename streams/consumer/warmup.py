@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -44,14 +44,14 @@ class Wanted(Struct, frozen=True):
 class Snapshot(Struct, frozen=True):
     """The bars of the day so far, each in its newest revision, as of a place on the analysis topic.
 
-    `position` is the place from which reading goes on. `known` says, for symbols whose bars were taken later than that, up to
-    which sequence. `active` is the gate at `position`.
+    `position` is the place from which reading goes on, and `active` the gate there. Where the bars were read one after another,
+    `position` is that of the first, and `closes_at` the sequence that none of them is younger than.
     """
 
     position: Position
     bars: list[AnalysisEvent]
     active: bool
-    known: Mapping[str, int] = {}
+    closes_at: int = 0
 
 
 class WarmUp(Protocol):
