@@ -52,7 +52,7 @@ API: Final = (
     ("streams.client.calls", ("Overview", "Snapshot", "CommandResult")),
     ("streams.client.answers", ("Place",)),
     ("streams.client.control", ("SessionControl",)),
-    ("streams.consumer", ("SessionConsumer", "Position", "Hole", "BarsTopic", "WarmUp", "Source", "Wanted", "Snapshot")),
+    ("streams.consumer", ("SessionConsumer", "Position", "Hole", "BarsTopic", "HttpState", "WarmUp", "Source", "Wanted", "Snapshot")),
     ("streams.engine.reads", ("SessionData",)),
     ("streams.engine.views", ("SymbolSnapshot", "SessionMetrics", "QuotesSnapshot", "TicksSnapshot", "GapInfo")),
     ("streams.replay.runner", ("replay", "Replay", "ReplayStep")),

@@ -18,6 +18,7 @@
     ├── BrokerRefusedError                   the broker answered, and did not do what was asked (exit code 1)
     │   └── OffsetGoneError                  a topic no longer has the place at which reading was to go on
     ├── SequenceGapError                     records of the analysis topic are missing: a reader must read the state anew
+    ├── WarmUpError                          the bars of the day could not be had for a strategy to begin from
     ├── CommandRefusedError                  a control command failed, with the worker's reason (exit code 1)
     ├── RequestRefusedError                  a request over HTTP was refused by a worker: status, code, reason (exit code 1)
     ├── NotActiveError                       this worker does not have the session's state: another one may
@@ -117,6 +118,10 @@ class OffsetGoneError(BrokerRefusedError):
 
 class SequenceGapError(StreamsError):
     """Records of the analysis topic are missing between two that were read."""
+
+
+class WarmUpError(StreamsError):
+    """The bars of the day could not be had for a strategy to begin from; the message says why, and what helps."""
 
 
 class CommandRefusedError(StreamsError):

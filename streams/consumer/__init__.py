@@ -7,7 +7,7 @@ At 09:29 this is what a bot needs:
     def learn(event):                       # true, and too late to act on: the day so far, and what was missed meanwhile
         prices[event.symbol].append(event.bar.close)
 
-    with SessionConsumer(Settings.load(session="main"), warm_up=BarsTopic(), history=learn) as session:
+    with SessionConsumer(Settings.load(session="main"), warm_up=HttpState(), history=learn) as session:
         for event in session:
             if event.kind == "bar":         # fresh, and never seen before
                 learn(event)
@@ -21,8 +21,22 @@ a `Hole`, which says in words what happened.
 
 from streams.client.reader import BEGINNING, END
 from streams.consumer.bars_topic import BarsTopic
+from streams.consumer.http_state import HttpState
 from streams.consumer.place import Hole, HoleKind, Position
 from streams.consumer.session import SessionConsumer
 from streams.consumer.warmup import Snapshot, Source, Wanted, WarmUp
 
-__all__ = ["BEGINNING", "END", "BarsTopic", "Hole", "HoleKind", "Position", "SessionConsumer", "Snapshot", "Source", "Wanted", "WarmUp"]
+__all__ = [
+    "BEGINNING",
+    "END",
+    "BarsTopic",
+    "Hole",
+    "HoleKind",
+    "HttpState",
+    "Position",
+    "SessionConsumer",
+    "Snapshot",
+    "Source",
+    "Wanted",
+    "WarmUp",
+]

@@ -36,6 +36,7 @@ class Topic:
     def hide(self, count: int) -> None:
         """Do not show the newest records for the moment, but for what was shown already."""
         self.hidden = max(0, min(count, len(self.records) - self._once_shown))
+        self.bounds_until_shown = 3 if self.hidden else 0
 
     @property
     def shown(self) -> list[Record]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -12,12 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from streams.client.answers import Place
+from streams.client.calls import Overview
+from streams.client.calls import Snapshot as SeriesSnapshot
 from streams.client.reader import BEGINNING
-from streams.consumer import BarsTopic, Hole, HoleKind, Position, SessionConsumer, bars_topic, session
-from streams.errors import NoSessionError, SequenceGapError, SettingsError
+from streams.consumer import BarsTopic, Hole, HoleKind, HttpState, Position, SessionConsumer, WarmUp, bars_topic, session
+from streams.engine.reads import SessionData
+from streams.engine.views import SymbolSnapshot
+from streams.errors import NoSessionError, SequenceGapError, SettingsError, WarmUpError
 from streams.records import HeldBackBar, PublishedBar
 from streams.settings import Settings
-from streams.times import DAY_US, MINUTE_US, SECOND_US, ManualClock
+from streams.times import DAY_US, MINUTE_US, SECOND_US, ManualClock, from_us
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent
 from streams.wire.outputs import Encoder, RawRecord
@@ -92,6 +97,44 @@ def everything(consumer: SessionConsumer) -> Iterator[AnalysisEvent]:
             yield event
         elif consumer.at_end:
             return
+
+
+class StateReads(SessionData):
+    """The state over a wire without length: what `SessionClient` gives, with the state moving on between any two reads."""
+
+    def __init__(self, world: World, meanwhile: Callable[[], None] = lambda: None) -> None:
+        super().__init__(world.desk.session.state)
+        self._world = world
+        self._meanwhile = meanwhile
+        self._note()
+
+    def __enter__(self) -> StateReads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def _note(self) -> None:
+        state = self._state = self._world.desk.session.state
+        offset = self._world.topics[NAMES.analysis].end
+        self.place = Place("main", state.epoch, state.sequence, offset, from_us(state.now_us), state.active)
+
+    def get_overview(self, *, internal: bool = False) -> Overview:
+        self._begin()
+        names = self.get_active_symbols(internal=internal)
+        return Overview(self.place, None, None, {}, frozenset(names), frozenset(), frozenset(), frozenset())
+
+    def get_symbol_data(self, symbol: str, *, internal: bool = False) -> SymbolSnapshot | None:
+        self._begin()
+        return super().get_symbol_data(symbol, internal=internal)
+
+    def get_snapshot(self, symbol: str, interval: str | None = None, *, internal: bool = False) -> SeriesSnapshot | None:
+        self._begin()
+        return SeriesSnapshot(self.place, list(super().get_bars(symbol, interval, internal=internal)))
+
+    def _begin(self) -> None:
+        self._meanwhile()
+        self._note()
 
 
 class TickingClock(ManualClock):
@@ -363,6 +406,54 @@ def test_kinds_of_later_versions_are_passed_over_and_count_in_the_sequence(world
         assert consumer.position == Position(1, event.sequence + 1, topic.end)
 
 
+def test_over_http_a_strategy_begins_with_the_state_and_goes_on_behind_it(world: World) -> None:
+    desk = world.desk
+    desk.load("AA", "BB")
+    desk.feed(*minutes("AA", at("09:30"), 10), *minutes("BB", at("09:30"), 10), now_us=at("09:40"))
+    world.publish()
+    later = iter(minutes("AA", at("09:40"), 3))
+
+    def meanwhile() -> None:
+        for one in (*[next(later, None)],):
+            if one is not None:
+                desk.flow(one)
+                world.publish()
+
+    known: list[AnalysisEvent] = []
+    with world.consume(warm_up=HttpState(connect=lambda: StateReads(world, meanwhile)), history=known.append) as consumer:
+        live = list(everything(consumer))
+        assert consumer.position is not None
+    every = [at("09:30") + number * MINUTE_US for number in range(13)]
+    assert [*starts(known), *starts(live)] == every, "three bars came while the state was being read"
+    assert [event.bar.end_us for event in known if event.bar] == sorted(event.bar.end_us for event in known if event.bar)
+
+
+def test_over_http_the_gate_is_waited_for_unless_the_read_is_an_internal_one(world: World) -> None:
+    desk = world.desk
+    desk.load("AA", "BB")
+    desk.feed(*minutes("AA", at("09:30"), 5), now_us=at("09:40"))
+    world.publish()
+    known: list[AnalysisEvent] = []
+
+    def connect() -> StateReads:
+        return StateReads(world)
+
+    with world.consume(warm_up=HttpState(connect=connect, wait_seconds=1), history=known.append) as consumer:
+        with pytest.raises(WarmUpError, match="the gate of session 'main' was shut for 1 s"):
+            consumer.poll()
+        assert known == []
+        desk.caught_up("AA")
+        world.publish()
+        list(everything(consumer))
+        assert len(starts(known)) == 5, "the next call tries again"
+    known.clear()
+    desk.feed(*minutes("AA", at("09:35"), 1), now_us=at("09:41"))
+    world.publish()
+    with world.consume(warm_up=HttpState(connect=connect, internal=True), history=known.append) as consumer:
+        consumer.poll()
+        assert (len(starts(known)), consumer.active) == (6, False)
+
+
 # ----------------------------------------------------------------------------------------------- any story, any moment
 
 
@@ -372,6 +463,7 @@ class Strategy:
 
     world: World
     chance: Random
+    warm_up: WarmUp
     warm: list[Version] = field(default_factory=list)
     live: list[Version] = field(default_factory=list)
     markers: list[AnalysisEvent] = field(default_factory=list)
@@ -393,7 +485,7 @@ class Strategy:
             position, *known = self.saved
             self.warm, self.live, self.markers = (list(one) for one in known)
             self.has_begun = position is not None
-            self.consumer = self.world.consume(position=position, warm_up=BarsTopic(), history=self.take)
+            self.consumer = self.world.consume(position=position, warm_up=self.warm_up, history=self.take)
         while True:
             event = self.consumer.poll()
             self.has_begun = True
@@ -413,17 +505,16 @@ class Strategy:
             self.run()
 
 
-def tell_a_story(world: World, chance: Random, strategy: Strategy) -> None:
+def story(world: World, chance: Random) -> Iterator[None]:
     """A morning of three symbols: live bars, holes, late ones, corrections, outages with a backlog, additions and removals."""
     desk = world.desk
     desk.load("AA", "BB")
     minute = 0
-    began = chance.randint(0, 12)
-    for step in range(20):
+    for _ in range(20):
         fate = chance.random()
         present = [symbol for symbol in SYMBOLS if desk.session.symbol(symbol) is not None]
         if fate < 0.1 and len(present) < 3:
-            (absent,) = [symbol for symbol in SYMBOLS if symbol not in present][:1]
+            absent = next(symbol for symbol in SYMBOLS if symbol not in present)
             position = len(desk.topics.get(absent, []))
             desk.command("add_symbol", absent)
             desk.load(absent, offset=position)
@@ -442,22 +533,31 @@ def tell_a_story(world: World, chance: Random, strategy: Strategy) -> None:
         world.publish()
         for topic in world.topics.values():
             topic.hide(chance.choice([0, 0, 1, 2]))
-        if step >= began and chance.random() < 0.6:
-            strategy.run()
-    for topic in world.topics.values():
-        topic.hidden = 0
-    strategy.finish()
+        yield
 
 
-@settings(max_examples=100)
-@given(st.integers(0, 2**32))
-def test_each_bar_of_the_day_comes_once_or_is_told_as_held_back(seed: int) -> None:
+@settings(max_examples=150)
+@given(st.integers(0, 2**32), st.booleans())
+def test_each_bar_of_the_day_comes_once_or_is_told_as_held_back(seed: int, over_http: bool) -> None:
     chance = Random(seed)
     with pytest.MonkeyPatch.context() as patch:
         values = config("AA", "BB", derived_intervals=["5m"], bars_topic=True, session_name="main")
         world = in_memory(patch, Desk(values, at("09:30")))
-        strategy = Strategy(world, chance)
-        tell_a_story(world, chance, strategy)
+        steps = story(world, chance)
+
+        def meanwhile() -> None:
+            if chance.random() < 0.1:
+                next(steps, None)
+
+        http = HttpState(internal=True, connect=lambda: StateReads(world, meanwhile))
+        strategy = Strategy(world, chance, http if over_http else BarsTopic())
+        began = chance.randint(0, 12)
+        for number, _ in enumerate(steps):
+            if number >= began and chance.random() < 0.6:
+                strategy.run()
+        for topic in world.topics.values():
+            topic.hide(0)
+        strategy.finish()
 
     told = Counter(strategy.warm) + Counter(strategy.live)
     assert [version for version, count in told.items() if count > 1] == [], "a bar came twice"
