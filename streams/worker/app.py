@@ -376,12 +376,12 @@ class SessionWorker:
         return row.owner_url or None if isinstance(row, SessionRow) else None
 
     async def _shutdown(self, app: Any, **kwargs: Any) -> None:
-        if self._http is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._http.stop)
         await self.runner.close()
         self._feed.stop()
         self._sources.close()
         await self.ledger.close()
+        if self._http is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._http.stop)
         if self._history is not None:
             # It is somebody else's program, which may hang here too.
             closing = threading.Thread(target=self._history.close, name="history", daemon=True)

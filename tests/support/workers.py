@@ -74,10 +74,15 @@ class Worker:
         """Whether the process is there."""
         return self.process.poll() is None
 
+    @property
+    def url(self) -> str:
+        """Where it answers over HTTP."""
+        return f"http://127.0.0.1:{self._port}"
+
     def page(self, path: str) -> str | None:
         """What a page of the worker says, whatever its HTTP status; None where nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=_HEALTH_ANSWERS_SECONDS) as answer:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=_HEALTH_ANSWERS_SECONDS) as answer:
                 return answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.read().decode()
