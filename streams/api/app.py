@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from streams import __version__
-from streams.api import bars, commands, session
+from streams.api import bars, commands, export, session
 from streams.api.access import Door
 from streams.api.commander import Commander
 from streams.api.document import document, methods_of, page_answers
@@ -68,7 +68,7 @@ def create_app(
     app.add_api_route(
         "/metrics", _metrics, response_class=Response, tags=["pages"], summary="Metrics", responses=page_answers("text/plain")
     )
-    for router in (session.router, bars.router, commands.router):
+    for router in (session.router, bars.router, export.router, commands.router):
         app.include_router(router)
     for kind in (StreamsError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _refuse)

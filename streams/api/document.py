@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -32,6 +33,7 @@ _MEANINGS: Final = {
     409: "The session refused the command, with the reason.",
     413: "The body is too large.",
     422: "A parameter is none that can be; the message says what would be right.",
+    501: "This install can't write that format.",
     503: "This worker can't tell now: it is starting, busy, or without its broker. `Retry-After` says in how many seconds to ask again.",
 }
 
@@ -44,6 +46,11 @@ def answers(model: type[Struct], *statuses: int, **others: type[Struct]) -> dict
     """What a route answers with: the model for 200 (and `others`, such as `_202`), and errors."""
     said: dict[int | str, dict[str, Any]] = {200: _answer(model)}
     said |= {int(status.removeprefix("_")): _answer(one) for status, one in others.items()}
+    return said | _errors(statuses)
+
+
+def _errors(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
+    said: dict[int | str, dict[str, Any]] = {}
     for status in sorted(statuses):
         said[status] = {"description": _MEANINGS[status]}
         if status == 307:
@@ -62,6 +69,27 @@ def methods_of(app: FastAPI, path: str) -> list[str]:
     templates: dict[str, dict[str, object]] = app.openapi()["paths"]
     found = [methods for template, methods in templates.items() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path)]
     return sorted({method.upper() for methods in found for method in methods}) or ["GET"]
+
+
+def export_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an export answers with: a file, what it is as of in headers, and errors."""
+    kinds: dict[str, Any] = {
+        JSON: {"schema": {"type": "object"}},
+        "text/csv": {"schema": {"type": "string"}},
+        "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
+    }
+    meanings = {
+        "X-Session-Active": "Whether the gate was open; if not, only an export with `internal=true` has symbols in it.",
+        "X-As-Of-Epoch": "Epoch of the state that it is of.",
+        "X-As-Of-Sequence": "Number of the last analysis record that it knows of.",
+        "X-As-Of-Analysis-Offset": "Offset on the analysis topic from which to read on.",
+        "X-As-Of-Now": "The session's time.",
+    }
+    headers = {name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in meanings.items()}
+    return {
+        200: {"description": "The export.", "content": kinds, "headers": headers},
+        **_errors(statuses),
+    }
 
 
 def _without_null(schema: dict[str, Any]) -> None:

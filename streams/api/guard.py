@@ -30,6 +30,7 @@ class Limits(Struct, frozen=True):
     body_bytes: int = 16_384
     body_seconds: float = 10.0
     answer_seconds: float = 90.0
+    export_seconds: float = 900.0
 
 
 class Guard:
@@ -71,7 +72,8 @@ class Guard:
         body = await self._body(scope, receive)
         if body is None:
             return
-        async with asyncio.timeout(self._limits.answer_seconds):
+        seconds = self._limits.export_seconds if scope["path"].endswith("/export") else self._limits.answer_seconds
+        async with asyncio.timeout(seconds):
             await self._app(scope, _Given(body, receive), out)
 
     def _check_head(self, scope: Scope) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 from loguru import logger
@@ -120,6 +120,26 @@ class HttpServer:
                     connection.cut()
 
 
+class _Counted:
+    """A transport that knows how far writing has come."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._writes = 0
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Another one whenever something was written, or taken by the other side."""
+        return self._writes, self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        self._writes += 1
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Connection(H11Protocol):
     """uvicorn's protocol, which knows since when it has been waiting, and for what."""
 
@@ -127,12 +147,13 @@ class Connection(H11Protocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._step: tuple[object, bool] = (None, False)
+        self._step: tuple[object, object] = (None, None)
         self._since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take one more in, and let go of the one that has been idle longest when there are too many."""
-        super().connection_made(transport)
+        self._counted = _Counted(transport)
+        super().connection_made(cast(asyncio.Transport, self._counted))
         if len(self.connections) > self.limits.most:
             idle = [one for one in self.connections if isinstance(one, Connection) and one is not self and not one.is_at_work]
             min(idle, key=lambda one: one._since, default=self).cut()
@@ -147,11 +168,11 @@ class Connection(H11Protocol):
         return self.cycle  # None before the first request, which its type does not say
 
     def is_overdue(self, now: float) -> bool:
-        """Whether it has made no step for too long."""
-        step = (self.cycle, self.is_at_work)
+        """Whether it has made no step for too long; what is sent of an answer under way is one."""
+        step = (self.cycle, self._counted.progress if self.is_at_work else None)
         if step != self._step:
             self._step, self._since = step, now
-        return now - self._since > (self.limits.at_work_seconds if step[1] else self.limits.idle_seconds)
+        return now - self._since > (self.limits.at_work_seconds if self.is_at_work else self.limits.idle_seconds)
 
     def cut(self) -> None:
         """Close it at once, whatever is still to be sent."""

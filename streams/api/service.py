@@ -37,6 +37,7 @@ class Service:
         self.reader = reader
         self.commander = commander
         self.clock = clock
+        self.exporting = 0
         self.reads = reads
         self.commands = commands
 
@@ -45,6 +46,7 @@ class View(Struct, frozen=True):
     """A copy of one symbol, if the gate was open or one may look past it: `stored` as it is kept, `snapshot` as it is told."""
 
     place: Place
+    state: SessionState
     data: SessionData
     stored: SymbolSessionData | None
     snapshot: SymbolSnapshot | None
@@ -114,7 +116,7 @@ class Reads:
         snapshot = data.get_symbol_data(symbol, internal=self._internal)
         if snapshot is None and (self._internal or where.active):
             raise ApiError(404, "unknown_symbol", f"{symbol} is not in the session: {PREFIX}/symbols lists what is")
-        return View(where, data, state.symbols.get(symbol), snapshot)
+        return View(where, state, data, state.symbols.get(symbol), snapshot)
 
     def page(self, path: Sequence[str], **query: object) -> str:
         """The path of another page: the parts of its path, and what its query says that is not None."""

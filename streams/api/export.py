@@ -1,0 +1,110 @@
+"""Exports over HTTP: a symbol, several or the session, whole, as JSON, CSV or Parquet. They change nothing.
+
+The copy is taken like that of any read; the answer is made of it piece by piece in threads, so a long one is never in memory at
+once and holds nobody up. A few are under way at a time, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from streams.api.answers import Place
+from streams.api.document import OF_SYMBOL, READ, export_answers
+from streams.api.service import PREFIX, OfPath, Reading, Service, service_of
+from streams.engine.fork import fork_state, fork_symbol
+from streams.engine.state import SessionState
+from streams.errors import ApiError, ExportError
+from streams.exports.content import MEDIA_TYPES, Content
+from streams.exports.rows import Format
+from streams.times import iso, to_us
+from streams.wire.topics import escape
+
+AT_ONCE: Final = 2
+
+router = APIRouter(prefix=PREFIX, tags=["exports"])
+
+Form = Annotated[Format, Query(alias="format", description="How it is written.")]
+
+
+@router.get(
+    "/symbols/{symbol}/export", summary="Export a symbol", response_class=Response, responses=export_answers(*READ, *OF_SYMBOL, 501)
+)
+async def export_symbol(request: Request, symbol: OfPath, reads: Reading, form: Form = Format.JSON) -> Response:
+    """All that the session holds of a symbol: its bars, those of former days, quality, gaps, counts."""
+    view = await reads.view(symbol)
+    state = view.state
+    return await _exported(request, view.place, state, f"{state.config.session_name}-{escape(symbol)}", form)
+
+
+@router.get("/export", summary="Export the session", response_class=Response, responses=export_answers(*READ, 501))
+async def export_session(
+    request: Request,
+    reads: Reading,
+    form: Form = Format.JSON,
+    symbols: Annotated[
+        list[str] | None,
+        Query(alias="symbol", max_length=200, description="Only these; of one that is not in the session nothing. May be given again."),
+    ] = None,
+) -> Response:
+    """All that the session holds, of all its symbols or of some."""
+    internal = reads.internal
+
+    def take(state: SessionState) -> SessionState:
+        wanted = state.symbols if symbols is None else [one for one in dict.fromkeys(symbols) if one in state.symbols]
+        return fork_state(state, {one: fork_symbol(state.symbols[one]) for one in sorted(wanted)} if internal or state.active else {})
+
+    where, state = await reads.take(take)
+    return await _exported(request, where, state, state.config.session_name, form)
+
+
+async def _exported(request: Request, where: Place, state: SessionState, name: str, form: Format) -> Response:
+    service = service_of(request)
+    if service.exporting >= AT_ONCE:
+        raise ApiError(503, "busy", f"{AT_ONCE} exports are under way, which is the most: ask again in a moment", {"Retry-After": "5"})
+    service.exporting += 1
+    try:
+        pieces = Content.full(state, list(state.symbols)).pieces(form)
+        first = await run_in_threadpool(next, pieces, b"")
+    except ExportError as error:
+        service.exporting -= 1
+        raise ApiError(501, "not_installed", str(error)) from None
+    except BaseException:
+        service.exporting -= 1
+        raise
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}.{form.value}"',
+        "X-Session-Active": str(where.active).lower(),
+        "X-As-Of-Epoch": str(where.epoch),
+        "X-As-Of-Sequence": str(where.sequence),
+        "X-As-Of-Analysis-Offset": str(where.analysis_offset),
+        "X-As-Of-Now": iso(to_us(where.now)),
+    }
+    return _Export(chain([first], pieces), headers, MEDIA_TYPES[form], _one_less(service))
+
+
+def _one_less(service: Service) -> Callable[[], None]:
+    def done() -> None:
+        service.exporting -= 1
+
+    return done
+
+
+class _Export(StreamingResponse):
+    """An answer in pieces, which says when it has ended, however it ends."""
+
+    def __init__(self, pieces: Iterator[bytes], headers: dict[str, str], media_type: str, done: Callable[[], None]) -> None:
+        super().__init__(pieces, headers=headers, media_type=media_type)
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
