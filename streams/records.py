@@ -115,6 +115,11 @@ class Tick(Struct, frozen=True, gc=False):
     provenance: str = PROVENANCE_FEED
 
 
+def known_us(record: Bar | Quote | Tick) -> int:
+    """The instant at which a record is known: a bar at its end, a quote or a tick at its time."""
+    return record.end_us if isinstance(record, Bar) else record.time_us
+
+
 class Undecodable(Struct, frozen=True):
     """A record of a topic that is none of those above: what was wrong with it."""
 

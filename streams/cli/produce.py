@@ -1,4 +1,4 @@
-"""`streams produce lean | csv | jsonl`: bars from files or a pipe to `bars.<SYMBOL>`."""
+"""`streams produce lean | csv | jsonl | quotes | ticks`: records from files or a pipe to the topics of their symbols."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final, Protocol, TextIO
@@ -20,16 +21,17 @@ from streams.cli.words import plural
 from streams.client.pacing import Pace, Survey
 from streams.errors import BarFileError
 from streams.history.checks import OnError
+from streams.history.extrafiles import Format, read_extras
 from streams.history.lean import EXCHANGE_ZONE, LeanFile, lean_files, read_lean_files
 from streams.history.selection import TimeWindow
 from streams.history.textfiles import read_csv, read_jsonl
-from streams.records import Bar
+from streams.records import QUOTES, TICKS, Bar, Quote, Tick
 from streams.settings import Settings
 from streams.times import SystemClock
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Send bars from files or a pipe to the topics of their symbols.",
+    help="Send bars, quotes or ticks from files or a pipe to the topics of their symbols.",
     epilog="Example: streams produce lean examples/data/lean/equity/usa/second/spy --rebase --speed 1",
 )
 
@@ -50,6 +52,17 @@ From = Annotated[
 ]
 To = Annotated[
     str | None, typer.Option("--to", metavar="TIME", help="Only bars that end at or before it: a time of day such as 16:00, or an instant.")
+]
+
+
+class _Form(StrEnum):
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+Form = Annotated[
+    _Form | None,
+    typer.Option("--format", help="How a line is cut up; by default csv for a name that ends in .csv, else jsonl.", show_default=False),
 ]
 File = Annotated[str, typer.Argument(metavar="FILE|-", help="The file, or - for standard input.", show_default=False)]
 MaxErrors = Annotated[
@@ -132,6 +145,63 @@ def jsonl(
     _send_text(read_jsonl, source, delivery)
 
 
+@app.command(epilog="Example: streams produce quotes quotes.csv --symbol SPY --zone America/New_York")
+def quotes(
+    file: File,
+    form: Form = None,
+    symbol: SymbolOfLines = None,
+    zone: Zone = None,
+    speed: Speed = "max",
+    rebase: Rebase = False,
+    max_errors: MaxErrors = 0,
+    json_values: JsonValues = False,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the quotes of a CSV with a header, or of lines that each hold one JSON object.
+
+    Columns or fields by their usual names: time (or timestamp), bid, ask, bid_size, ask_size, symbol. One side may be missing.
+    """
+    source = _TextSource(file, symbol, None, parse_zone(zone), LineErrors(max_errors))
+    delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(None, None, UTC), json_values, as_json)
+    _send_extras(QUOTES, form, source, delivery)
+
+
+@app.command(epilog="Example: my-feed | streams produce ticks - --symbol SPY")
+def ticks(
+    file: File,
+    form: Form = None,
+    symbol: SymbolOfLines = None,
+    zone: Zone = None,
+    speed: Speed = "max",
+    rebase: Rebase = False,
+    max_errors: MaxErrors = 0,
+    json_values: JsonValues = False,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the ticks of a CSV with a header, or of lines that each hold one JSON object: time, price, size, symbol."""
+    source = _TextSource(file, symbol, None, parse_zone(zone), LineErrors(max_errors))
+    delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(None, None, UTC), json_values, as_json)
+    _send_extras(TICKS, form, source, delivery)
+
+
+def _send_extras(kind: str, form: _Form | None, source: _TextSource, delivery: _Delivery) -> None:
+    chosen: Format = form.value if form is not None else "csv" if source.file.lower().endswith((".csv", ".tsv", ".txt")) else "jsonl"
+    with _opened(source.file) as (stream, name):
+        records: Iterable[Quote | Tick] = read_extras(
+            stream, kind, chosen, name=name, symbol=source.symbol, zone=source.zone, on_error=source.errors
+        )
+        pace, total = None, None
+        if delivery.rebase:
+            records = list(records)
+            survey = Survey.of(records)
+            total = survey.count
+            pace = Pace.rebased(survey, speed=delivery.speed, now_us=SystemClock().now_us())
+        sender = Sender(delivery.settings, speed=delivery.speed, as_json=delivery.json_values, total=total, thing=kind.removesuffix("s"))
+        _run(sender, records, pace, (), as_json=delivery.as_json, errors=source.errors, thing=kind.removesuffix("s"))
+
+
 @dataclass(frozen=True, slots=True)
 class _TextSource:
     """A file of text, what its lines may leave out, and what becomes of a line that can't be read."""
@@ -186,15 +256,22 @@ def _send_text(read: _Reader, source: _TextSource, delivery: _Delivery) -> None:
 
 
 def _run(
-    sender: Sender, bars: Iterable[Bar], pace: Pace | None, symbols: Iterable[str], *, as_json: bool, errors: LineErrors | None = None
+    sender: Sender,
+    records: Iterable[Bar | Quote | Tick],
+    pace: Pace | None,
+    symbols: Iterable[str],
+    *,
+    as_json: bool,
+    errors: LineErrors | None = None,
+    thing: str = "bar",
 ) -> None:
     interrupted = False
     try:
-        sender.run(bars, pace, symbols)
+        sender.run(records, pace, symbols)
     except KeyboardInterrupt:
         interrupted = True
     except BarFileError:
-        say(f"sent {plural(sender.count, 'bar')}, then met a line that can't be read:")
+        say(f"sent {plural(sender.count, thing)}, then met a line that can't be read:")
         raise
     sender.summary(as_json, errors.count if errors else 0)
     if interrupted:

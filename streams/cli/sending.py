@@ -1,4 +1,4 @@
-"""Bars from any source to their topics, at a pace, with a progress bar and a summary: what `streams produce` does."""
+"""Bars, quotes or ticks from any source to their topics, at a pace, with a progress bar and a summary: what `streams produce` does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.cli.words import plural
 from streams.client.pacing import Pace, Survey
 from streams.client.produce import BarProducer
 from streams.errors import BarFileError
-from streams.records import Bar
+from streams.records import Bar, Quote, Tick, known_us
 from streams.settings import Settings
 from streams.times import Clock, SystemClock, iso
 
@@ -24,22 +24,31 @@ _BARS_A_REDRAW: Final = 500
 
 
 class Sender:
-    """One run: sends bars and counts them.
+    """One run: sends records and counts them.
 
     Args:
         settings: where the broker is.
         speed: times real time; `None` as fast as possible.
         as_json: JSON values instead of Avro.
-        total: how many bars will come, where that is known.
+        total: how many will come, where that is known.
+        thing: what they are: bar, quote or tick.
     """
 
     def __init__(
-        self, settings: Settings, *, speed: float | None, as_json: bool, total: int | None = None, clock: Clock | None = None
+        self,
+        settings: Settings,
+        *,
+        speed: float | None,
+        as_json: bool,
+        total: int | None = None,
+        thing: str = "bar",
+        clock: Clock | None = None,
     ) -> None:
         self._settings = settings
         self._speed = speed
         self._as_json = as_json
         self._total = total
+        self._thing = thing
         self._clock = clock or SystemClock()
         self._sent = Survey()
         self._created: list[str] = []
@@ -47,11 +56,11 @@ class Sender:
 
     @property
     def count(self) -> int:
-        """How many bars were sent."""
+        """How many records were sent."""
         return self._sent.count
 
-    def run(self, bars: Iterable[Bar], pace: Pace | None, symbols: Iterable[str] = ()) -> None:
-        """Send all bars and wait until they are in their topics; without a pace the first bar begins one.
+    def run(self, records: Iterable[Bar | Quote | Tick], pace: Pace | None, symbols: Iterable[str] = ()) -> None:
+        """Send all records and wait until they are in their topics; without a pace the first one begins one. `symbols` are of bars.
 
         Ctrl-C ends it early: what was sent until then is delivered and counted all the same.
         """
@@ -59,15 +68,15 @@ class Sender:
         with BarProducer(self._settings, as_json=self._as_json) as producer, _progress(self._total) as (progress, task):
             self._created = producer.prepare(symbols)
             try:
-                for bar in bars:
+                for record in records:
                     if pace is None:
-                        pace = Pace.plain(first_end_us=bar.end_us, speed=self._speed, now_us=self._clock.now_us())
-                    self._wait(pace.due_us(bar))
-                    moved = pace.moved(bar)
+                        pace = Pace.plain(first_end_us=known_us(record), speed=self._speed, now_us=self._clock.now_us())
+                    self._wait(pace.due_us(record))
+                    moved = pace.moved(record)
                     producer.send(moved)
                     self._sent.add(moved)
                     if pace.speed is not None or self._sent.count % _BARS_A_REDRAW == 0:
-                        progress.update(task, completed=self._sent.count, symbol=bar.symbol, at=iso(moved.end_us))
+                        progress.update(task, completed=self._sent.count, symbol=record.symbol, at=iso(known_us(moved)))
             finally:
                 producer.flush()
                 self._seconds = self._clock.monotonic() - began
@@ -80,7 +89,7 @@ class Sender:
         if as_json:
             print_json(
                 {
-                    "bars": sent.count,
+                    f"{self._thing}s": sent.count,
                     "symbols": sent.counts,
                     "first_end": first,
                     "last_end": last,
@@ -91,11 +100,11 @@ class Sender:
             )
             return
         if not sent.count:
-            print("sent no bar: the source has none")
+            print(f"sent no {self._thing}: the source has none")
         else:
             each = ", ".join(f"{symbol} {count:,}" for symbol, count in sorted(sent.counts.items()))
-            print(f"sent {plural(sent.count, 'bar')} in {self._seconds:.1f} s ({rate:,.0f} a second): {each}")
-            print(f"the first ends at {first}, the last at {last}")
+            print(f"sent {plural(sent.count, self._thing)} in {self._seconds:.1f} s ({rate:,.0f} a second): {each}")
+            print(f"the first ends at {first}, the last at {last}" if self._thing == "bar" else f"from {first} to {last}")
         if self._created:
             print(f"created {', '.join(self._created)}")
         if skipped:

@@ -18,6 +18,7 @@ from streams.client.kafka import topics_of
 from streams.client.state import StateReader, StateView
 from streams.config import SessionConfig
 from streams.errors import NobodyThereError, SessionConfigError
+from streams.records import EXTRA_STREAMS, QUOTES, TICKS
 from streams.times import SECOND_US, SystemClock, date_of_days, iso
 
 if TYPE_CHECKING:
@@ -150,6 +151,12 @@ def _remarks(symbol: SymbolFacts, config_json: str | None, now_us: int, dlq: str
         yield f"{name}: {plural(symbol['other_day'], 'bar')} dropped: of another trading day"
     if symbol["duplicates"]:
         yield f"{name}: {plural(symbol['duplicates'], 'bar')} dropped: equal to one that is there"
+    for stream in symbol["streams"]:
+        facts = symbol["quotes"] if stream == QUOTES else symbol["ticks"]
+        if facts is not None and facts["out_of_hours"]:
+            yield f"{name}: {facts['out_of_hours']:,} {stream} dropped: {outside_hours(config_json, now_us)}"
+        if facts is not None and facts["dead_letters"]:
+            yield f"{name}: {facts['dead_letters']:,} {stream} are dead letters: the reasons stand in the headers on {dlq}"
     if symbol["dead_letters"]:
         yield f"{name}: {plural(symbol['dead_letters'], 'dead letter')}: the reasons stand in the headers on {dlq}"
 
@@ -184,18 +191,20 @@ def _gate_line(facts: SessionFacts) -> Text:
     return line
 
 
-_HEADINGS: Final = ("symbol", "status", "last bar", "lag", "bars", "published", "held back", "late", "dropped", "dead", "note")
+_HEADINGS: Final = ("symbol", "status", "last bar", "lag", "bars", "published", "held back", "late", "dropped", "dead")
 _TEXTS: Final = frozenset({"symbol", "status", "last bar", "note"})
 
 
 def _table(symbols: list[SymbolFacts], as_of: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
+    streams = [stream for stream in EXTRA_STREAMS if any(stream in symbol["streams"] for symbol in symbols)]
     with_notes = any(symbol["note"] for symbol in symbols)
-    for heading in _HEADINGS if with_notes else _HEADINGS[:-1]:
+    for heading in (*_HEADINGS, *streams, *(["note"] if with_notes else [])):
         table.add_column(heading, justify="left" if heading in _TEXTS else "right", no_wrap=heading != "note")
     for symbol in symbols:
         dropped = symbol["duplicates"] + symbol["out_of_hours"] + symbol["other_interval"] + symbol["other_day"]
         lag = "-" if symbol["lag_seconds"] is None else seconds_text(symbol["lag_seconds"])
+        counts = {QUOTES: symbol["quotes"], TICKS: symbol["ticks"]}
         table.add_row(
             symbol["symbol"],
             symbol["status"],
@@ -207,6 +216,7 @@ def _table(symbols: list[SymbolFacts], as_of: str) -> Table:
             f"{symbol['late']:,}",
             f"{dropped:,}",
             f"{symbol['dead_letters']:,}",
+            *("-" if (facts := counts[stream]) is None else f"{facts['count']:,}" for stream in streams),
             *([symbol["note"]] if with_notes else []),
         )
     return table

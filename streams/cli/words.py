@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, TypedDict
 
 from streams.client.state import StateView
-from streams.engine.rows import ProgressRow, SymbolRow
+from streams.engine.rows import ProgressRow, StreamRow, SymbolRow
+from streams.records import QUOTES, TICKS
 from streams.times import SECOND_US, from_us, iso
 
 NOBODY: Final = 3
@@ -17,6 +18,17 @@ NOBODY_AFTER_SECONDS: Final = 5.0
 _DAY_SECONDS: Final = 86_400
 _HOUR_SECONDS: Final = 3_600
 _MINUTE_SECONDS: Final = 60
+
+
+class StreamFacts(TypedDict):
+    """A symbol's quotes or ticks: those of the day, in all, and what became of the others; `latest` is the time of the latest one."""
+
+    count: int
+    total: int
+    latest: str | None
+    out_of_hours: int
+    dead_letters: int
+    reason: str | None
 
 
 class SymbolFacts(TypedDict):
@@ -43,6 +55,9 @@ class SymbolFacts(TypedDict):
     other_interval: int
     other_day: int
     dead_letters: int
+    streams: list[str]
+    quotes: StreamFacts | None
+    ticks: StreamFacts | None
     note: str
 
 
@@ -71,7 +86,10 @@ def symbol_facts(view: StateView, row: SymbolRow, now_us: int) -> SymbolFacts:
         "other_interval": progress.other_interval if progress else 0,
         "other_day": progress.other_day if progress else 0,
         "dead_letters": progress.rejected + progress.engine_errors if progress else 0,
-        "note": _note(row, progress),
+        "streams": list(row.streams),
+        "quotes": _stream_facts(view.extra_of(row.symbol, QUOTES)),
+        "ticks": _stream_facts(view.extra_of(row.symbol, TICKS)),
+        "note": _note(view, row, progress),
     }
 
 
@@ -115,8 +133,26 @@ def plural(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
-def _note(row: SymbolRow, progress: ProgressRow | None) -> str:
+def _stream_facts(row: StreamRow | None) -> StreamFacts | None:
+    if row is None:
+        return None
+    latest = row.quote or row.tick
+    return {
+        "count": row.count,
+        "total": row.total,
+        "latest": None if latest is None else iso(latest.time_us),
+        "out_of_hours": row.out_of_hours,
+        "dead_letters": row.rejected + row.engine_errors,
+        "reason": row.reason,
+    }
+
+
+def _note(view: StateView, row: SymbolRow, progress: ProgressRow | None) -> str:
     notes = [row.reason] if row.reason else []
+    for stream in row.streams:
+        extra = view.extra_of(row.symbol, stream)
+        if extra is not None and extra.reason:
+            notes.append(f"no {stream}: {extra.reason}")
     if progress is not None:
         if progress.lagging:
             notes.append("lagging: reads its backlog" if progress.backlog else "lagging")

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from streams.records import Bar
+from streams.records import Bar, Quote, Tick, known_us
 
 
 @dataclass(slots=True)
 class Survey:
-    """What lies in a source: how many bars, in all and by symbol, the intervals, the first and the last end, the longest bar."""
+    """What lies in a source: how many records, in all and by symbol, the intervals, the first and the last end, the longest bar."""
 
     count: int = 0
     counts: dict[str, int] = field(default_factory=dict)
@@ -28,23 +28,25 @@ class Survey:
     longest_us: int = 1
 
     @classmethod
-    def of(cls, bars: Iterable[Bar]) -> Survey:
-        """Look at each bar once."""
+    def of(cls, records: Iterable[Bar | Quote | Tick]) -> Survey:
+        """Look at each record once."""
         survey = cls()
-        for bar in bars:
-            survey.add(bar)
+        for record in records:
+            survey.add(record)
         return survey
 
-    def add(self, bar: Bar) -> None:
-        """Take one bar in."""
+    def add(self, record: Bar | Quote | Tick) -> None:
+        """Take one record in; what is no bar ends at its time."""
+        end_us = known_us(record)
         if not self.counts:
-            self.first_end_us = self.last_end_us = bar.end_us
+            self.first_end_us = self.last_end_us = end_us
         self.count += 1
-        self.counts[bar.symbol] = self.counts.get(bar.symbol, 0) + 1
-        self.intervals.setdefault(bar.symbol, set()).add(bar.interval)
-        self.first_end_us = min(self.first_end_us, bar.end_us)
-        self.last_end_us = max(self.last_end_us, bar.end_us)
-        self.longest_us = max(self.longest_us, bar.end_us - bar.start_us)
+        self.counts[record.symbol] = self.counts.get(record.symbol, 0) + 1
+        self.first_end_us = min(self.first_end_us, end_us)
+        self.last_end_us = max(self.last_end_us, end_us)
+        if isinstance(record, Bar):
+            self.intervals.setdefault(record.symbol, set()).add(record.interval)
+            self.longest_us = max(self.longest_us, end_us - record.start_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,16 @@ class Pace:
         # The first bar is due in the past by what alignment takes, so that the others are sent at their very end.
         return cls(speed, exact_us - rest_us, now_us - rest_us, survey.first_end_us)
 
-    def due_us(self, bar: Bar) -> int:
-        """When the bar, not yet moved, is to be sent; in the past when it is due at once."""
+    def due_us(self, record: Bar | Quote | Tick) -> int:
+        """When the record, not yet moved, is to be sent; in the past when it is due at once."""
         if self.speed is None:
             return self.anchor_us
-        return self.anchor_us + round((bar.end_us - self.first_end_us) / self.speed)
+        return self.anchor_us + round((known_us(record) - self.first_end_us) / self.speed)
 
-    def moved(self, bar: Bar) -> Bar:
-        """The bar in its new place."""
+    def moved(self, record: Bar | Quote | Tick) -> Bar | Quote | Tick:
+        """The record in its new place."""
         if not self.shift_us:
-            return bar
-        return msgspec.structs.replace(bar, start_us=bar.start_us + self.shift_us, end_us=bar.end_us + self.shift_us)
+            return record
+        if isinstance(record, Bar):
+            return msgspec.structs.replace(record, start_us=record.start_us + self.shift_us, end_us=record.end_us + self.shift_us)
+        return msgspec.structs.replace(record, time_us=record.time_us + self.shift_us)

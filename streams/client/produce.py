@@ -21,7 +21,7 @@ from confluent_kafka.admin import NewTopic
 
 from streams.client.kafka import ConfigValue, ErrorNote, bar_topics_of, codec_of, explain, make_admin, make_producer, no_broker, topics_on
 from streams.errors import BrokerRefusedError, StreamsError
-from streams.records import QUOTES, TICKS, Bar, Quote, Tick
+from streams.records import QUOTES, TICKS, Bar, Quote, Tick, known_us
 from streams.settings import Settings
 from streams.times import iso
 from streams.wire.codec import Codec
@@ -112,11 +112,11 @@ class BarProducer:
         """
         stream: str | None = None
         if isinstance(record, Bar):
-            value, time_us = self._encode_bar(record), record.end_us
+            value = self._encode_bar(record)
         elif isinstance(record, Quote):
-            stream, value, time_us = QUOTES, self._encode_quote(record), record.time_us
+            stream, value = QUOTES, self._encode_quote(record)
         else:
-            stream, value, time_us = TICKS, self._encode_tick(record), record.time_us
+            stream, value = TICKS, self._encode_tick(record)
         name = self._names.get((record.symbol, stream))
         if name is None:
             self.prepare([record.symbol], stream)
@@ -124,7 +124,7 @@ class BarProducer:
         while True:
             try:
                 self._producer.produce(
-                    name, value, record.symbol.encode(), partition=0, on_delivery=self._report, timestamp=time_us // 1000
+                    name, value, record.symbol.encode(), partition=0, on_delivery=self._report, timestamp=known_us(record) // 1000
                 )
                 break
             except BufferError:

@@ -15,8 +15,21 @@ from typing import Final
 
 from streams.client.kafka import codec_of, session_of, state_changelog
 from streams.client.reader import BEGINNING, Record, TopicReader
-from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, ProgressRow, Row, SessionRow, SymbolRow, progress_key, symbol_key
+from streams.engine.rows import (
+    CONFIG_KEY,
+    SESSION_KEY,
+    ConfigRow,
+    ProgressRow,
+    Row,
+    SessionRow,
+    StreamRow,
+    SymbolRow,
+    progress_key,
+    stream_key,
+    symbol_key,
+)
 from streams.errors import NobodyThereError
+from streams.records import EXTRA_STREAMS
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.codec import Codec
@@ -25,6 +38,7 @@ STATE_TIMEOUT_SECONDS: Final = 30.0
 
 _SYMBOL: Final = symbol_key("")
 _PROGRESS: Final = progress_key("")
+_EXTRAS: Final = tuple(stream_key(stream, "") for stream in EXTRA_STREAMS)
 
 
 class StateView:
@@ -38,11 +52,12 @@ class StateView:
         self.config_json: str | None = None
         self.symbols: dict[str, SymbolRow] = {}
         self._progress: dict[str, ProgressRow] = {}
+        self._extras: dict[str, StreamRow] = {}
 
     @staticmethod
     def wants(key: str) -> bool:
         """Whether a row with this key is part of the view."""
-        return key in (SESSION_KEY, CONFIG_KEY) or key.startswith((_SYMBOL, _PROGRESS))
+        return key in (SESSION_KEY, CONFIG_KEY) or key.startswith((_SYMBOL, _PROGRESS, *_EXTRAS))
 
     def apply(self, key: str, row: Row | None) -> None:
         """Put a row in place of the one before it under this key; `None` deletes it."""
@@ -58,6 +73,8 @@ class StateView:
                 self.symbols[row.symbol] = row
             case ProgressRow():
                 self._progress[row.symbol] = row
+            case StreamRow():
+                self._extras[key] = row
             case _:
                 return
 
@@ -68,6 +85,11 @@ class StateView:
             return None
         return progress
 
+    def extra_of(self, symbol: str, stream: str) -> StreamRow | None:
+        """How far a symbol's `quotes` or `ticks` have come; `None` where it streams none."""
+        row, extra = self.symbols.get(symbol), self._extras.get(stream_key(stream, symbol))
+        return None if row is None or extra is None or extra.incarnation != row.incarnation else extra
+
     def _delete(self, key: str) -> None:
         if key == SESSION_KEY:
             self.session = None
@@ -77,6 +99,8 @@ class StateView:
             self.symbols.pop(key.removeprefix(_SYMBOL), None)
         elif key.startswith(_PROGRESS):
             self._progress.pop(key.removeprefix(_PROGRESS), None)
+        else:
+            self._extras.pop(key, None)
 
 
 class StateReader:

@@ -16,7 +16,7 @@ from typing import Final
 from streams.engine.transaction import RangeRead
 from streams.errors import HistoryError
 from streams.records import Bar, Quote, Tick, Undecodable
-from streams.replay.source import OpenedTopic, Read, known_us
+from streams.replay.source import OpenedTopic, Read, ends_us_of
 
 WITNESSES: Final = 3
 LOOK_AHEAD: Final = 64
@@ -98,7 +98,7 @@ class Lane:
         if found is None:
             self.due_us = None
             return
-        ends_us = known_us(found[1])
+        ends_us = ends_us_of(found[1])
         if ends_us <= self._newest_us or (ends_us > self._limit_us and self._is_stray()):
             ends_us = self._newest_us
         self.due_us = ends_us
@@ -121,7 +121,7 @@ class Lane:
             found = self._ahead[place]
             if found is None or isinstance(found, HistoryError):
                 break
-            ends_us = known_us(found[1])
+            ends_us = ends_us_of(found[1])
             if ends_us > self._newest_us:
                 within += ends_us <= self._limit_us
                 beyond += ends_us > self._limit_us

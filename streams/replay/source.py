@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from streams.errors import HistoryError
-from streams.records import Bar, Quote, Tick, Undecodable
+from streams.records import Bar, Quote, Tick, Undecodable, known_us
 
 Read = tuple[int, Bar | Quote | Tick | Undecodable]
 """A record with its offset."""
@@ -104,13 +104,11 @@ class MemorySource:
         """Nothing is held."""
 
 
-def known_us(record: Bar | Quote | Tick | Undecodable) -> int:
-    """When a record is known: a bar at its end. 0 for what is none."""
-    if isinstance(record, Bar):
-        return record.end_us
-    return 0 if isinstance(record, Undecodable) else record.time_us
+def ends_us_of(record: Bar | Quote | Tick | Undecodable) -> int:
+    """When a record is known; 0 for what is none."""
+    return 0 if isinstance(record, Undecodable) else known_us(record)
 
 
 def _opened(records: Sequence[Bar | Quote | Tick | Undecodable], from_us: int) -> OpenedTopic:
-    first = next((place for place, one in enumerate(records) if known_us(one) > from_us), len(records))
+    first = next((place for place, one in enumerate(records) if ends_us_of(one) > from_us), len(records))
     return OpenedTopic("memory", first, iter([(place, records[place]) for place in range(first, len(records))]))

@@ -20,7 +20,7 @@ from streams.client.reader import BEGINNING, Record, TopicReader
 from streams.errors import BrokerRefusedError, NobodyThereError
 from streams.history.lean import EXCHANGE_ZONE, read_lean
 from streams.history.selection import TimeWindow
-from streams.records import Bar
+from streams.records import Bar, Quote, Tick
 from streams.settings import Settings
 from streams.times import MINUTE_US, SystemClock, parse_instant
 from streams.wire.codec import Codec
@@ -181,3 +181,22 @@ def test_an_interrupt_ends_a_paced_run_with_what_was_sent_counted(bootstrap_serv
     assert sending.returncode == 130
     assert b"sent 1 bar " in told
     assert b"Traceback" not in said
+
+
+def test_quotes_and_ticks_go_to_topics_of_their_own(bootstrap_servers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    symbol, codec = unique_symbol(), Codec()
+    (tmp_path / "quotes.csv").write_text("time,bid,ask\n2013-10-07T13:30:00Z,1,2\n2013-10-07T13:30:01Z,,2\n")
+    (tmp_path / "ticks").write_text('{"time": "2013-10-07T13:30:00Z", "price": 1, "size": 2}\n')
+    where = ["--symbol", symbol, "--bootstrap", bootstrap_servers]
+    assert run(["produce", "quotes", str(tmp_path / "quotes.csv"), *where]) == 0
+    assert "sent 2 quotes in " in capsys.readouterr().out
+    assert run(["produce", "ticks", str(tmp_path / "ticks"), *where, "--json-values", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["ticks"], report["symbols"]) == (1, {symbol: 1})
+    quotes, ticks = records_of(bootstrap_servers, f"quotes.{symbol}"), records_of(bootstrap_servers, f"ticks.{symbol}")
+    assert [codec.quote_from(record.value) for record in quotes] == [
+        Quote(symbol, START_US, 1.0, 2.0),
+        Quote(symbol, START_US + 1_000_000, None, 2.0),
+    ]
+    assert [codec.tick_from(record.value) for record in ticks] == [Tick(symbol, START_US, 1.0, 2.0)]
+    assert [record.timestamp_ms for record in quotes] == [START_US // 1000, START_US // 1000 + 1000]

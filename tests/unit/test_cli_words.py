@@ -13,7 +13,7 @@ from streams.cli.watch import event_line
 from streams.cli.words import clock_text, plural, seconds_text
 from streams.client.jsonlines import analysis_json
 from streams.client.state import StateView
-from streams.engine.rows import ConfigRow, ProgressRow, SessionRow, SymbolRow, progress_key, symbol_key
+from streams.engine.rows import ConfigRow, LatestQuote, ProgressRow, SessionRow, StreamRow, SymbolRow, progress_key, symbol_key
 from streams.records import Extent, GateChange, LaggingSymbol
 from streams.times import SECOND_US, parse_instant
 from streams.wire.messages import AnalysisBar, AnalysisEvent
@@ -74,6 +74,30 @@ def test_no_worker_is_active_when_nothing_was_committed_for_more_than_five_secon
     now_us = NOW_US + seconds * SECOND_US
     assert status_facts(view, dlq="main.dlq", now_us=now_us)["worker"] == worker
     assert ("no worker is active since 2013-10-05T11:00:00Z (6.0 s ago)" in shown(view, now_us=now_us)) is (worker == "none")
+
+
+def test_status_shows_quotes_and_ticks_where_a_symbol_streams_them() -> None:
+    view = view_of_a_session()
+    assert "quotes" not in shown(view)
+    view.apply(
+        symbol_key("SPY"), blank(SymbolRow, symbol="SPY", incarnation=1, status="loaded", base_interval="1m", streams=("quotes", "ticks"))
+    )
+    quote = LatestQuote(NOW_US, 167.4, 167.5, None, None, "feed")
+    view.apply(
+        "quotes|SPY", blank(StreamRow, symbol="SPY", incarnation=1, stream="quotes", count=12_345, total=20_000, rejected=3, quote=quote)
+    )
+    view.apply("ticks|SPY", blank(StreamRow, symbol="SPY", incarnation=1, stream="ticks", reason="topic ticks.SPY was deleted"))
+    text = shown(view)
+    assert "quotes" in text
+    assert "12,345" in text
+    assert "no ticks: topic ticks.SPY was deleted" in text
+    assert "SPY: 3 quotes are dead letters: the reasons stand in the headers on main.dlq" in text
+    _, spy = status_facts(view, dlq="main.dlq", now_us=NOW_US)["symbols"]
+    assert spy["quotes"] == {
+        "count": 12_345, "total": 20_000, "latest": "2013-10-05T11:00:00Z", "out_of_hours": 0, "dead_letters": 3, "reason": None,
+    }  # fmt: skip
+    view.apply("quotes|SPY", None)
+    assert status_facts(view, dlq="main.dlq", now_us=NOW_US)["symbols"][1]["quotes"] is None
 
 
 def test_status_as_json_has_every_symbol_with_its_counts() -> None:

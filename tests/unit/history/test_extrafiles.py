@@ -1,0 +1,71 @@
+"""Quotes and ticks from a user's text: by the usual names and forms, and what a bad line says."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from streams.errors import BarFileError
+from streams.history.extrafiles import read_extras
+from streams.records import Quote, Tick
+
+# 2013-10-07 13:30 UTC, by `date -u -d ... +%s`.
+OPEN_US = 1_381_152_600_000_000
+
+
+def lines(text: str) -> list[str]:
+    return text.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("time,symbol,bid,ask,bid_size,ask_size\n2013-10-07T13:30:00Z,SPY,1,2,3,4\n", "the usual names"),
+        ("Timestamp;Ticker;BP;AP;BS;AS\n1381152600;SPY;1;2;3;4\n", "short ones, seconds, semicolons"),
+        (
+            "symbol,ask,bid,ask_size,bid_size,colour,time\nSPY,2,1,4,3,red,1381152600000\n\n",
+            "another order, milliseconds, a column nobody needs",
+        ),
+    ],
+)
+def test_quotes_of_a_csv_are_read(text: str, reason: str) -> None:
+    assert list(read_extras(lines(text), "quotes", "csv")) == [Quote("SPY", OPEN_US, 1.0, 2.0, 3.0, 4.0)], reason
+
+
+def test_quotes_and_ticks_of_json_lines_are_read() -> None:
+    text = '{"time": "2013-10-07T09:30:00", "bid": 1, "ask": null}\n\n{"time": 1381152600000000, "ask": "2.5", "symbol": "IBM"}\n'
+    found = list(read_extras(lines(text), "quotes", "jsonl", symbol="SPY", zone=ZoneInfo("America/New_York")))
+    assert found == [Quote("SPY", OPEN_US, 1.0), Quote("IBM", OPEN_US, None, 2.5)]
+    ticks = list(read_extras(['{"ts": 1381152600, "p": 1.5, "qty": 3, "provenance": "mine"}'], "ticks", "jsonl", symbol="SPY"))
+    assert ticks == [Tick("SPY", OPEN_US, 1.5, 3.0, "mine")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "text", "says"),
+    [
+        ("quotes", "csv", "bid,ask\n1,2\n", "f: line 1, column 1: the header 'bid,ask' lacks time (or timestamp, datetime"),
+        ("ticks", "csv", "time,price\n1,2\n", "lacks size (or quantity, qty, volume, s)"),
+        ("ticks", "csv", "time,price,size\n1381152600,x,2\n", "f: line 2, column 2: price is 'x': it must be a number such as 167.41"),
+        ("ticks", "csv", "time,price,size\n1381152600,,2\n", "f: line 2, column 2: there is no price"),
+        ("ticks", "csv", "time,price,size\n1381152600,1\n", "f: line 2, column 2: has 2 fields, the header has 3"),
+        ("quotes", "csv", "time,bid,ask\n1381152600,,\n", "there is neither a bid nor an ask"),
+        ("quotes", "csv", "time,bid\n2013-10-07T09:30:00,1\n", "has no time zone"),
+        ("quotes", "jsonl", "{no json}\n", "f: line 1, column 2: is no JSON"),
+        ("quotes", "jsonl", "[1]\n", "f: line 1, column 1: is list, not an object"),
+        ("quotes", "jsonl", '{"time": 1381152600, "bid": {"a": 1}}\n', "bid is '{\"a\": 1}'"),
+        ("quotes", "jsonl", '{"bid": 1}\n', "there is no time"),
+        ("quotes", "jsonl", '{"time": 1381152600, "bid": 1, "symbol": "A B"}\n', "a blank"),
+    ],
+)  # fmt: skip
+def test_a_line_that_can_not_be_read_says_where_and_what(kind: str, form: str, text: str, says: str) -> None:
+    with pytest.raises(BarFileError) as raised:
+        list(read_extras(lines(text), kind, form, name="f", symbol="SPY"))  # type: ignore[arg-type]
+    assert says in str(raised.value)
+
+
+def test_a_line_without_a_symbol_asks_for_one_and_the_reading_goes_on_where_errors_are_taken() -> None:
+    errors: list[BarFileError] = []
+    found = list(read_extras(lines("time,bid,symbol\n1381152600,1,\n1381152600,2,IBM\n"), "quotes", "csv", on_error=errors.append))
+    assert found == [Quote("IBM", OPEN_US, 2.0)]
+    assert "there is no symbol: name it with --symbol" in str(errors[0])
