@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.engine import punctuation
 from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Run, Runs
 from streams.engine.holes import Holes
@@ -32,6 +33,11 @@ def fork_state(state: SessionState, symbols: dict[str, SymbolSessionData]) -> Se
     copy = SessionState.__new__(SessionState)
     for slot in SessionState.__slots__:
         setattr(copy, slot, symbols if slot == "symbols" else _copied(getattr(state, slot)))
+    # Whose bars are awaited follows from the rest, and is about the symbols of this copy.
+    copy.waits = []
+    for data in symbols.values():
+        data.awaited = False
+    punctuation.renew(copy)
     return copy
 
 

@@ -17,6 +17,7 @@ either holds, the clock closes no window and rolls no day of the symbol: time ha
 
 from __future__ import annotations
 
+from streams.engine import punctuation
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData
 from streams.records import AnalysisKind, EventKind, GateChange, LaggingSymbol
@@ -139,6 +140,7 @@ def open_if_clear(state: SessionState, reason: str) -> None:
     change = GateChange(active=True, reason=reason)
     state.mark(AnalysisKind.ACTIVATED, gate=change)
     state.tell(EventKind.ACTIVATED, reason=reason)
+    punctuation.opened(state)
 
 
 def flush_held_back(state: SessionState, data: SymbolSessionData, intervals: frozenset[str] | None = None) -> None:
@@ -211,6 +213,7 @@ def _shut(state: SessionState, reason: str) -> None:
         return
     state.active = False
     state.gate_reason = reason
+    punctuation.shut(state)
     lagging = tuple(LaggingSymbol(symbol, state.symbols[symbol].lag_us / SECOND_US) for symbol in sorted(state.lagging))
     state.mark(AnalysisKind.DEACTIVATED, gate=GateChange(active=False, reason=reason, lagging=lagging))
     state.tell(EventKind.DEACTIVATED, reason=reason, lagging=",".join(sorted(state.lagging)))

@@ -10,7 +10,7 @@ closes with some base bars missing, the bar itself, then the derived bars that i
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.engine import derive, gate, indicators, rollover
+from streams.engine import derive, gate, indicators, punctuation, rollover
 from streams.engine.placing import Place, place_of
 from streams.engine.publish import offer, offer_rolled
 from streams.engine.series import BarSeries
@@ -136,6 +136,8 @@ def _take_new(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
             break
     offer(state, data, data.base_interval, kept, reference_us + data.threshold_us)
     derive.fill(state, data, kept)
+    if data.awaited:
+        punctuation.arrived(state, data)
 
 
 def _take_old(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
@@ -148,6 +150,8 @@ def _take_old(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
     offer(state, data, data.base_interval, kept, reference_us + data.threshold_us, rewrites=True)
     for window in data.windows:
         derive.rework(state, data, window, bar.start_us)
+    if data.awaited:
+        punctuation.arrived(state, data)
 
 
 def _put_old(state: SessionState, data: SymbolSessionData, series: BarSeries, bar: Bar) -> SessionBar | None:

@@ -11,7 +11,7 @@ with the last answer and does nothing.
 from __future__ import annotations
 
 from streams.config_parts import check_interval, extra_streams_of, intervals_of
-from streams.engine import exports, gate, history, indicators, rollover
+from streams.engine import exports, gate, history, indicators, punctuation, rollover
 from streams.engine.extrastream import ExtraStream
 from streams.engine.rows import Row, command_key
 from streams.engine.state import SessionState
@@ -151,6 +151,7 @@ def symbol_loaded(state: SessionState, data: SymbolSessionData, position: Source
     if data.initial and data.backlog and not state.ever_active:
         gate.fall_behind(state, [data], "loading")
     gate.open_if_clear(state, "loaded")
+    punctuation.renew(state)
 
 
 def symbol_failed(state: SessionState, data: SymbolSessionData, reason: str) -> None:
@@ -170,6 +171,7 @@ def symbol_failed(state: SessionState, data: SymbolSessionData, reason: str) -> 
     _answer_addition(state, data, reason)
     gate.forget(state, data, "failed")
     rollover.roll_session(state)
+    punctuation.renew(state)
 
 
 def _refusal_of_removal(state: SessionState, command: ControlCommand) -> str | None:
@@ -196,6 +198,7 @@ def _remove(state: SessionState, data: SymbolSessionData, command: ControlComman
     data.removal_deadline_us = plan.deadline_us
     data.dirty = data.identity_changed = True
     state.tell(EventKind.SYMBOL_REMOVING, data, end_offset=plan.end_offset, offset=data.offset)
+    punctuation.renew(state)
     remove_if_drained(state, data)
 
 
@@ -218,6 +221,7 @@ def remove_symbol(state: SessionState, data: SymbolSessionData, reason: str) -> 
     _discard(state, data)
     gate.forget(state, data, "removed")
     rollover.roll_session(state)
+    punctuation.renew(state)
 
 
 def _discard(state: SessionState, data: SymbolSessionData) -> None:

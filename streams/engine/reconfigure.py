@@ -6,7 +6,7 @@ What would contradict bars that are already in the state is refused, with what t
 from __future__ import annotations
 
 from streams.config import SessionConfig
-from streams.engine import exports, extras, gate, history, indicators, lifecycle, rollover
+from streams.engine import exports, extras, gate, history, indicators, lifecycle, punctuation, rollover
 from streams.engine.publish import RECONFIGURED, hold
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
@@ -56,6 +56,7 @@ def configure(state: SessionState, config: SessionConfig) -> None:
         history.drop_others(data, history.kept_intervals(config, data))
         indicators.outdate(state, data)
     gate.open_if_clear(state, "configured")
+    punctuation.renew(state)
 
 
 def _apply_symbols(state: SessionState, old: SessionConfig, config: SessionConfig) -> None:

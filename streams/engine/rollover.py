@@ -9,7 +9,7 @@ them, and its metrics begin anew. The session's day is the earliest of its symbo
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.engine import derive, exports, gate, history, indicators
+from streams.engine import derive, exports, gate, history, indicators, punctuation
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
@@ -30,6 +30,7 @@ def roll_symbol(state: SessionState, data: SymbolSessionData, day: TradingDay) -
     ]
     for _, _, window, start_us in sorted(open_windows, key=lambda entry: entry[:2]):
         derive.close_window(state, data, window, start_us)
+    punctuation.end_day(state, day.open_us)
     gate.flush_held_back(state, data)
     data.seal_day()
     state.tell(

@@ -24,7 +24,21 @@ from typing import Final
 from msgspec import Struct
 
 from streams.config import SessionConfig
-from streams.engine import derive, extras, filling, gate, history, indicators, intake, lifecycle, publish, reconfigure, rollover, source
+from streams.engine import (
+    derive,
+    extras,
+    filling,
+    gate,
+    history,
+    indicators,
+    intake,
+    lifecycle,
+    publish,
+    punctuation,
+    reconfigure,
+    rollover,
+    source,
+)
 from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.journal import JournalInput
 from streams.engine.restore import restore_state
@@ -191,6 +205,7 @@ class Session:
         def run(state: SessionState) -> None:
             gate.end_silence(state)
             derive.close_by_clock(state)
+            punctuation.tell_by_clock(state)
             rollover.roll_by_clock(state)
             for symbol in sorted(state.draining):
                 lifecycle.remove_if_drained(state, state.symbols[symbol])

@@ -7,7 +7,7 @@ is counted and passed over.
 
 from __future__ import annotations
 
-from streams.engine import gate, lifecycle
+from streams.engine import gate, lifecycle, punctuation
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING
 from streams.records import EventKind, Rejected, Rejection
@@ -33,6 +33,8 @@ def resumed(state: SessionState, owner: str, owner_url: str, away_us: int) -> No
         data.backlog = data.dirty = True
     if away_us > state.config.smallest_threshold_us:
         gate.fall_behind(state, reading, gate.RECOVERING)
+    # What was stored by a version that told no window says nothing of up to where.
+    punctuation.renew(state)
 
 
 def rewound(state: SessionState) -> None:

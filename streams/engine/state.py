@@ -7,13 +7,17 @@ who calls them in the right order is `Session`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from streams.calendar import TradingCalendar, TradingDay
 from streams.config import SessionConfig
-from streams.engine.rows import CommandRow, Row, SessionRow, command_key
+from streams.engine.rows import CommandRow, CompletedRow, Row, SessionRow, command_key
 from streams.engine.symbol import SymbolSessionData, SymbolStatus
 from streams.errors import EngineError
 from streams.records import AnalysisKind, Event, EventKind, Extent, GateChange, IntervalComplete, Marker, Outcome, Reply, ReplyStatus
+
+if TYPE_CHECKING:
+    from streams.engine.punctuation import Wait
 
 NEVER_DUE_US = 1 << 62
 
@@ -27,11 +31,11 @@ class SessionState:
     """All of a session's state. `outcomes` are those of the verb that is running."""
 
     __slots__ = (
-        "active", "by_open", "calendar", "changed_commands", "commands", "config", "config_changed", "control_offset",
+        "active", "by_open", "calendar", "changed_commands", "commands", "completed", "config", "config_changed", "control_offset",
         "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us",
-        "lagging", "min_completeness", "next_close_us", "next_incarnation", "now_us", "outcomes", "owner", "owner_url", "removed_keys",
-        "revised", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back",
-        "transaction",
+        "lagging", "min_completeness", "next_close_us", "next_complete_us", "next_incarnation", "now_us", "outcomes", "owner",
+        "owner_url", "removed_keys", "revised", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols",
+        "tells_held_back", "transaction", "waits",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
@@ -50,10 +54,14 @@ class SessionState:
         self.owner = self.owner_url = ""
         self.symbols: dict[str, SymbolSessionData] = {}
         self.commands: dict[str, CommandRow] = {}
+        # Up to where each interval was told to be complete, while the gate is open.
+        self.completed: dict[str, int] = {}
         # What follows is not stored: it is empty between transactions or computed from the rest.
         self.doomed: list[str] = []
         self.lagging: set[str] = set()
         self.next_close_us = NEVER_DUE_US
+        self.waits: list[Wait] = []
+        self.next_complete_us = NEVER_DUE_US
         self.silent: set[str] = set()
         self.draining: set[str] = set()
         self.revised: set[str] = set()
@@ -145,4 +153,5 @@ class SessionState:
             active=self.active, ever_active=self.ever_active, gate_reason=self.gate_reason, trading_days=self.days,
             next_incarnation=self.next_incarnation, control_offset=self.control_offset, control_topic_id=self.control_topic_id,
             owner=self.owner, owner_url=self.owner_url,
+            completed=tuple([CompletedRow(interval, end_us) for interval, end_us in self.completed.items()]),
         )  # fmt: skip

@@ -68,13 +68,13 @@ class SymbolSessionData:
     """
 
     __slots__ = (
-        "added_us", "anchor", "attempts", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind", "check_interval",
-        "checks", "close_us", "command_id", "consecutive_errors", "counts", "day", "derived", "derived_intervals", "dirty",
-        "dynamic", "empty", "exports", "extras", "frontier_us", "gates", "historical", "identity_changed", "incarnation", "indicators",
-        "initial", "is_uneven", "lag_us", "lagging", "last_stale_us", "last_start_us", "last_update_us", "metrics_stale", "must_exist",
-        "offset", "open_us", "pending_blocks", "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired",
-        "revised", "runs", "session_high", "session_low", "session_volume", "silent", "start_us", "status", "symbol", "threshold_us",
-        "told", "told_us", "topic_id", "windows",
+        "added_us", "anchor", "attempts", "awaited", "backlog", "bars", "bars_updated", "base_interval", "base_us", "behind",
+        "check_interval", "checks", "close_us", "command_id", "consecutive_errors", "counts", "day", "derived",
+        "derived_intervals", "dirty", "dynamic", "empty", "exports", "extras", "frontier_us", "gates", "historical",
+        "identity_changed", "incarnation", "indicators", "initial", "is_uneven", "lag_us", "lagging", "last_stale_us",
+        "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks", "quality_changed",
+        "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high", "session_low",
+        "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "told", "told_us", "topic_id", "windows",
     )  # fmt: skip
 
     def __init__(self, symbol: str, incarnation: int, base_interval: str, derived_intervals: tuple[str, ...], anchor: str) -> None:
@@ -86,6 +86,8 @@ class SymbolSessionData:
         self.anchor = anchor
         # Whether its bars have to be placed on their day, because the hours are no whole number of them.
         self.is_uneven = False
+        # Whether a window of some interval is told to be complete with a bar of this symbol at the earliest.
+        self.awaited = False
         self.status = SymbolStatus.PENDING
         self.initial = self.dynamic = self.must_exist = False
         self.reason: str | None = None

@@ -75,7 +75,7 @@ def config(*symbols: str, **parts: Any) -> dict[str, Any]:
     if "per_symbol" in parts:
         streaming["symbols"] = parts.pop("per_symbol")
     top = {key: parts.pop(key) for key in list(parts) if key in top_keys}
-    return {**top, "session_data_config": {"symbols": list(symbols), "streaming": streaming, **parts}}
+    return {**top, "session_data_config": {"symbols": list(symbols), "streaming": streaming, "interval_complete": [], **parts}}
 
 
 def bar(symbol: str, start_us: int, interval: str = "1m", price: float = 100.0, volume: float = 10.0, **fields: Any) -> Bar:

@@ -11,10 +11,10 @@ from streams.records import Bar
 from streams.times import DAY_US, MINUTE_US, SECOND_US, date_of_days, days_of, interval_us
 from tests.support.simulation import exportbook
 from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, base_slots, inside, summed
-from tests.support.simulation.gatebook import Gatebook
+from tests.support.simulation.completebook import Completebook
 
 
-class Barbook(Gatebook):
+class Barbook(Completebook):
     """The part of the model that takes bars."""
 
     @property
@@ -58,6 +58,7 @@ class Barbook(Gatebook):
                 self._take_new(life, bar)
             else:
                 self._take_old(life, bar)
+            self.punctuate()
 
     def end_of(self, bar: Bar, life: Life) -> int:
         """When the bar is known."""
@@ -232,6 +233,7 @@ class Barbook(Gatebook):
         ]
         for _, _, start, interval in sorted(left):
             self.make(life, interval, start)
+        self.punctuate_day(day.open_us)
         self.flush(life)
         self.tell("symbol_rolled", life)
         if life.bars:

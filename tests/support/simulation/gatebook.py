@@ -34,6 +34,7 @@ class Gatebook:
         self.replies: list[tuple[str, str, str, str]] = []
         self.letters: list[tuple[str, int, str]] = []
         self.ended: list[Life] = []
+        self.completed: dict[str, int] = {}
         self.late: set[tuple[tuple[str, int], int]] = set()
 
     # What is told
@@ -118,6 +119,7 @@ class Gatebook:
             lags = tuple((symbol, self.lives[symbol].lag_us / SECOND_US) for symbol in self.lagging)
             self.mark("deactivated", detail=(False, reason, lags))
             self.tell("deactivated")
+            self.completed = {}
 
     def open(self, reason: str) -> None:
         """Open the gate when nobody lags and no initial symbol is awaited; what was held back is told before."""
@@ -129,6 +131,11 @@ class Gatebook:
         self.active = self.ever_active = True
         self.mark("activated", detail=(True, reason, ()))
         self.tell("activated")
+        self.begin_waiting()
+
+    def begin_waiting(self) -> None:
+        """The gate has opened: from now on windows are told when they are complete."""
+        raise NotImplementedError
 
     def fall_behind(self, lives: list[Life], reason: str) -> None:
         """What was missed is to be read first."""

@@ -115,6 +115,8 @@ def _of(outcome: object) -> Told | None:
         told = (outcome.gate.active, outcome.gate.reason, lags)
     elif outcome.extent is not None:
         told = astuple(outcome.extent)
+    elif outcome.interval_complete is not None:
+        told = astuple(outcome.interval_complete)
     return (outcome.kind.value, outcome.symbol, outcome.incarnation, outcome.interval, outcome.trading_days, told)
 
 

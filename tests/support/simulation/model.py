@@ -54,6 +54,7 @@ class Model(Barbook):
         self._has_advanced = True
         self.end_silence()
         self.close_by_clock()
+        self.punctuate_by_clock()
         self.roll_by_clock()
         for symbol in sorted(self.lives):
             self._drained(self.lives[symbol])
@@ -165,6 +166,7 @@ class Model(Barbook):
             life.backlog = True
         if self.now_us - self._before_us > self.smallest_threshold * SECOND_US:
             self.fall_behind(read, "recovering")
+        self.renew_waits()
 
     def _fall_silent(self, life: Life) -> None:
         life.behind = False
@@ -203,6 +205,7 @@ class Model(Barbook):
         if life.initial and life.backlog and not self.ever_active:
             self.fall_behind([life], "loading")
         self.open("loaded")
+        self.renew_waits()
 
     def _fail(self, life: Life) -> None:
         if life.status == "removing":
@@ -216,6 +219,7 @@ class Model(Barbook):
         life.lagging = life.silent = False
         self.open("failed")
         self.roll_session()
+        self.renew_waits()
 
     def _remove(self, life: Life) -> None:
         self.flush(life)
@@ -227,6 +231,7 @@ class Model(Barbook):
         self.ended.append(life)
         self.open("removed")
         self.roll_session()
+        self.renew_waits()
 
     def _tell_lost(self, life: Life) -> None:
         for _ in range(exportbook.lost_days(life)):
@@ -313,6 +318,7 @@ class Model(Barbook):
             return
         life.status, life.removal_end, life.removal_deadline_us = "removing", given.end_offset or 0, given.deadline_us
         self.tell("symbol_removing", life)
+        self.renew_waits()
         self._drained(life)
 
     # A changed config
@@ -335,6 +341,7 @@ class Model(Barbook):
             if old.derived_intervals != config.derived_intervals:
                 self._derive_other(life, old, config)
         self.open("configured")
+        self.renew_waits()
 
     def _derive_other(self, life: Life, old: SessionConfig, config: SessionConfig) -> None:
         wanted = set(life.derived) - (set(old.derived_intervals) - set(config.derived_intervals))

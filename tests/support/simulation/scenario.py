@@ -117,7 +117,10 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
         "max_pending": chance.choice([1, 100]),
     }
     # Chosen aside, so that what else a seed stands for is as it was.
-    data["bars_topic"] = Random(repr(data)).random() < 0.5
+    aside = Random(repr(data))
+    data["bars_topic"] = aside.random() < 0.5
+    longer = data["derived_intervals"][:1]
+    data["interval_complete"] = aside.choice([None, [], [base, *longer], longer or [base]])
     return changed
 
 

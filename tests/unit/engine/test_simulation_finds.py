@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import derive, gate, lifecycle, publish
+from streams.engine import derive, gate, lifecycle, publish, punctuation
 from streams.engine.heldback import Runs
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
@@ -126,6 +126,24 @@ def a_dropped_interval_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("streams.engine.reconfigure._revived", lambda data, interval: real(data, interval))
 
 
+def a_window_is_told_when_the_first_has_its_bar(patch: pytest.MonkeyPatch) -> None:
+    real = punctuation._is_over
+    patch.setattr(punctuation, "_is_over", lambda data, wait, grace_us: any(real(one, wait, grace_us) for one in wait.symbols))
+
+
+def who_is_absent_is_not_said(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(punctuation, "_has", lambda data, wait: True)
+
+
+def told_windows_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
+    real = SessionState.session_row
+    patch.setattr(SessionState, "session_row", lambda state: replace(real(state), completed=()))
+
+
+def windows_are_told_while_what_was_missed_is_read(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(punctuation, "_is_patient", lambda state, wait: False)
+
+
 WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     # What is wrong, and words of the promises by which it may be found.
     (stale_bars_get_through, ("older than its symbol's threshold",)),
@@ -139,6 +157,10 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (a_fresh_symbol_opens_the_gate_for_others, ("the gate is open exactly", "analysis holds")),
     (windows_close_before_their_grace, ("analysis holds", "accounted for", "exact runs")),
     (waiting_windows_are_forgotten_on_restore, ("restored", "analysis holds", "exact runs", "accounted for")),
+    (a_window_is_told_when_the_first_has_its_bar, ("analysis holds",)),
+    (who_is_absent_is_not_said, ("analysis holds",)),
+    (told_windows_are_forgotten_on_restore, ("analysis holds", "restored")),
+    (windows_are_told_while_what_was_missed_is_read, ("analysis holds",)),
     (a_dropped_interval_is_forgotten, ("analysis holds", "exact runs", "accounted for", "published once", "derived bars are made of")),
 ]
 

@@ -1,0 +1,198 @@
+"""`interval_complete`: tell consumers of analysis that nobody's bar of a window is awaited any more.
+
+A window of an interval is over for a symbol when it has its bar, when its frontier has gone beyond it, or when it stands on a
+later day; of a derived interval when the frontier is `grace` beyond. It is told once it is over for every loaded symbol that has
+the interval, or once the clock is `grace` past its end. A symbol that is reading what it missed is waited for longer, up to the
+smallest threshold, since what it reads may be fresh. A day's windows are told before the first symbol leaves it.
+
+Told is in order, each window once, and only of windows that end while the gate is open. One that ended longer ago than twice
+the smallest threshold is passed over: nobody waits for it any more.
+
+Of all symbols that a window is not over for, one is `awaited`: a bar of any other costs a look at that flag. Symbols are
+looked at from the last to the first, each once a window, so with the bars of one end in order of symbol the last one comes last.
+"""
+
+from __future__ import annotations
+
+from streams.engine.rows import CompletedRow
+from streams.engine.slots import Slots
+from streams.engine.state import NEVER_DUE_US, SessionState
+from streams.engine.symbol import SymbolSessionData, SymbolStatus
+from streams.engine.windows import Grid
+from streams.records import AnalysisKind, IntervalComplete
+from streams.times import interval_us
+
+
+class Wait:
+    """The window of an interval that is told next. Nothing of it is stored: it follows from the end of the one before.
+
+    `symbols` are those that should have its bar. Of the ones from `place` on it is known that the window is over for them:
+    `present` of them have its bar, and `others` have to be asked.
+    """
+
+    __slots__ = ("awaited", "close_us", "end_us", "interval", "others", "place", "present", "slots", "symbols", "width_us")
+
+    def __init__(self, interval: str, symbols: list[SymbolSessionData]) -> None:
+        self.interval = interval
+        self.width_us = interval_us(interval)
+        self.symbols = symbols
+        self.awaited: SymbolSessionData | None = None
+        self.slots: Slots | None = None
+        self.close_us = self.end_us = self.place = self.present = 0
+        self.others: list[SymbolSessionData] = []
+
+
+def opened(state: SessionState) -> None:
+    """The gate has opened: windows that end from now on are told."""
+    state.completed = {}
+    renew(state)
+
+
+def shut(state: SessionState) -> None:
+    """The gate has shut: nothing is told."""
+    state.completed = {}
+    _forget(state)
+
+
+def restore(state: SessionState, rows: tuple[CompletedRow, ...]) -> None:
+    """Go on behind the windows that were told. Without any the gate was shut, or a former version told none."""
+    state.completed = {row.interval: row.end_us for row in rows}
+    if rows:
+        renew(state)
+
+
+def renew(state: SessionState) -> None:
+    """Wait for the symbols and intervals that there are now; windows that are over with them are told."""
+    _forget(state)
+    intervals = state.config.completed_intervals if state.active else ()
+    state.completed = {interval: state.completed.get(interval, state.now_us) for interval in intervals}
+    if intervals:
+        loaded = [data for data in state.ordered() if data.status is SymbolStatus.LOADED]
+        for interval in intervals:
+            wait = Wait(interval, [data for data in loaded if interval == data.base_interval or interval in data.derived])
+            state.waits.append(wait)
+            _begin(state, wait)
+        for wait in state.waits:
+            _go_on(state, wait)
+        _set_alarm(state)
+
+
+def _forget(state: SessionState) -> None:
+    for wait in state.waits:
+        if wait.awaited is not None:
+            wait.awaited.awaited = False
+    state.waits = []
+    state.next_complete_us = NEVER_DUE_US
+
+
+def arrived(state: SessionState, data: SymbolSessionData) -> None:
+    """The awaited symbol has taken in a bar."""
+    data.awaited = False
+    for wait in state.waits:
+        if wait.awaited is data:
+            _go_on(state, wait)
+    _set_alarm(state)
+
+
+def tell_by_clock(state: SessionState) -> None:
+    """Tell the windows that have been waited for long enough, by end, shortest first."""
+    if state.now_us < state.next_complete_us:
+        return
+    while due := [wait for wait in state.waits if wait.end_us + state.grace_us <= state.now_us and not _is_patient(state, wait)]:
+        wait = min(due, key=lambda wait: wait.end_us)
+        _tell(state, wait)
+        _begin(state, wait)
+        _go_on(state, wait)
+    _set_alarm(state)
+
+
+def end_day(state: SessionState, next_open_us: int) -> None:
+    """A symbol leaves its day for one that opens then: the windows before that are told while its bars are there."""
+    for wait in state.waits:
+        while wait.end_us <= next_open_us:
+            _tell(state, wait)
+            _begin(state, wait)
+        _go_on(state, wait)
+    _set_alarm(state)
+
+
+def _set_alarm(state: SessionState) -> None:
+    state.next_complete_us = min((wait.end_us + state.grace_us for wait in state.waits), default=NEVER_DUE_US)
+
+
+def _is_patient(state: SessionState, wait: Wait) -> bool:
+    """Whether a symbol without the bar is reading what it missed, and may still have it in time."""
+    if state.now_us >= wait.end_us + state.config.smallest_threshold_us:
+        return False
+    return any(data.backlog and data.gates and not _is_over(data, wait, state.grace_us) for data in wait.symbols[: wait.place])
+
+
+def _begin(state: SessionState, wait: Wait) -> None:
+    """Stand before the next window, with nobody looked at yet."""
+    after_us = state.completed[wait.interval]
+    if wait.slots is None or after_us >= wait.close_us:
+        config, calendar = state.config, state.calendar
+        if not calendar.covers(after_us):
+            wait.end_us = NEVER_DUE_US
+            return
+        day = calendar.day_at_or_after(after_us)
+        base = min(config.base_interval, wait.interval, key=interval_us)
+        wait.slots, wait.close_us = Slots(Grid(day, wait.interval, base, config.window_anchor)), day.close_us
+    wait.end_us = wait.slots.end_of(wait.slots.ended(after_us))
+    wait.place, wait.present, wait.others = len(wait.symbols), 0, []
+
+
+def _go_on(state: SessionState, wait: Wait) -> None:
+    """Find the next symbol that the window is not over for; without one it is told, and the next one is looked at."""
+    wait.awaited = None
+    while wait.symbols and wait.end_us < NEVER_DUE_US:
+        end_us, width_us, symbols, place = wait.end_us, wait.width_us, wait.symbols, wait.place
+        while place:
+            data = symbols[place - 1]
+            if data.frontier_us == end_us and data.base_us == width_us:
+                wait.present += 1
+            elif _is_over(data, wait, state.grace_us):
+                wait.others.append(data)
+            else:
+                data.awaited = True
+                wait.awaited, wait.place = data, place
+                return
+            place -= 1
+        wait.place = 0
+        _tell(state, wait)
+        _begin(state, wait)
+
+
+def _is_over(data: SymbolSessionData, wait: Wait, grace_us: int) -> bool:
+    end_us = wait.end_us
+    if data.open_us >= end_us:
+        return True
+    if data.base_us == wait.width_us:
+        return data.frontier_us >= end_us
+    newest = data.derived[wait.interval].last()
+    return data.frontier_us >= end_us + grace_us or (newest is not None and newest.end_us >= end_us)
+
+
+def _has(data: SymbolSessionData, wait: Wait) -> bool:
+    """Whether the bar that ends with the window is there."""
+    series = data.series(wait.interval)
+    if series is None or not data.open_us < wait.end_us <= data.close_us or data.frontier_us < wait.end_us - wait.width_us:
+        return False
+    return series.find(series.grid.start_of(wait.end_us - 1)) is not None
+
+
+def _tell(state: SessionState, wait: Wait) -> None:
+    end_us, interval = wait.end_us, wait.interval
+    state.completed[interval] = end_us
+    if wait.awaited is not None:
+        wait.awaited.awaited = False
+        wait.awaited = None
+        for other in state.waits:
+            if other.awaited is not None:
+                other.awaited.awaited = True
+    if not wait.symbols or state.now_us > end_us + 2 * state.config.smallest_threshold_us:
+        return
+    absent = sorted(data.symbol for data in (*wait.others, *wait.symbols[: wait.place]) if not _has(data, wait))
+    expected = len(wait.symbols)
+    complete = IntervalComplete(end_us, expected, expected - len(absent), tuple(absent))
+    state.mark(AnalysisKind.INTERVAL_COMPLETE, interval=interval, interval_complete=complete)
