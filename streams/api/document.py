@@ -30,7 +30,7 @@ _MEANINGS: Final = {
     401: "The token is missing, or another.",
     403: "No token is set on this worker for what was asked, so nobody may.",
     404: "There is no such symbol, or it has no such interval.",
-    409: "The session refused the command, with the reason.",
+    409: "As the session stands it can't be done; the message is the reason.",
     413: "The body is too large.",
     422: "A parameter is none that can be; the message says what would be right.",
     501: "This install can't write that format.",

@@ -1,4 +1,4 @@
-"""Exports over HTTP: a symbol, several or the session, whole, as JSON, CSV or Parquet. They change nothing.
+"""Exports over HTTP: a symbol, several or the session, whole, as JSON, CSV or Parquet; or what is new of one. They change nothing.
 
 The copy is taken like that of any read; the answer is made of it piece by piece in threads, so a long one is never in memory at
 once and holds nobody up. A few are under way at a time, and no more.
@@ -34,13 +34,24 @@ Form = Annotated[Format, Query(alias="format", description="How it is written.")
 
 
 @router.get(
-    "/symbols/{symbol}/export", summary="Export a symbol", response_class=Response, responses=export_answers(*READ, *OF_SYMBOL, 501)
+    "/symbols/{symbol}/export", summary="Export a symbol", response_class=Response, responses=export_answers(*READ, *OF_SYMBOL, 409, 501)
 )
-async def export_symbol(request: Request, symbol: OfPath, reads: Reading, form: Form = Format.JSON) -> Response:
-    """All that the session holds of a symbol: its bars, those of former days, quality, gaps, counts."""
+async def export_symbol(
+    request: Request,
+    symbol: OfPath,
+    reads: Reading,
+    form: Form = Format.JSON,
+    number: Annotated[
+        int | None, Query(ge=1, description="Only what the export of this number holds: the one that `begin_export` has begun last.")
+    ] = None,
+) -> Response:
+    """All that the session holds of a symbol: its bars, those of former days, quality, gaps, counts; or what is new of it."""
     view = await reads.view(symbol)
-    state = view.state
-    return await _exported(request, view.place, state, f"{state.config.session_name}-{escape(symbol)}", form)
+    state, name = view.state, f"{view.state.config.session_name}-{escape(symbol)}"
+    if number is None:
+        return await _exported(request, view.place, Content.full(state, list(state.symbols)), name, form)
+    _check_under_way(state, symbol, number)
+    return await _exported(request, view.place, Content.new(state, symbol), f"{name}-{number}", form)
 
 
 @router.get("/export", summary="Export the session", response_class=Response, responses=export_answers(*READ, 501))
@@ -61,16 +72,32 @@ async def export_session(
         return fork_state(state, {one: fork_symbol(state.symbols[one]) for one in sorted(wanted)} if internal or state.active else {})
 
     where, state = await reads.take(take)
-    return await _exported(request, where, state, state.config.session_name, form)
+    return await _exported(request, where, Content.full(state, list(state.symbols)), state.config.session_name, form)
 
 
-async def _exported(request: Request, where: Place, state: SessionState, name: str, form: Format) -> Response:
+def _check_under_way(state: SessionState, symbol: str, number: int) -> None:
+    """See that an export is under way: an empty one would be taken for all that is new.
+
+    Raises:
+        ApiError: it is not, or the session is inactive.
+    """
+    data = state.symbols.get(symbol)
+    if data is None:
+        message = f"the session is inactive: export {number} stays under way, so ask for it later, or with internal=true"
+        raise ApiError(409, "inactive", message)
+    exports = data.exports
+    if exports is None or not exports.is_pending or exports.number != number:
+        what = f"export {exports.number} is" if exports is not None and exports.is_pending else "none is"
+        raise ApiError(409, "not_under_way", f"export {number} of {symbol} is not under way, {what}: begin_export begins one")
+
+
+async def _exported(request: Request, where: Place, content: Content, name: str, form: Format) -> Response:
     service = service_of(request)
     if service.exporting >= AT_ONCE:
         raise ApiError(503, "busy", f"{AT_ONCE} exports are under way, which is the most: ask again in a moment", {"Retry-After": "5"})
     service.exporting += 1
     try:
-        pieces = Content.full(state, list(state.symbols)).pieces(form)
+        pieces = content.pieces(form)
         first = await run_in_threadpool(next, pieces, b"")
     except ExportError as error:
         service.exporting -= 1

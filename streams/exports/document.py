@@ -123,6 +123,7 @@ def _identity(reads: SessionData, data: SymbolSessionData) -> dict[str, Any]:
         "counts": {name: getattr(counts, name) for name in sorted(counts.__slots__)},
         "quotes": _extra(reads.get_quotes(data.symbol, internal=True)),
         "ticks": _extra(reads.get_ticks(data.symbol, internal=True)),
+        "indicators": reads.get_indicators(data.symbol, internal=True),
         "export": {"number": exported.number, "is_pending": exported.is_pending},
     }  # fmt: skip
 

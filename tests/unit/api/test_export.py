@@ -16,7 +16,8 @@ import pytest
 from streams.api import export
 from streams.exports.content import Content
 from tests.support.api import ANALYSIS_OFFSET, READ_TOKEN, Client, app_over
-from tests.unit.api.worlds import ODD, active_desk, inactive_desk
+from tests.support.engine import at, bar
+from tests.unit.api.worlds import DAY, ODD, active_desk, inactive_desk
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,35 @@ def test_while_the_gate_is_shut_an_export_has_no_symbols_but_for_one_with_the_to
         assert (inside.status_code, inside.json()["error"]["code"]) == (404, "unknown_symbol")
     else:
         assert "SPY" in [one["symbol"] for one in inside.json()["symbols"]]
+
+
+def test_what_is_new_is_there_by_its_number_until_it_is_ended() -> None:
+    desk = active_desk()
+    client = Client(app_over(desk))
+    desk.command("begin_export", "SPY")
+    found = client.get("/v1/symbols/SPY/export?number=1").json()
+    assert (found["kind"], found["number"]) == ("new", 1)
+    assert [(one["interval"], len(one["bars"])) for one in found["series"]] == [("1m", 13), ("5m", 3)]
+    desk.command("end_export", "SPY", export_number=1)
+    refused = client.get("/v1/symbols/SPY/export?number=1")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_under_way")
+    desk.feed(bar("SPY", at("09:33", DAY)))
+    desk.command("begin_export", "SPY")
+    answered = client.get("/v1/symbols/SPY/export?number=2&format=csv")
+    assert [(row["interval"], row["start"][11:16], row["revision"]) for row in rows(answered)] == [
+        ("1m", "13:33", "0"),
+        ("5m", "13:30", "1"),
+    ]
+    assert answered.headers["Content-Disposition"] == 'attachment; filename="main-SPY-2.csv"'
+
+
+def test_while_the_gate_is_shut_what_is_new_is_refused_since_nothing_would_be_taken_for_all() -> None:
+    desk = inactive_desk()
+    client = Client(app_over(desk))
+    desk.command("begin_export", "SPY")
+    refused = client.get("/v1/symbols/SPY/export?number=1")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "inactive")
+    assert len(client.get("/v1/symbols/SPY/export?number=1&internal=true", token=READ_TOKEN).json()["series"]) == 2
 
 
 def test_a_format_that_is_none_is_refused(active: Client) -> None:

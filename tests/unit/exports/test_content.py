@@ -64,7 +64,8 @@ def test_the_document_of_format_one_has_what_its_page_lists(desk: Desk) -> None:
     assert (spy["symbol"], ibm["symbol"]) == ("SPY", "IBM")
     assert list(spy) == [
         "symbol", "incarnation", "status", "is_loaded", "reason", "base_interval", "derived_intervals", "streams", "trading_date",
-        "topic_id", "offset", "lagging", "lag_seconds", "silent", "metrics", "counts", "quotes", "ticks", "export", "bars", "historical",
+        "topic_id", "offset", "lagging", "lag_seconds", "silent", "metrics", "counts", "quotes", "ticks",
+        "indicators", "export", "bars", "historical",
     ]  # fmt: skip
     assert spy["metrics"] == {
         "volume": 60.000000002, "high": 100.25, "low": pytest.approx(0.05), "bar_count": 8, "last_update": "2013-10-08T13:41:00Z",
