@@ -19,6 +19,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import takewhile
 from math import isnan, nan
 
 from streams.engine.holes import Holes
@@ -225,6 +226,7 @@ class BarSeries:
             self._split(at, bars)
         else:
             self._replace(at, bars)
+        self._small = self._count_small()
 
     def extend(self, columns: Columns) -> None:
         """Take over bars that follow on all that are there, as blocks; there must be no tail.
@@ -260,7 +262,6 @@ class BarSeries:
         self._first_starts.insert(at + 1, 0)
         self._numbers.insert(at + 1, number)
         self._replace(at + 1, bars[half:])
-        self._small = 0
         if self.tail and not self._is_base:
             self.changed.add(number + 1)  # the tail's number has gone to the new block
 
@@ -298,7 +299,7 @@ class BarSeries:
         gone = range(first + 1, len(self._blocks))
         self._blocks[first:] = [_united(self._blocks[first:], self.grid.width_us, self._usual_provenance)]
         del self._first_starts[first + 1 :], self._numbers[first + 1 :]
-        self._small = 0
+        self._small = self._count_small()
         self.changed.difference_update(gone)
         self.changed.add(first)
         self.dropped.update(gone)
@@ -319,11 +320,12 @@ class BarSeries:
         self._blocks = [blocks[number] for number in self._numbers]
         self._first_starts = [block.first_start_us for block in self._blocks]
         self._in_blocks = sum(len(block.slots) for block in blocks)
-        self._small = 0
-        for place in range(len(blocks) - 1, -1, -1):
-            if self._numbers[place] != place or len(self._blocks[place].slots) >= SMALL_BLOCK:
-                break
-            self._small += 1
+        self._small = self._count_small()
+
+    def _count_small(self) -> int:
+        places = range(len(self._blocks) - 1, -1, -1)
+        small = takewhile(lambda place: self._numbers[place] == place and len(self._blocks[place].slots) < SMALL_BLOCK, places)
+        return sum(1 for _ in small)
 
     def restore_tail(self, columns: Columns) -> None:
         """Take over the tail from its row."""
