@@ -19,10 +19,10 @@ from streams.engine.history import Wanted
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.placing import Place, place_of
 from streams.engine.rows import Columns
-from streams.engine.validation import LARGEST_VALUE, future_fault, price_fault
+from streams.engine.validation import LARGEST_VALUE, future_fault, price_fault, text_of
 from streams.engine.windows import Grid
 from streams.records import Bar
-from streams.times import DAY_US, date_of_days, interval_us, iso
+from streams.times import DAY_US, date_of_days, interval_us
 
 MOST_BARS_ASKED: Final = 25_000
 """How many bars one question may be about, as far as that is known before: a day of seconds, a quarter of minutes."""
@@ -118,7 +118,7 @@ def judged(wanted: Wanted, asked: Stretch, bars: Iterable[Bar], calendar: Tradin
             faults.setdefault(days, placed)
         elif of_days[days] and placed.start_us <= of_days[days][-1].start_us:
             twice = placed.start_us == of_days[days][-1].start_us
-            faults.setdefault(days, f"the bar that starts at {iso(placed.start_us)} {'is given twice' if twice else 'is out of order'}")
+            faults.setdefault(days, f"the bar that starts at {text_of(placed.start_us)} {'is given twice' if twice else 'is out of order'}")
         else:
             of_days[days].append(placed)
     inputs: list[JournalInput] = []
@@ -150,7 +150,7 @@ class _Placing:
         days, asked = self._days, self._asked
         start_us = bar.start_us
         if bar.symbol != self._wanted.symbol or bar.interval != asked.interval or not asked.start_us <= start_us < asked.end_us:
-            what = f"a {bar.interval} bar of {bar.symbol} that starts at {iso(start_us)} was not asked for"
+            what = f"a {bar.interval} bar of {bar.symbol} that starts at {text_of(start_us)} was not asked for"
             return self._nearest(start_us), what
         while self._at + 1 < len(days) and start_us >= days[self._at].close_us:
             self._at += 1
@@ -161,7 +161,7 @@ class _Placing:
         if placed is None:
             return None
         if not isinstance(placed, Place):
-            return self._nearest(start_us), f"{placed[1]} (the bar that starts at {iso(start_us)})"
+            return self._nearest(start_us), f"{placed[1]} (the bar that starts at {text_of(start_us)})"
         late = future_fault(placed.bar, self._now_us, 0)
         if late is not None:
             return self._nearest(start_us), late[1]

@@ -114,7 +114,7 @@ def caught_up(world: World, chance: Random) -> list[Part]:
 def load(world: World, chance: Random) -> list[Part]:
     """What is pending gets its start, or a reason why not."""
     pending = [life for life in world.model.lives.values() if life.status == "pending"]
-    parts: list[Part] = []
+    parts = history(world, chance) if chance.random() < 0.5 else []
     for life in pending:
         if chance.random() < 0.06:
             parts.append(world.about(InputKind.LOAD_FAILED, life, reason="its topic can't be read"))
@@ -124,8 +124,25 @@ def load(world: World, chance: Random) -> list[Part]:
         first = topic.offsets[max(0, recent)] if topic.offsets and recent < len(topic.offsets) else topic.end
         world.captured[life.symbol, life.incarnation] = topic.end
         parts.append(
-            world.about(InputKind.LOADED, life, topic_id=f"topic-{topic.number}", first_offset=first, end_offset=topic.end)
+            world.about(
+                InputKind.LOADED, life, topic_id=f"topic-{topic.number}", first_offset=first, end_offset=topic.end,
+                trading_days=chance.choice([None, None, None, world.model.days, world.model.days - 1]),
+            )
         )  # fmt: skip
+    return parts
+
+
+def history(world: World, chance: Random) -> list[Part]:
+    """Past days of what is pending come in, all at once or in portions; now and then from the beginning."""
+    parts: list[Part] = []
+    for life in [life for life in world.model.lives.values() if life.status == "pending"]:
+        key = (life.symbol, life.incarnation)
+        left = world.histories.get(key)
+        if not left or chance.random() < 0.2:
+            left = bars.history(world, life, chance)
+        count = len(left) if chance.random() < 0.6 else chance.randint(0, len(left))
+        parts += left[:count]
+        world.histories[key] = left[count:]
     return parts
 
 
@@ -246,7 +263,8 @@ def _some(world: World, chance: Random) -> list[Life]:
 ACTIONS: dict[str, tuple[Act, float]] = {
     "live": (live, 64), "read": (read, 3), "late": (noise(bars.late), 4), "correct": (noise(bars.correct), 5),
     "junk": (noise(bars.junk), 5), "delay": (delay, 2), "wait": (wait, 2), "back": (back, 0.5), "night": (night, 4),
-    "quiet": (quiet, 6), "caught_up": (caught_up, 1.5), "load": (load, 12), "add": (add, 2.5), "remove": (remove, 1.2),
+    "quiet": (quiet, 6), "caught_up": (caught_up, 1.5), "load": (load, 12), "add": (add, 2.5),
+    "remove": (remove, 1.2), "history": (history, 6),
     "export": (export, 4),
     "odd_command": (odd_command, 1), "fail": (fail, 0.3), "lose": (lose, 0.4), "rewind": (rewind, 0.7), "restart": (restart, 1.6),
     "configure": (configure, 0.5), "other_intervals": (other_intervals, 1.2), "twin": (twin, 1.2),

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from streams.records import Bar
 from streams.times import DAY_US, MINUTE_US, SECOND_US, date_of_days, days_of, interval_us
-from tests.support.simulation import exportbook
+from tests.support.simulation import exportbook, pastbook
 from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, base_slots, inside, summed
 from tests.support.simulation.completebook import Completebook
 
@@ -197,16 +197,22 @@ class Barbook(Completebook):
             past = life.past[day.days] = {interval: {} for interval in (life.base, *life.derived)}
             exportbook.follow(life, day.days)
             self.trim(life)
+        if life.base not in past:
+            life.counts["other_day"] += 1
+            return
         kept, _ = self._put_old(life, past[life.base], bar)
         if kept is None:
             return
         self.offer(life, life.base, kept, rolled=day)
         for interval in sorted(past.keys() - {life.base}, key=interval_us):
+            if pastbook.is_given(past[interval]):
+                continue
             slot = life.window_of(interval, bar.start_us, day)
             before = past[interval].get(slot.start_us)
             made = summed(inside(past[life.base], slot, life.base_us), slot, 0 if before is None else before.revision + 1)
             past[interval][slot.start_us] = made
-            self.offer(life, interval, made, rolled=day)
+            if interval in life.derived:
+                self.offer(life, interval, made, rolled=day)
 
     # Time
 
@@ -238,7 +244,7 @@ class Barbook(Completebook):
         self.tell("symbol_rolled", life)
         if life.bars:
             self._leave_exports(life)
-            life.past[life.day.days] = life.series()
+            life.past[life.day.days] = pastbook.leave_day(self.config, life)
         self.trim(life)
         life.stand_on(day)
 
@@ -262,7 +268,7 @@ class Barbook(Completebook):
         for days in sorted(life.past)[: max(0, len(life.past) - self.config.session_data_config.historical.trailing_days)]:
             past = life.past.pop(days)
             if exported is not None and exportbook.count_new(life, days, past):
-                exported.kept[days] = past
+                exported.kept[days] = {name: bars for name, bars in past.items() if (days, name) in exported.followed}
             else:
                 exportbook.forget(life, days)
         if exported is not None:

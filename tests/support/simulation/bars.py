@@ -10,9 +10,12 @@ from random import Random
 
 from msgspec.structs import replace
 
+from streams.engine.history import wanted
+from streams.engine.journal import JournalInput
+from streams.engine.loading import begin_input, in_words, judged, missing_input, stretches
 from streams.records import Bar, Undecodable
 from streams.times import DAY_US, SECOND_US, date_of_days, interval_us
-from tests.support.simulation.books import BaseSlot, Day
+from tests.support.simulation.books import BaseSlot, Day, Life, base_slots
 from tests.support.simulation.model import POISON
 from tests.support.simulation.world import Feed, Topic, World
 
@@ -89,6 +92,27 @@ def _as_it_may_come(bar: Bar, day: Day, slot: BaseSlot, zone: tzinfo, chance: Ra
     elif chance.random() < 0.3:
         return replace(bar, start_us=slot.start_us, end_us=slot.end_us)
     return replace(bar, start_us=start_us, end_us=chance.choice([start_us + width_us, slot.end_us]))
+
+
+def history(world: World, life: Life, chance: Random) -> list[JournalInput]:
+    """What a shell hands over of the past days that a source has of a pending symbol: some bars of most days."""
+    state, data = world.session.state, world.session.symbol(life.symbol)
+    assert data is not None
+    plan = wanted(state, data)
+    inputs = [begin_input(plan)] if plan.intervals else []
+    for interval in plan.intervals:
+        for asked in stretches(plan, interval, state.calendar):
+            answer = []
+            for day in asked.days if chance.random() < 0.9 else ():
+                slots = list(base_slots(Day(day.days, day.segments, day.starts_us), interval_us(interval), plan.anchor).values())
+                some = slots if len(slots) < 4 else chance.sample(slots, min(len(slots), chance.choice([0, 1, 7, 14])))
+                answer += [a_bar(life.symbol, interval, slot.line_us, chance) for slot in some]
+            found = judged(plan, asked, sorted(answer, key=lambda bar: bar.start_us), state.calendar, world.now_us)
+            inputs += found.inputs
+            if found.empty or found.faulty:
+                reason = in_words(plan, interval, found.empty, found.faulty)
+                inputs.append(missing_input(plan, interval, len(found.empty) + len(found.faulty), reason))
+    return inputs
 
 
 def late(world: World, symbol: str, chance: Random) -> None:

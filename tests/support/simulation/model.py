@@ -15,9 +15,10 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.transaction import RangeRead
 from streams.records import Bar, ControlCommand
 from streams.times import DAY_US, SECOND_US, interval_us
-from tests.support.simulation import exportbook
+from tests.support.simulation import exportbook, pastbook
 from tests.support.simulation.barbook import Barbook
-from tests.support.simulation.books import Days, Life, Series, inside, summed
+from tests.support.simulation.books import Day, Days, Life, Series, inside, summed
+from tests.support.simulation.pastbook import first_day
 
 POISON = "poison"
 """Provenance of a bar on which the engine is made to raise."""
@@ -112,7 +113,7 @@ class Model(Barbook):
         self._advance()
         symbol = given.symbol
         if symbol is not None:
-            if not self._is_life(symbol, given.incarnation) or not self._applies(given.kind, self.lives[symbol]):
+            if not self._is_life(symbol, given.incarnation) or not self._applies(given, self.lives[symbol]):
                 return False
             self._about(given, self.lives[symbol])
         elif given.kind is InputKind.COMMAND:
@@ -130,10 +131,13 @@ class Model(Barbook):
             self._configure(SessionConfig.from_json(given.text or ""))
         return True
 
-    def _applies(self, kind: InputKind, life: Life) -> bool:
-        match kind:
+    def _applies(self, given: JournalInput, life: Life) -> bool:
+        match given.kind:
             case InputKind.LOADED:
-                return life.status == "pending"
+                is_of_day = given.trading_days in (None, first_day(life, self.calendar, self._today()).days)
+                return life.status == "pending" and is_of_day
+            case InputKind.HISTORY:
+                return pastbook.applies(self.config, life, self.calendar, self._today(), given)
             case InputKind.LOAD_FAILED:
                 return life.status != "failed"
             case InputKind.SILENT:
@@ -145,6 +149,10 @@ class Model(Barbook):
         match given.kind:
             case InputKind.LOADED:
                 self._loaded(life, given)
+            case InputKind.HISTORY:
+                pastbook.take(life, self.calendar, given)
+                if given.interval is not None and given.bars is None:
+                    self.tell("history_missing", life)
             case InputKind.LOAD_FAILED:
                 self._fail(life)
             case InputKind.CAUGHT_UP:
@@ -192,13 +200,15 @@ class Model(Barbook):
         self.tell("symbol_pending", life)
         return life
 
+    def _today(self) -> Day:
+        return self.calendar.on(self.days) or self.calendar.current(self.now_us)
+
     def _loaded(self, life: Life, given: JournalInput) -> None:
-        day = self.calendar.on(self.days) or self.calendar.current(self.now_us)
-        if life.start_us is not None:
-            day = min(day, self.calendar.unfinished(life.start_us))
-        life.stand_on(day)
+        life.stand_on(first_day(life, self.calendar, self._today()))
         life.status, life.topic_id, life.offset = "loaded", given.topic_id or "", given.first_offset or 0
         life.backlog = (given.end_offset or 0) > life.offset
+        if any(pastbook.is_given(series) for past in life.past.values() for series in past.values()):
+            self.tell("history_loaded", life)
         self.tell("symbol_loaded", life)
         self.mark("symbol_added", life)
         self._complete(life, "add_symbol")
@@ -211,6 +221,8 @@ class Model(Barbook):
         if life.status == "removing":
             self._remove(life)
             return
+        if life.status == "pending":
+            life.past.clear()
         life.status, life.backlog, life.behind = "failed", False, False
         self.flush(life)
         self.mark("symbol_failed", life)
@@ -340,6 +352,7 @@ class Model(Barbook):
             self.trim(life)
             if old.derived_intervals != config.derived_intervals:
                 self._derive_other(life, old, config)
+            pastbook.drop_others(config, life)
         self.open("configured")
         self.renew_waits()
 
@@ -352,8 +365,6 @@ class Model(Barbook):
         for name in set(life.derived) - wanted:
             life.retired[name] = life.made.pop(name)
             del life.unmade[name], life.filled[name]
-            for past in life.past.values():
-                past.pop(name, None)
             exportbook.drop_interval(life, name)
         added = wanted - set(life.derived)
         life.derived = tuple(sorted(wanted, key=interval_us))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
-from streams.engine import intake, series
+from streams.engine import intake, loading, series
 from streams.engine import symbol as symbol_module
 from streams.records import Bar
 from tests.support.simulation.actions import step
@@ -60,6 +60,7 @@ def _surroundings() -> Iterator[None]:
         kept_calendars(),
         mock.patch.object(intake, "receive", receive),
         mock.patch.multiple(series, LARGEST_BLOCK=12, SMALL_BLOCK=6),
+        mock.patch.object(loading, "MOST_BARS_OF_INPUT", 5),
         mock.patch.multiple(symbol_module, UNITE_AT=2, UNITE_SPREAD=2),
     ):
         yield

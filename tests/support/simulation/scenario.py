@@ -108,7 +108,7 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
             "silence_lags": chance.random() < 0.3,
             "symbols": own,
         },
-        "historical": {"trailing_days": chance.choice([0, 1, 1, 3])},
+        "historical": _historical(base, symbols, chance),
         "exports": {"keep_days": chance.choice([0, 1, 2])},
         "grace_seconds": graces[-1] if chance.random() < 0.4 else chance.choice(graces),
         "min_completeness": chance.choice([0, 0, 0.5, 1]),
@@ -122,6 +122,22 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
     longer = data["derived_intervals"][:1]
     data["interval_complete"] = aside.choice([None, [], [base, *longer], longer or [base]])
     return changed
+
+
+def _historical(base: str, symbols: tuple[str, ...], chance: Random) -> dict[str, Any]:
+    """Past days of the base interval and of others, for all symbols or some, and indicators over them."""
+    days = chance.choice([0, 1, 1, 3])
+    others = [name for name in ("1d", "20m") if name != base]
+    intervals = chance.choice([[], [], [base], [base, others[0]], [chance.choice(others)]])
+    kinds = ["prior_close", "prior_high", "prior_low", "average_daily_volume", "sma", "ema", "atr", "vwap"]
+    indicators = [{"name": kind, "kind": kind} for kind in chance.sample(kinds, chance.randint(0, 4) if days else 0)]
+    for one in indicators:
+        if not one["kind"].startswith("prior"):
+            one |= {"period": chance.randint(1, days)}
+        if one["kind"] in kinds[4:] and base in (intervals or [base]) and chance.random() < 0.4:
+            one |= {"interval": base, "period": chance.randint(1, 3 if base == "1d" and days > 2 else 1 if base == "1d" else 9)}
+    chosen = "all" if chance.random() < 0.8 else [symbol for symbol in symbols if chance.random() < 0.5]
+    return {"trailing_days": days, "intervals": intervals, "apply_to": chosen, "indicators": indicators}
 
 
 class _Keyed:

@@ -12,6 +12,7 @@ from streams.engine.quality import gaps_of, quality_of
 from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, Row, SessionRow, SymbolRow
 from streams.engine.session import Session
 from streams.times import DAY_US, interval_us
+from tests.support.simulation import pastbook
 from tests.support.simulation.barbook import volume_high_low
 from tests.support.simulation.books import Day, Kept, Life, Series, Violation, base_slots
 from tests.support.simulation.exportbook import content
@@ -154,6 +155,9 @@ class Tables:
                     self._gather(model, life, row.trading_days, row.interval, row.bars, found)
                 elif isinstance(row, ProgressRow):
                     self._gather(model, life, row.trading_days, life.base, row.tail, found)
+            wrong = pastbook.wrong_indicators(model.config, life, model.calendar, rows.get(f"indicators|{symbol}"))
+            if wrong is not None and life.is_read:
+                raise Violation("indicators are those of the past days that are kept", f"{symbol}: {wrong}")
             expected = {(life.day.days, interval): series for interval, series in (life.series() | life.retired).items()}
             kept = life.past if life.exported is None else life.past | life.exported.kept
             expected |= {(days, interval): series for days, past in kept.items() for interval, series in past.items()}
@@ -227,7 +231,7 @@ def check_exports(session: Session, model: Model, symbol: str) -> None:
 
 
 def _series(model: Model, life: Life, days: int) -> tuple[Day, dict[str, Series]] | None:
-    if days == life.day.days:
+    if days == life.day.days and life.status != "pending":
         return life.day, life.series() | life.retired
     day = model.calendar.on(days)
     kept = life.past if life.exported is None else life.past | life.exported.kept
@@ -236,9 +240,9 @@ def _series(model: Model, life: Life, days: int) -> tuple[Day, dict[str, Series]
 
 def _bars(life: Life, interval: str, columns: Columns, day: Day) -> list[Kept]:
     """The bars of a row, read off its columns."""
-    is_base, width_us = interval == life.base, interval_us(interval)
+    is_base, width_us = interval == life.base or columns.provenances == ("history",), interval_us(interval)
     slots = {} if is_base else life.slots(interval, day)
-    own = base_slots(day, life.base_us, life.anchor) if is_base else {}
+    own = base_slots(day, width_us, life.anchor) if is_base else {}
     bars, provenances = [], columns.provenances
     for place, number in enumerate(columns.slots):
         start = columns.first_start_us + number * width_us
