@@ -53,6 +53,7 @@ class ExtraStream:
         self.days = days
         self.count = 0
         self.latest = None
+        self.updated = False
         self.first_us = self.last_us = 0
         self.changed = True
 

@@ -165,12 +165,12 @@ class SymbolSessionData:
 
     @property
     def quotes_updated(self) -> bool:
-        """Whether a quote has come since the symbol was added."""
+        """Whether a quote of the day has come."""
         return QUOTES in self.extras and self.extras[QUOTES].updated
 
     @property
     def ticks_updated(self) -> bool:
-        """Whether a tick has come since the symbol was added."""
+        """Whether a tick of the day has come."""
         return TICKS in self.extras and self.extras[TICKS].updated
 
     def series(self, interval: str) -> BarSeries | None:

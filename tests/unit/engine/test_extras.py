@@ -132,6 +132,7 @@ def test_a_new_day_counts_anew_whichever_comes_first(first: str) -> None:
             desk.feed(a_bar, now_us=at("09:32", TUESDAY))
             assert row_of(desk, "quotes|SPY").count == 0
             assert row_of(desk, "quotes|SPY").quote is None
+            assert not desk.data("SPY").quotes_updated
             desk.feed(a_quote)
         case "quotes":
             desk.feed(a_quote, now_us=at("09:31", TUESDAY))

@@ -176,6 +176,69 @@ def test_a_topic_that_can_be_read_no_further_is_not_known_to_be_at_its_end() -> 
     assert bench.feed.end_of("spy") is None
 
 
+QUOTES = Assignment(3, "SPY", 1, "id-q", "quotes")
+
+
+class FloodBench(Bench):
+    """A feed that reads quotes too; `extra` is the consumer that it makes for them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **topics: Assignment) -> None:
+        self.extra: Any = Consumer()
+        self.made = 0
+
+        def make(feed: Feed) -> Any:
+            self.made += 1
+            return self.extra
+
+        monkeypatch.setattr(Feed, "_make_consumer", make)
+        super().__init__(**topics)
+
+
+def test_quotes_and_ticks_are_read_by_a_consumer_of_their_own_which_is_not_made_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = FloodBench(monkeypatch, **{"bars.SPY": SPY})
+    bench.fetch(Message("bars.SPY", 5))
+    assert bench.made == 0
+    bench.feed.add("quotes.SPY", QUOTES)
+    bench.feed.add("ticks.SPY", Assignment(0, "SPY", 1, "id-t", "ticks"))
+    bench.feed._operate(bench.consumer)
+    assert bench.made == 1
+    assert [name for name, _ in bench.consumer.calls] == ["list_topics", "assign"], "nothing of them goes to the consumer of bars"
+    assert bench.extra.calls[1] == ("incremental_assign", [("quotes.SPY", 3)])
+    bench.feed.remove("quotes.SPY")
+    bench.feed._operate(bench.consumer)
+    assert bench.extra.calls[-1] == ("incremental_unassign", ["quotes.SPY"])
+
+
+def test_a_rewind_assigns_to_each_consumer_what_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = FloodBench(monkeypatch, **{"control": Assignment(0), "bars.SPY": SPY, "quotes.SPY": QUOTES})
+    assert bench.consumer.calls == [("list_topics", None), ("assign", [("control", 0), ("bars.SPY", 5)])]
+    assert bench.extra.calls == [("list_topics", None), ("assign", [("quotes.SPY", 3)])]
+    bench.feed.pause()
+    bench.feed._operate(bench.consumer)
+    assert (bench.consumer.calls[-1], bench.extra.calls[-1]) == (("assign", []), ("assign", []))
+
+
+def test_a_batch_takes_the_bars_that_are_there_and_so_many_quotes_as_do_not_keep_them_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = FloodBench(monkeypatch, **{"bars.SPY": SPY, "quotes.SPY": QUOTES})
+    asked: list[int] = []
+
+    def consume(count: int, timeout: float) -> list[Message]:
+        asked.append(count)
+        return [Message("quotes.SPY", 3 + place) for place in range(count)]
+
+    bench.extra.consume = consume
+    (batch,) = bench.fetch(Message("bars.SPY", 5))
+    assert [(read.topic, read.stream, len(read.messages)) for read in batch.reads] == [
+        ("bars.SPY", None, 1),
+        ("quotes.SPY", "quotes", asked[0]),
+    ]
+    assert batch.is_full, "more of them are likely to be there"
+    bench.extra.consume = lambda count, timeout: [Message("quotes.SPY", 9000 + place) for place in range(1000)]
+    (batch,) = bench.fetch()
+    assert [read.topic for read in batch.reads] == ["quotes.SPY"], "quotes do not wait for a bar"
+    assert not batch.is_full, "a thousand quotes are no reason to fetch ahead of a commit, which a bar would wait for"
+
+
 class TestWhereAnAddedTopicLies:
     """What the feed asks before it reads one more topic."""
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
-from streams.engine.rows import ProgressRow, QualityRow, SymbolRow
+from streams.engine.rows import ProgressRow, QualityRow, StreamRow, SymbolRow
 from streams.engine.session import Session
 from streams.errors import ControlLostError, DemotedError, TopicSetupError
 from streams.records import Bar, SourcePosition
@@ -19,7 +20,7 @@ from streams.wire.codec import Codec
 from streams.wire.outputs import Record
 from streams.wire.topics import TopicNames
 from streams.worker import runner
-from streams.worker.feed import Feed, FeedBatch, TopicRead, Trouble
+from streams.worker.feed import Assignment, Feed, FeedBatch, TopicRead, Trouble
 from streams.worker.inbox import GapAnswers, Notice, Tick
 from streams.worker.runner import SessionRunner
 from streams.worker.sources import SourceRefusedError, TopicLook
@@ -115,8 +116,8 @@ class Sources:
 class Bench:
     """A runner of a session with SPY, loaded, of which `read` records were read before."""
 
-    def __init__(self, read: int, *others: str, clock: ManualClock | None = None) -> None:
-        desk = Desk(config("SPY", *others), TEN)
+    def __init__(self, read: int, *others: str, clock: ManualClock | None = None, extra: Sequence[str] = ()) -> None:
+        desk = Desk(config("SPY", *others, streams=["1m", *extra]), TEN)
         desk.load("SPY", *others)
         desk.produce(*minutes("SPY", TEN, read))
         desk.read(now_us=at("10:40"))
@@ -124,6 +125,7 @@ class Bench:
         self.topic = self.names.bars("SPY")
         self.table = Table({key.encode(): CODEC.row_to(row) for key, row in desk.table.items()})
         self.sources = Sources({self.names.control: "control-1", **{self.names.bars(one): f"{one}-1" for one in ("SPY", *others)}})
+        self.sources.ids |= {self.names.of(one, stream): f"{one}-{stream}-1" for one in ("SPY", *others) for stream in ("quotes", "ticks")}
         self.ledger = Ledger()
         self.sent: list[Any] = []
         self.clock = clock or ManualClock()
@@ -552,5 +554,57 @@ def test_items_of_a_former_activity_that_were_cleared_are_no_loss() -> None:
         await bench.runner.process(Tick(sent=21))
         assert bench.feed.generation == generation
         assert not bench.ends
+
+    run(scenario())
+
+
+async def looked_around(bench: Bench) -> None:
+    """Ten seconds later the topics are looked at, and what is found out is taken in."""
+    bench.sent.clear()
+    bench.clock.advance_seconds(11)
+    await bench.runner.process(Tick(0))
+    await answered(bench)
+    for item in [one for one in bench.sent if not isinstance(one, Tick)]:
+        await bench.runner.process(item)
+
+
+def quotes_of(bench: Bench) -> StreamRow:
+    row = CODEC.row_from(bench.table[b"quotes|SPY"])
+    assert isinstance(row, StreamRow)
+    return row
+
+
+def test_a_quotes_topic_that_may_not_be_read_costs_the_quotes_until_it_may_and_goes_on_where_it_stood() -> None:
+    async def scenario() -> None:
+        bench = Bench(5, extra=["quotes"])
+        quotes = bench.names.quotes("SPY")
+        bench.sources.refused[quotes] = "TOPIC_AUTHORIZATION_FAILED: denied"
+        await bench.runner.activate()
+        assert bench.identity().status == "loaded"
+        assert quotes_of(bench).reason == f"topic {quotes} may not be read (TOPIC_AUTHORIZATION_FAILED: denied): allow it"
+        assert sorted(bench.feed.assigned) == sorted([bench.names.control, bench.topic])
+        before = len(bench.table)
+        await looked_around(bench)
+        assert quotes not in bench.feed.assigned
+        bench.sources.refused.clear()
+        await looked_around(bench)
+        assert bench.feed.assigned[quotes] == Assignment(0, "SPY", 1, "SPY-quotes-1", "quotes")
+        assert (quotes_of(bench).reason, len(bench.table)) == (None, before)
+
+    run(scenario())
+
+
+def test_a_stream_that_a_config_has_got_is_looked_for_and_read_from_the_place_that_is_found() -> None:
+    async def scenario() -> None:
+        bench = Bench(5)
+        quotes = bench.names.quotes("SPY")
+        bench.runner._config = SessionConfig.from_dict(config("SPY", streams=["1m", "quotes"]))
+        await bench.runner.activate()
+        assert quotes not in bench.feed.assigned, "where it begins is not known yet"
+        await asyncio.sleep(0)
+        await answered(bench)
+        for item in list(bench.sent):
+            await bench.runner.process(item)
+        assert bench.feed.assigned[quotes] == Assignment(7, "SPY", 1, "SPY-quotes-1", "quotes")
 
     run(scenario())
