@@ -1,6 +1,6 @@
 """Writes the pages of the reference from what they describe: the config's models, the settings, the classes for programs.
 
-    python docs/build.py            writes docs/configuration.md and docs/python.md
+    python docs/build.py            writes docs/configuration.md, docs/http.md and docs/python.md
     python docs/build.py --check    says what differs, and ends with 1 where something does
 
 The pages can't say anything else than the code does: a test runs the check.
@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from streams import settings
+from streams.api.app import openapi
 from streams.config import SessionConfig
 
 FOLDER: Final = Path(__file__).parent
@@ -42,6 +43,75 @@ PYTHON: Final = """# Python reference
 What a program imports. The plain install has what reads and commands a session; `[worker]` and `[replay]` bring the rest. Instants are
 aware `datetime`s, or integers of microseconds since 1970-01-01 UTC in names that end in `_us`.
 """
+
+HTTP: Final = """# Reading and commanding over HTTP
+
+*Made from the code by `make docs`.*
+
+Each worker answers on `STREAMS_HTTP_PORT`, 6066, of 127.0.0.1: `/health`, `/metrics`, and the API under `/v1`, of which `/openapi.json` has
+every field with its unit. Answers are of the last committed state.
+
+```sh
+curl 'http://127.0.0.1:6066/v1/session'
+curl 'http://127.0.0.1:6066/v1/symbols/SPY/bars?interval=5m&last=3'
+curl 'http://127.0.0.1:6066/v1/symbols/BTC%2FUSD/latest'                  # a slash in a symbol is sent as %2F
+curl -H "Authorization: Bearer $STREAMS_READ_TOKEN" 'http://127.0.0.1:6066/v1/symbols/SPY/gaps?internal=true'
+curl -H "Authorization: Bearer $STREAMS_COMMAND_TOKEN" -H 'Content-Type: application/json' \\
+     -d '{"symbol": "IBM"}' http://127.0.0.1:6066/v1/symbols
+curl -H "Authorization: Bearer $STREAMS_COMMAND_TOKEN" -X DELETE http://127.0.0.1:6066/v1/symbols/IBM
+```
+
+In Python `streams.client.session.SessionClient` has the methods of `SessionData` over it; in the shell `streams show`, `quality` and
+`gaps` do.
+
+## The gate
+
+Reads need no token. While the session is inactive they are answered with 200, `session_active: false` and nothing else: a program that does
+not look at the gate gets no stale bar. `internal=true` looks past it, with the token of `STREAMS_READ_TOKEN`. Commands need that of
+`STREAMS_COMMAND_TOKEN`; neither token does for the other, and one that is not set is a door that is closed (403).
+
+## A snapshot, and on from there
+
+`as_of` says what an answer is of: session, `epoch`, the `sequence` of the last analysis record that it knows of, and `analysis_offset`, the
+offset of `<session>.analysis` at which to read on. So a consumer has each record once, without a hole:
+
+```sh
+python examples/snapshot.py SPY --url http://127.0.0.1:6066 --place spy.json
+```
+
+It prints `snapshot: 5400 bars as of record 8120, going on at offset 8977`, then each bar as it comes; killed at any moment and
+started again, `going on with 5412 bars at offset 8995, after record 8137`. The topic has only what is fresh: of bars that were held back
+or revised it says from when to when (`held_back`, `revised`), and the example reads those over HTTP again.
+
+A page ends with `next`, the path of the following one, or null. It may be as of a later state: a bar that came between the pages is on
+analysis after the `analysis_offset` of the first.
+
+## Paths
+
+Instants are ISO 8601 with a zone, `2013-10-07T13:30:00Z`; without one they are refused. Without `interval` the symbol's base interval
+is meant. `last`, `since`, `start` and `end` may be combined: the newest so many of those that start in `[start, end)`.
+
+{{PATHS}}
+
+## Errors
+
+Each is JSON: `{"error": {"code": "unknown_symbol", "message": "SPX is not in the session: /v1/symbols lists what is"}}`. `code` is for
+programs, and stays; the message says what would be right.
+
+{{ERRORS}}
+
+A standby sends requests on to the active worker: curl follows with `-L`, and takes the token along with `--location-trusted`. What it
+gives as the address is the active worker's `STREAMS_ADVERTISED_URL`.
+
+## Limits
+
+A page has at most 5000 bars, a body 16 kB, so have path and headers together; 32 requests are worked on at once and 128 connections held,
+8 commands waited for and 2 exports written. What is more is told to come back (503, `Retry-After`). A connection that neither asks nor
+takes its answer is cut after 20 seconds. Reads are taken from the session between two transactions, at most a hundred times a second,
+however many ask: the session goes on. There is no encryption here: publish the port through a proxy that has it.
+"""
+
+NOT_NOW: Final = "Not now."
 
 # What a user's own program imports: the module, and the names of it in the order of the page.
 API: Final = (
@@ -215,7 +285,30 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
 
 
-PAGES: Final = {"configuration.md": configuration, "python.md": python}
+def http() -> str:
+    """The page on the API over HTTP."""
+    made = openapi()
+    rows = []
+    for path, methods in made["paths"].items():
+        for method, operation in methods.items():
+            named = [f"`{one['name']}`" for one in operation.get("parameters", ()) if one["in"] == "query"]
+            body = operation.get("requestBody")
+            if body is not None:
+                schema = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                named = [f"`{name}`" for name in made["components"]["schemas"][schema]["properties"]]
+            text = " ".join(operation["description"].split())
+            rows.append(f"| `{method.upper()} {path}` | {text} | {', '.join(named) or 'none'} |")
+    faults = []
+    for methods in made["paths"].values():
+        for operation in methods.values():
+            faults += [(status, said["description"]) for status, said in operation["responses"].items() if int(status) >= 300]
+    listed = [f"| {status} | {text} |" for status, text in sorted(dict(faults).items()) if text != NOT_NOW]
+    table = "\n".join(["| | | parameters, or fields of the body |", "|---|---|---|", *rows])
+    errors = "\n".join(["| status | |", "|---|---|", *listed])
+    return HTTP.replace("{{PATHS}}", table).replace("{{ERRORS}}", errors)
+
+
+PAGES: Final = {"configuration.md": configuration, "http.md": http, "python.md": python}
 
 
 def main(arguments: list[str]) -> int:

@@ -178,6 +178,9 @@ class IntervalQuality(Answer, frozen=True):
             examples=[98.5],
         ),
     ]
+    expected: Annotated[int | None, Meta(description="How many bars there should be by now; null where a missing bar is no gap.")]
+    present: Annotated[int | None, Meta(description="How many of those are there.")]
+    missing: Annotated[int | None, Meta(description="How many are not.")]
 
 
 class QualityAnswer(OfSymbol, frozen=True):

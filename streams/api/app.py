@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -54,15 +55,25 @@ def create_app(
         limits: on what a request may cost.
         clock: for the time of commands.
     """
-    app = FastAPI(
-        title="Session streams", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False
-    )
+    app = _app()
     app.state.service = Service(
         reader,
         commander,
         SystemClock() if clock is None else clock,
         reads=Door(read_token, "STREAMS_READ_TOKEN", "reading past the gate"),
         commands=Door(command_token, "STREAMS_COMMAND_TOKEN", "commanding over HTTP"),
+    )
+    return Guard(app, limits)
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document, as `/openapi.json` has it."""
+    return document(_app())
+
+
+def _app() -> FastAPI:
+    app = FastAPI(
+        title="Session streams", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json", redirect_slashes=False
     )
     app.add_api_route("/health", _health, response_class=Response, tags=["pages"], summary="Health", responses=page_answers(JSON, 503))
     app.add_api_route(
@@ -73,7 +84,7 @@ def create_app(
     for kind in (StreamsError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _refuse)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
-    return Guard(app, limits)
+    return app
 
 
 async def _health(request: Request) -> Response:
@@ -97,6 +108,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
             return refusal(ApiError(409, "refused", str(error)))
         case NobodyThereError() | BrokerRefusedError():
             return refusal(ApiError(503, "no_broker", f"the command was not sent: {error}", {"Retry-After": "1"}))
+        case RequestValidationError() if request.method == "POST" and not request.headers.get("Content-Type", "").startswith(JSON):
+            return refusal(ApiError(422, "invalid", f"the body must be JSON, sent with the header Content-Type: {JSON}"))
         case RequestValidationError():
             return refusal(ApiError(422, "invalid", "; ".join(_in_words(one) for one in error.errors())))
         case HTTPException(status_code=404):

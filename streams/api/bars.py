@@ -27,7 +27,8 @@ from streams.api.answers import (
 )
 from streams.api.document import OF_SYMBOL, READ, answers
 from streams.api.parameters import LARGEST_PAGE, PAGE, Day, End, Instant, Interval, Limit, Start
-from streams.api.service import PREFIX, OfPath, Reading, Reads, answer
+from streams.api.service import PREFIX, OfPath, Reading, Reads, View, answer
+from streams.engine.quality import completeness_of
 from streams.records import SessionBar
 from streams.times import date_of_days, iso, to_us
 
@@ -81,8 +82,17 @@ async def quality(symbol: OfPath, reads: Reading, interval: Interval = None) -> 
         names = [view.snapshot.base_interval, *view.snapshot.derived_intervals]
     else:
         names = [asked or ""]
-    found = [IntervalQuality(interval=name, quality=view.data.get_quality(symbol, name, internal=reads.internal)) for name in names]
+    found = [_quality(view, name, view.data.get_quality(symbol, name, internal=reads.internal)) for name in names]
     return answer(QualityAnswer(**view.head, symbol=symbol, intervals=found))
+
+
+def _quality(view: View, interval: str, quality: float | None) -> IntervalQuality:
+    stored = view.stored
+    is_measured = stored is not None and stored.is_loaded and not view.state.config.sparse(stored.symbol, interval)
+    figures = completeness_of(stored, interval, view.state.now_us) if stored is not None and is_measured else None
+    if figures is None:
+        return IntervalQuality(interval=interval, quality=quality, expected=None, present=None, missing=None)
+    return IntervalQuality(interval=interval, quality=quality, expected=figures.expected, present=figures.present, missing=figures.missing)
 
 
 @router.get("/gaps", summary="Missing bars", response_class=Response, responses=answers(GapsAnswer, *READ, *OF_SYMBOL))

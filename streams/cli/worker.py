@@ -45,7 +45,7 @@ def worker(
             envvar="STREAMS_HTTP_PORT",
             min=0,
             max=65535,
-            help="Where /health and /metrics are served, on 127.0.0.1; 0 turns them off. By default 6066, or the next free port.",
+            help="Where HTTP is served, on 127.0.0.1; 0 turns it off. By default 6066, or the next free port.",
             show_default=False,
         ),
     ] = None,
@@ -76,7 +76,7 @@ def worker(
     settings = settings.model_copy(update={"http_port": port_to_serve(settings.http_host, http_port, settings.http_port)})
     try:
         one = SessionWorker(wanted, settings, Instance.claim(settings, wanted.session_name), adopt_config=adopt_config)
-        pages = f"/health and /metrics on http://{settings.http_host}:{settings.http_port}" if settings.http_port else "no pages"
+        pages = f"HTTP on http://{settings.http_host}:{settings.http_port}" if settings.http_port else "no HTTP"
         logger.info("worker {} of session {}, {}", one.instance.name, wanted.session_name, pages)
         one.prepare(settings)
     except SettingsError:

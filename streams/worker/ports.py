@@ -1,4 +1,4 @@
-"""The port that a worker's pages are served on.
+"""The port that a worker's HTTP is served on.
 
 Two workers on one machine are the first thing that anybody tries who has read what a standby is, so a port that nobody asked
 for gives way to the next one that is free. One that was asked for does not.
@@ -27,14 +27,12 @@ def port_to_serve(host: str, asked: int | None, default: int) -> int:
         asked = default
     if asked is not None:
         if asked and not _is_free(host, asked):
-            raise SettingsError(
-                f"port {asked} on {host} is taken by somebody: give --http-port another one for /health and /metrics, or 0 for none"
-            )
+            raise SettingsError(f"port {asked} on {host} is taken by somebody: give --http-port another one, or 0 for no HTTP")
         return asked
     for port in range(default, default + TRIES):
         if _is_free(host, port):
             if port != default:
-                logger.info("port {} is taken: /health and /metrics are on http://{}:{}", default, host, port)
+                logger.info("port {} is taken: HTTP is on http://{}:{}", default, host, port)
             return port
     raise SettingsError(f"no port from {default} to {default + TRIES - 1} is free on {host}: give --http-port one that is, or 0 for none")
 

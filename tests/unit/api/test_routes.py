@@ -56,6 +56,10 @@ TABLE: list[tuple[str, Callable[[Body], object], object, object]] = [
         "symbols/SPY/quality", lambda one: [(each["interval"], round(each["quality"], 4)) for each in one["intervals"]],
         [("1m", 86.6667), ("5m", 100.0)], [],
     ),
+    (
+        "symbols/SPY/quality", lambda one: [(each["expected"], each["present"], each["missing"]) for each in one["intervals"]],
+        [(15, 13, 2), (3, 3, 0)], [],
+    ),
     ("symbols/SPY/quality?interval=5m", lambda one: [each["quality"] for each in one["intervals"]], [100.0], []),
     (
         "symbols/SPY/gaps", lambda one: (one["gap_count"], one["missing_bars"], [(gap["start"], gap["end"]) for gap in one["gaps"]]),
@@ -338,6 +342,13 @@ def test_a_command_that_is_none_is_refused(active: Client, body: object, says: s
 def test_a_body_that_is_no_json_is_refused(active: Client, body: bytes) -> None:
     answered = active.ask("POST", "/v1/symbols", content=body, headers={**bearer(COMMAND_TOKEN), "Content-Type": "application/json"})
     assert (answered.status_code, answered.json()["error"]["code"]) == (422, "invalid")
+
+
+def test_a_body_that_is_not_sent_as_json_is_refused_with_the_header_that_is_missing(active: Client) -> None:
+    headers = {**bearer(COMMAND_TOKEN), "Content-Type": "application/x-www-form-urlencoded"}  # what curl -d sends
+    answered = active.ask("POST", "/v1/symbols", content=b'{"symbol": "XYZ"}', headers=headers)
+    assert answered.status_code == 422
+    assert "Content-Type: application/json" in answered.json()["error"]["message"]
 
 
 def test_what_the_session_refuses_is_a_conflict_with_its_reason(active: Client) -> None:
