@@ -20,6 +20,7 @@ from streams.engine.rows import ProgressRow, Row, SessionRow, StreamRow
 from streams.records import AnalysisKind, Bar, Extent, Quote, Tick
 from streams.times import interval_us, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
+from tests.support.oracle_windows import wrong_windows
 
 Life = tuple[str, int]
 """A symbol and its incarnation."""
@@ -77,6 +78,8 @@ def judge(evidence: Evidence) -> list[str]:
     _check_windows_are_accounted_for(evidence, read, findings)
     _check_state_counts(evidence, findings)
     _check_extras(evidence, findings)
+    for sentence in wrong_windows(evidence.analysis):
+        findings.add("windows", sentence)
     if evidence.all_bars is not None:
         _check_ungated(evidence, evidence.all_bars, findings)
     return findings.sentences()

@@ -10,7 +10,7 @@ import pytest
 
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.rows import ProgressRow, Row, RunRow, SessionRow
-from streams.records import AnalysisKind, Bar, Extent, GateChange
+from streams.records import AnalysisKind, Bar, Extent, GateChange, IntervalComplete
 from streams.times import SECOND_US
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 from tests.support.oracle import Evidence, judge
@@ -247,6 +247,47 @@ def a_bar_that_was_never_handled() -> Evidence:
 
 def a_window_that_is_nowhere() -> Evidence:
     return with_analysis(lambda analysis: numbered(analysis[:7] + analysis[8:]))
+
+
+def complete(number: int, expected: int = 2, present: int = 1, absent: tuple[str, ...] = ("BBB",)) -> AnalysisEvent:
+    told = IntervalComplete(T0 + number * SECOND_US, expected, present, absent)
+    return msgspec.structs.replace(marker(AnalysisKind.INTERVAL_COMPLETE), interval="1s", interval_complete=told)
+
+
+def with_windows(change: Callable[[list[AnalysisEvent]], list[AnalysisEvent]] = list) -> Evidence:
+    """With each window told behind its bars, BBB being absent from all of them: at places 6, 8 and 11."""
+    evidence = sound()
+    bars = list(evidence.analysis)
+    analysis = numbered(change([*bars[:6], complete(3), bars[6], complete(4), bars[7], bars[8], complete(5), *bars[9:]]))
+    return replace(evidence, analysis=analysis, rows=evidence.rows | {"session": blank_session(len(analysis))})
+
+
+def blank_session(sequence: int) -> SessionRow:
+    return blank(SessionRow, session="s", epoch=1, sequence=sequence, transaction=4, active=False)
+
+
+def instead(place: int, event: AnalysisEvent) -> Evidence:
+    return with_windows(lambda analysis: [*analysis[:place], event, *analysis[place + 1 :]])
+
+
+def test_windows_that_are_told_in_turn_give_no_findings() -> None:
+    assert judge(with_windows()) == []
+
+
+@pytest.mark.parametrize(
+    ("damaged", "words"),
+    [
+        (lambda: with_windows(lambda analysis: [*analysis[:4], complete(1), *analysis[4:]]), "while the gate was shut"),
+        (lambda: instead(8, complete(3)), "1s to 2013-10-07T13:30:03Z was told after 2013-10-07T13:30:03Z"),
+        (lambda: instead(6, complete(4)), "comes after it was told to be there"),
+        (lambda: instead(6, complete(3, present=2)), "does not add up"),
+        (lambda: instead(6, complete(3, 3, 1, ("BBB", "AAA"))), "is not in order"),
+        (lambda: instead(6, complete(3, 3, 2)), "expects more than"),
+        (lambda: instead(6, complete(3, absent=("CCC",))), "expects more than"),
+    ],
+)
+def test_a_window_that_is_told_wrongly_is_found(damaged: Callable[[], Evidence], words: str) -> None:
+    assert any(finding.startswith("windows") and words in finding for finding in judge(damaged())), judge(damaged())
 
 
 @pytest.mark.parametrize(
