@@ -1,0 +1,38 @@
+"""What the page on days shows is what there is: the hours are a config's, and the record is the one that a replay gives."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from streams.config import SessionConfig
+from tests.support.engine import bar
+from tests.support.replay import at, run_replay, session_of
+
+PAGE = (Path(__file__).parents[2] / "docs" / "days.md").read_text(encoding="utf-8")
+HOURS = re.findall(r'^\| `("hours[^`]*)` \|', PAGE, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("written", HOURS)
+def test_the_hours_of_the_page_are_those_of_a_config(written: str) -> None:
+    values = json.loads("{" + written + "}")
+    SessionConfig.from_dict({**values, "session_data_config": {"symbols": ["SPY"]}}).calendar()
+
+
+def test_there_are_hours_on_the_page() -> None:
+    assert len(HOURS) == 4
+
+
+def test_the_record_of_the_page_is_what_a_replay_gives() -> None:
+    (shown,) = re.findall(r'^(\{"kind": "interval_complete".*\})$', PAGE, flags=re.MULTILINE)
+    ten = at("10:00")
+    bars = {symbol: [bar(symbol, ten), bar(symbol, ten + 60_000_000)] for symbol in ("AAPL", "SPY")} | {
+        "IBM": [bar("IBM", ten + 60_000_000)]
+    }
+    result = run_replay(session_of("AAPL", "IBM", "SPY", interval_complete=None, grace_seconds=50), bars)
+    expected = json.loads(shown)
+    lines = [{key: line[key] for key in expected} for line in result.markers("interval_complete")]
+    assert expected in lines
