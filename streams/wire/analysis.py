@@ -148,7 +148,10 @@ class AnalysisEncoder:
             found.append(("symbol", marker.symbol.encode()))
         if marker.interval is not None:
             found.append(("interval", marker.interval.encode()))
-        return [*found, ("sequence", b"%d" % marker.sequence), self._epoch_header]
+        found += [("sequence", b"%d" % marker.sequence), self._epoch_header]
+        if marker.interval_complete is not None:
+            found.append(("end_us", b"%d" % marker.interval_complete.end_us))
+        return found
 
     def _learn_stream(self, outcome: PublishedBar | HeldBackBar) -> _Stream:
         texts, longs = self._texts, self._longs

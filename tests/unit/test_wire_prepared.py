@@ -15,7 +15,20 @@ from msgspec.structs import replace
 from streams.engine.journal import JournalRecord
 from streams.engine.rows import BlockRow, ProgressRow, Row, SessionRow
 from streams.errors import WireError
-from streams.records import AnalysisKind, Bar, Extent, GateChange, HeldBackBar, LaggingSymbol, Marker, PublishedBar, Quote, SessionBar, Tick
+from streams.records import (
+    AnalysisKind,
+    Bar,
+    Extent,
+    GateChange,
+    HeldBackBar,
+    IntervalComplete,
+    LaggingSymbol,
+    Marker,
+    PublishedBar,
+    Quote,
+    SessionBar,
+    Tick,
+)
 from streams.wire import forms
 from streams.wire.analysis import AnalysisEncoder, analysis_event
 from streams.wire.codec import Codec
@@ -315,3 +328,7 @@ def test_a_marker_has_only_the_headers_that_apply() -> None:
         ("sequence", b"8"),
         ("epoch", b"3"),
     ]
+    complete = Marker(9, AnalysisKind.INTERVAL_COMPLETE, interval="1m", interval_complete=IntervalComplete(60_000_000, 3, 2, ("SPY",)))
+    assert encoder.headers(complete) == [
+        ("kind", b"interval_complete"), ("interval", b"1m"), ("sequence", b"9"), ("epoch", b"3"), ("end_us", b"60000000"),
+    ]  # fmt: skip
