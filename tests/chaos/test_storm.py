@@ -1,4 +1,4 @@
-"""A storm of garbage on topics of bars and of commands, with records among it on which the engine raises.
+"""A storm of garbage on topics of bars, quotes, ticks and commands, with records among it on which the engine raises.
 
 The session goes on, and each record is accounted for: published, held back, dropped and counted, or a dead letter. One symbol
 whose records all meet the bug fails, alone; one that is sound is published as if nothing were. The seed is printed; STORM_SEED
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import pytest
 
 from streams.engine.journal import InputKind
-from streams.engine.rows import ProgressRow, SessionRow, progress_key
+from streams.engine.rows import ProgressRow, SessionRow, StreamRow, progress_key, stream_key
 from streams.records import AnalysisKind
 from streams.replay.verify import verify
 from streams.wire.codec import Codec
@@ -24,7 +24,7 @@ from tests.support import create_topics, unique_symbol, wait_until
 from tests.support.buggy_worker import CURSED
 from tests.support.desk import LiveDesk
 from tests.support.evidence import CODEC
-from tests.support.feeders import SteadyFeed, live_timeline, made_up_bars, now_us
+from tests.support.feeders import SteadyFeed, live_timeline, made_up_bars, made_up_quotes, made_up_ticks, now_us
 from tests.support.oracle import judge
 from tests.support.reading import Read, read_topic
 from tests.support.sessions import second_bars
@@ -32,6 +32,7 @@ from tests.support.storms import Storm
 from tests.support.workers import Workers
 
 STORMY = 3
+STREAMS = ("quotes", "ticks")
 SOUND_EACH = 200
 CURSED_IN_A_ROW = 12
 FAILS_AFTER = 10
@@ -72,6 +73,14 @@ class Account:
             "dead letters": len(self.letters.get(self._names.bars(symbol), [])),
         }
 
+    def sum_of_extras(self, symbol: str, stream: str) -> dict[str, int]:
+        """How many quotes or ticks met which fate."""
+        row = self.rows[stream_key(stream, symbol)]
+        assert isinstance(row, StreamRow)
+        letters = len(self.letters.get(self._names.of(symbol, stream), []))
+        assert letters == row.rejected + row.engine_errors
+        return {"taken in": row.total, "out of hours": row.out_of_hours, "dead letters": letters}
+
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("values", [4_000, pytest.param(100_000, marks=pytest.mark.slow)])
@@ -83,7 +92,9 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
     storm = Storm(seed, cursed=True)
     stormy = [unique_symbol(f"STORM{place}") for place in range(STORMY)]
     calm, doomed = unique_symbol("CALM"), unique_symbol("DOOMED")
-    desk = LiveDesk(bootstrap_servers, second_bars(session_name, [*stormy, calm, doomed], threshold_seconds=THRESHOLD_SECONDS))
+    desk = LiveDesk(
+        bootstrap_servers, second_bars(session_name, [*stormy, calm, doomed], threshold_seconds=THRESHOLD_SECONDS, extra=STREAMS)
+    )
     names, each = desk.names, values // (STORMY + 1)
     create_topics(bootstrap_servers, *map(names.bars, desk.config.symbols))
     end_us = now_us()
@@ -92,6 +103,10 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
         Codec().bar_to_json(bar).replace(f'"volume":{bar.volume}'.encode(), f'"volume":{CURSED}'.encode())
         for bar in made_up_bars(doomed, CURSED_IN_A_ROW, end_us=end_us)
     ]
+    extras: dict[tuple[str, str], list[bytes | None]] = {}
+    for symbol in stormy:
+        extras[symbol, "quotes"] = storm.quotes(made_up_quotes(symbol, SOUND_EACH, end_us=end_us), each)
+        extras[symbol, "ticks"] = storm.ticks(made_up_ticks(symbol, SOUND_EACH, end_us=end_us), each)
     commands = storm.commands(each)
 
     worker = workers.start(desk.config, module="tests.support.buggy_worker")
@@ -102,6 +117,8 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
     with SteadyFeed(desk.settings, timeline, CALM_BARS_A_SECOND) as feed:
         for symbol, some in sent.items():
             desk.raw_at_once(names.bars(symbol), some)
+        for (symbol, stream), some in extras.items():
+            desk.raw_at_once(names.of(symbol, stream), some)
         desk.raw_at_once(names.control, commands)
         produced_s = time.monotonic() - began
 
@@ -111,6 +128,7 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
             assert isinstance(session, SessionRow)
             ends = {progress_key(symbol): FAILS_AFTER if symbol == doomed else len(sent[symbol]) for symbol in sent}
             reached = [isinstance(row := rows.get(key), ProgressRow) and row.offset >= end for key, end in ends.items()]
+            reached += [isinstance(row := rows.get(stream_key(*key[::-1])), StreamRow) and row.offset >= each for key in extras]
             return all(reached) and session.control_offset >= len(commands)
 
         wait_until(is_worked_through, f"{values} values to be worked through", WORKED_THROUGH_SECONDS)
@@ -130,6 +148,12 @@ def test_each_record_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
         letters = account.letters[names.bars(symbol)]
         assert all(letter.headers["__streams.errors.message"] for letter in letters)
         assert [letter.value for letter in letters] == [sent[symbol][int(letter.headers["__streams.errors.offset"])] for letter in letters]
+    for (symbol, stream), some in extras.items():
+        fates = account.sum_of_extras(symbol, stream)
+        assert sum(fates.values()) == each, f"STORM_SEED={seed} {stream} of {symbol}: {fates}"
+        print(stream, symbol, fates)
+        letters = account.letters[names.of(symbol, stream)]
+        assert [letter.value for letter in letters] == [some[int(letter.headers["__streams.errors.offset"])] for letter in letters]
     codes = {letter.headers["__streams.errors.code"] for symbol in stormy for letter in account.letters[names.bars(symbol)]}
     assert codes >= {"undecodable", "wrong_symbol", "engine_error"}
 

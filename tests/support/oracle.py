@@ -320,10 +320,10 @@ def _check_extras(evidence: Evidence, findings: _Findings) -> None:
                     findings.add("position", f"{key} was read from {first} while it stood at {before.stop}")
                 read[key] = range(before.start, given.next_offset or 0)
     for row in evidence.rows.values():
-        if not isinstance(row, StreamRow):
+        if not isinstance(row, StreamRow) or (row.symbol, row.stream) not in evidence.extras:
             continue
         key = ((row.symbol, row.incarnation), row.stream)
-        offsets, records = read.get(key, range(0)), evidence.extras.get((row.symbol, row.stream), {})
+        offsets, records = read.get(key, range(0)), evidence.extras[row.symbol, row.stream]
         if offsets.stop != row.offset and row.topic_id:
             findings.add("position", f"{key} stands at {row.offset} in the state, the journal read to {offsets.stop}")
         taken = [record for offset, record in sorted(records.items()) if offset in offsets]

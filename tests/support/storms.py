@@ -1,4 +1,4 @@
-"""Values that are no good, at random and of every kind that is met: for topics of bars and for the control topic.
+"""Values that are no good, at random and of every kind that is met: for topics of bars, quotes and ticks, and for the control topic.
 
 The seed decides all. Of what comes out some is good by chance or on purpose: an account has to be kept of both.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from streams.records import Bar
+import msgspec
+
+from streams.records import Bar, Quote, Tick
 from streams.times import iso
 from streams.wire.codec import Codec
 from tests.support.buggy_worker import CURSED
@@ -20,6 +22,7 @@ _CODEC = Codec()
 _TEXTS = ("", " ", "a b", "é é", "|", "null and void", "x" * 300)
 _KINDS = ("add_symbol", "remove_symbol", "dance", "")
 
+Sound = TypeVar("Sound", Bar, Quote, Tick)
 Make = Callable[[], bytes | None]
 
 
@@ -37,17 +40,61 @@ class Storm:
 
     def bars(self, sound: list[Bar], count: int) -> list[bytes | None]:
         """`count` values among which the sound bars stand in their order, each followed by what was made of it."""
-        chance, values = self._chance, list[bytes | None]()
-        places = set(chance.sample(range(count), len(sound)))
+        return self._among(sound, count, _CODEC.bar_to_avro, self._bad_bar)
+
+    def quotes(self, sound: list[Quote], count: int) -> list[bytes | None]:
+        """The same around sound quotes."""
+        return self._among(sound, count, _CODEC.quote_to_avro, self._bad_quote)
+
+    def ticks(self, sound: list[Tick], count: int) -> list[bytes | None]:
+        """The same around sound ticks."""
+        return self._among(sound, count, _CODEC.tick_to_avro, self._bad_tick)
+
+    def _among(
+        self, sound: list[Sound], count: int, write: Callable[[Sound], bytes], spoil: Callable[[Sound], bytes | None]
+    ) -> list[bytes | None]:
+        values = list[bytes | None]()
+        places = set(self._chance.sample(range(count), len(sound)))
         left = iter(sound)
-        bar = sound[0]
+        record = sound[0]
         for place in range(count):
             if place in places:
-                bar = next(left)
-                values.append(_CODEC.bar_to_avro(bar))
+                record = next(left)
+                values.append(write(record))
             else:
-                values.append(self._bad_bar(bar))
+                values.append(spoil(record))
         return values
+
+    def _bad_quote(self, quote: Quote) -> bytes | None:
+        if self._cursed and self._chance.random() < 0.02:
+            return _CODEC.quote_to_avro(msgspec.structs.replace(quote, bid_size=CURSED))
+        return self._bad_extra(json.loads(_CODEC.quote_to_json(quote)), _CODEC.quote_to_avro(quote))
+
+    def _bad_tick(self, tick: Tick) -> bytes | None:
+        return self._bad_extra(json.loads(_CODEC.tick_to_json(tick)), _CODEC.tick_to_avro(tick))
+
+    def _bad_extra(self, fields: dict[str, Any], avro: bytes) -> bytes | None:
+        chance = self._chance
+        match chance.randrange(9):
+            case 0:
+                return chance.randbytes(chance.randint(0, 200))
+            case 1:
+                return avro[: chance.randrange(len(avro))]
+            case 2:
+                return _flipped(avro, chance)
+            case 3:
+                return json.dumps(self.anything()).encode()
+            case 4:
+                fields[chance.choice(list(fields))] = self.anything()
+                return json.dumps(fields).encode()
+            case 5:
+                return avro  # once more: it counts as another one
+            case 6:
+                return json.dumps(fields | {"symbol": "OTHER"}).encode()
+            case 7:
+                return json.dumps(fields | {"time": chance.choice(("2013-10-07T13:30:00Z", "2099-01-05T00:00:00Z"))}).encode()
+            case _:
+                return None
 
     def _bad_bar(self, bar: Bar) -> bytes | None:
         chance = self._chance
