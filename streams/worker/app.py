@@ -42,6 +42,7 @@ from streams.worker.fatal import die
 from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.gapfill import GapFiller
 from streams.worker.health import Health, WorkerStatus
+from streams.worker.history import HistoryLoader
 from streams.worker.inbox import Item, Tick
 from streams.worker.instance import Instance
 from streams.worker.ledger import Ledger
@@ -108,7 +109,8 @@ class SessionWorker:
         self.runner = SessionRunner(
             config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,
             codec=codec, names=names, send=self._put, owner=instance.name, owner_url=settings.own_url(),
-            adopt_config=adopt_config, die=self.die, filler=self._make_filler(config, clock),
+            adopt_config=adopt_config, die=self.die, history=HistoryLoader(self._history, clock),
+            filler=self._make_filler(config, clock),
         )  # fmt: skip
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
         self._reader = WorkerReader(self.runner, self.health, owner_url=self._owner_url, own_url=settings.own_url())

@@ -1,7 +1,8 @@
 """Following the state: the feed reads what it says, what is pending is looked up, and what became of the topics is found out.
 
-A symbol has a topic of bars, and may have one of quotes and one of ticks. It is loaded when all of them are found. Later a loss
-of its bars may fail it, a loss of the others costs it those alone: they are looked for again at each look around.
+A symbol has a topic of bars, and may have one of quotes and one of ticks. It is loaded when all of them are found, and its past
+days are in. Later a loss of its bars may fail it, a loss of the others costs it those alone: they are looked for again at each
+look around.
 
 The state decides which topics are read, for which incarnation and from where; after each transaction the feed is told the
 difference. What has to be asked of Kafka (where a pending symbol's topic begins, whether a topic is still the one that the
@@ -12,12 +13,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 from loguru import logger
 
+from streams.calendar import TradingDay
+from streams.engine.history import Wanted, wanted
 from streams.engine.journal import InputKind, JournalInput
+from streams.engine.loading import size_of
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
 from streams.errors import ControlLostError, FatalError, StreamsError
@@ -25,10 +30,12 @@ from streams.records import SourcePosition
 from streams.times import Clock
 from streams.wire.topics import TopicNames
 from streams.worker.feed import Assignment, Feed, Trouble
+from streams.worker.history import PORTION_BYTES, HistoryLoader
 from streams.worker.inbox import Loads, Notice, position_of
 from streams.worker.sources import SourceRefusedError, Sources, TopicLook
 
 CHECK_SOURCES_SECONDS: Final = 10.0
+_ENDS_OF_LOADING: Final = frozenset({InputKind.LOADED, InputKind.LOAD_FAILED})
 
 
 class Follower:
@@ -38,6 +45,7 @@ class Follower:
         feed, sources, names, clock: collaborators.
         send: puts an item on the merge agent's channel.
         die: ends the process.
+        history: loads past days.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Follower:
         *,
         feed: Feed,
         sources: Sources,
+        history: HistoryLoader,
         names: TopicNames,
         clock: Clock,
         send: Callable[[Notice | Loads], None],
@@ -52,6 +61,7 @@ class Follower:
     ) -> None:
         self._feed = feed
         self._sources = sources
+        self._history = history
         self._names = names
         self._clock = clock
         self._send = send
@@ -59,7 +69,9 @@ class Follower:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading: set[tuple[str, int]] = set()
         self._locating: set[tuple[str, int, str]] = set()
+        self._load_tasks: set[asyncio.Task[None]] = set()
         self._loads: list[JournalInput] = []
+        self._room = asyncio.Event()
         self._checked_at = clock.monotonic()
         self._is_checking = False
         self._troubles: dict[str, Trouble] = {}
@@ -67,6 +79,8 @@ class Follower:
     def begin(self, session: Session) -> None:
         """Read everything anew from the state's positions, and look up again what is pending."""
         # What tasks of a former life find out is dropped, so nothing is on its way.
+        for task in self._load_tasks:
+            task.cancel()
         self._loading.clear()
         self._locating.clear()
         self._loads.clear()
@@ -92,9 +106,19 @@ class Follower:
         return notice.assignment is None or self._feed.assigned.get(self._names.of(symbol, stream)) is notice.assignment
 
     def take_loads(self) -> list[JournalInput]:
-        """What has been found out about pending symbols since this was asked last: inputs, in the order in which it was."""
-        loads, self._loads = self._loads, []
-        self._loading.difference_update((given.symbol or "", given.incarnation or 0) for given in loads)
+        """What has been found out about pending symbols: inputs in the order in which it was, as many as one transaction can hold."""
+        size = count = 0
+        for count, given in enumerate(self._loads):
+            size += size_of(given)
+            if size > PORTION_BYTES and count:
+                break
+        else:
+            count = len(self._loads)
+        loads, self._loads = self._loads[:count], self._loads[count:]
+        self._loading.difference_update((given.symbol or "", given.incarnation or 0) for given in loads if given.kind in _ENDS_OF_LOADING)
+        self._room.set()
+        if self._loads:
+            self._send(Loads())
         return loads
 
     def _wanted(self, session: Session) -> dict[str, Assignment]:
@@ -135,7 +159,9 @@ class Follower:
             if data.status is SymbolStatus.PENDING:
                 if (data.symbol, data.incarnation) not in self._loading:
                     self._loading.add((data.symbol, data.incarnation))
-                    self._spawn(self._load(data))
+                    task = self._spawn(self._load(session, data))
+                    self._load_tasks.add(task)
+                    task.add_done_callback(self._load_tasks.discard)
             elif data.extras and data.status in READING:
                 # A changed config has named them when the symbol was there already.
                 for stream in [extra.stream for extra in data.extras.values() if not extra.topic_id]:
@@ -143,11 +169,16 @@ class Follower:
                         self._locating.add((data.symbol, data.incarnation, stream))
                         self._spawn(self._locate_later(data, stream))
 
-    async def _load(self, data: SymbolSessionData) -> None:
-        """Find where a pending symbol's topics are to be read from, and tell the engine."""
+    async def _load(self, session: Session, data: SymbolSessionData) -> None:
+        """Load a pending symbol's past days, find where its topics are to be read from, and tell the engine."""
         symbol, incarnation, generation = data.symbol, data.incarnation, self._feed.generation
+        plan, calendar = wanted(session.state, data), session.state.calendar
         try:
-            bars, *extras = await asyncio.gather(*[self._locate(data, stream) for stream in (None, *data.extras)])
+            bars, *extras = await self._locate_all(data, plan)
+            missing = await self._history.load(plan, calendar, self._clock.now_us(), partial(self._hand_over, generation))
+            if plan.intervals:
+                # Found anew, since the topic has gone on: what stands there now is the backlog.
+                bars, *extras = await self._locate_all(data, plan)
         except FatalError as error:
             self._die(error)
             return
@@ -156,19 +187,32 @@ class Follower:
         else:
             found = [_located(data, stream, position) for stream, position in zip(data.extras, extras, strict=True)]
             notes = [position.note for position in (bars, *extras) if position.note is not None]
+            if missing is not None:
+                notes.append(f"history: {missing}")
             found.append(
                 JournalInput(
                     InputKind.LOADED, symbol, incarnation, topic_id=bars.topic_id, first_offset=bars.offset, end_offset=bars.end_offset,
-                    reason="; ".join(notes) or None,
+                    reason="; ".join(notes) or None, trading_days=plan.day.days if plan.intervals else None,
                 )
             )  # fmt: skip
         self._hand_in(generation, found)
+
+    async def _locate_all(self, data: SymbolSessionData, plan: Wanted) -> list[SourcePosition]:
+        """Where the topics of bars, and of quotes and ticks, are to be read from."""
+        return await asyncio.gather(*[self._locate(data, stream, plan.day) for stream in (None, *data.extras)])
+
+    async def _hand_over(self, generation: int, portion: list[JournalInput]) -> None:
+        """Hand in inputs of a load, and come back when there is room for more of them."""
+        self._hand_in(generation, portion)
+        while self._loads and generation == self._feed.generation:
+            self._room.clear()
+            await self._room.wait()
 
     async def _locate_later(self, data: SymbolSessionData, stream: str) -> None:
         """Find where a stream is to be read from that a symbol has got since it was loaded."""
         generation = self._feed.generation
         try:
-            found = _located(data, stream, await self._locate(data, stream))
+            found = _located(data, stream, await self._locate(data, stream, data.day))
         except FatalError as error:
             self._die(error)
             return
@@ -176,10 +220,10 @@ class Follower:
             found = JournalInput(InputKind.SOURCE_LOST, data.symbol, data.incarnation, stream=stream, reason=str(error))
         self._hand_in(generation, [found])
 
-    async def _locate(self, data: SymbolSessionData, stream: str | None) -> SourcePosition:
+    async def _locate(self, data: SymbolSessionData, stream: str | None, day: TradingDay) -> SourcePosition:
         topic = self._names.of(data.symbol, stream)
         self._feed.learn(topic, stream)
-        from_us = data.start_us if data.start_us is not None else data.day.open_us
+        from_us = data.start_us if data.start_us is not None else day.open_us
         # A bar is known at its end, so none that ends at the open matters. A quote of the open does.
         return await self._sources.locate(topic, from_us=from_us if stream is None else from_us - 1, create=not data.must_exist)
 
@@ -287,10 +331,11 @@ class Follower:
         inputs = [_change(topic, *topics[topic], stood_at[topic], looks[topic], reasons[topic]) for topic in topics]
         return [given for given in inputs if given is not None]
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -37,6 +37,7 @@ from streams.worker.ends import ReachedEnds
 from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.follower import Follower
 from streams.worker.gapfill import GapFiller
+from streams.worker.history import HistoryLoader
 from streams.worker.inbox import GapAnswers, Item, Loads, Notice, SourceReads, Tick
 from streams.worker.ledger import Ledger
 from streams.worker.log import log_outcomes
@@ -70,6 +71,7 @@ class SessionRunner:
         owner_url: where it answers over HTTP; empty when it does not.
         adopt_config: whether a standby may take over a session that runs under another config.
         die: ends the process.
+        history: loads past days of pending symbols.
         filler: asks a history source for missing bars; None where that is not wanted.
     """
 
@@ -90,6 +92,7 @@ class SessionRunner:
         owner_url: str,
         adopt_config: bool,
         die: Callable[[BaseException], object],
+        history: HistoryLoader,
         filler: GapFiller | None = None,
     ) -> None:
         self.filler = filler
@@ -107,7 +110,7 @@ class SessionRunner:
         self._adopt_config = adopt_config
         self._die = die
         self._commands = CommandReader(codec, names, sources, clock, removal_seconds=settings.removal_deadline_seconds)
-        self._follower = Follower(feed=feed, sources=sources, names=names, clock=clock, send=send, die=die)
+        self._follower = Follower(feed=feed, sources=sources, history=history, names=names, clock=clock, send=send, die=die)
         self._lock = asyncio.Lock()
         self._encoder: Encoder | None = None
         self._in_flight: asyncio.Future[None] | None = None

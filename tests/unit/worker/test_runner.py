@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,15 +14,19 @@ from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import ProgressRow, QualityRow, StreamRow, SymbolRow
 from streams.engine.session import Session
+from streams.engine.symbol import SymbolSessionData
+from streams.engine.transaction import command_text
 from streams.errors import ControlLostError, DemotedError, TopicSetupError
-from streams.records import Bar, SourcePosition
+from streams.history.source import HistorySource
+from streams.records import Bar, ControlCommand, SourcePosition
 from streams.settings import Settings
-from streams.times import ManualClock
+from streams.times import MINUTE_US, ManualClock, to_us
 from streams.wire.codec import Codec
 from streams.wire.outputs import Record
 from streams.wire.topics import TopicNames
 from streams.worker import runner
 from streams.worker.feed import Assignment, Feed, FeedBatch, TopicRead, Trouble
+from streams.worker.history import HistoryLoader
 from streams.worker.inbox import GapAnswers, Notice, Tick
 from streams.worker.runner import SessionRunner
 from streams.worker.sources import SourceRefusedError, TopicLook
@@ -72,10 +78,14 @@ class Ledger:
     changelog_offset = None
     analysis_offset = None
 
+    def __init__(self) -> None:
+        self.written: list[Record] = []
+
     def wrote(self) -> None:
         """Called for each transaction."""
 
     def write(self, records: Sequence[Record]) -> asyncio.Future[None]:
+        self.written += records
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.set_result(None)
         self.wrote()
@@ -116,8 +126,16 @@ class Sources:
 class Bench:
     """A runner of a session with SPY, loaded, of which `read` records were read before."""
 
-    def __init__(self, read: int, *others: str, clock: ManualClock | None = None, extra: Sequence[str] = ()) -> None:
-        desk = Desk(config("SPY", *others, streams=["1m", *extra]), TEN)
+    def __init__(
+        self,
+        read: int,
+        *others: str,
+        clock: ManualClock | None = None,
+        extra: Sequence[str] = (),
+        source: HistorySource | None = None,
+        **config_parts: Any,
+    ) -> None:
+        desk = Desk(config("SPY", *others, streams=["1m", *extra], **config_parts), TEN)
         desk.load("SPY", *others)
         desk.produce(*minutes("SPY", TEN, read))
         desk.read(now_us=at("10:40"))
@@ -132,7 +150,8 @@ class Bench:
         self.clock.set_us(at("10:40"))
         settings = Settings.load()
         self.feed = Feed(settings, deliver=lambda item: None, die=self._die)
-        parts: dict[str, Any] = {"table": self.table, "ledger": self.ledger, "sources": self.sources, "feed": self.feed}
+        history = HistoryLoader(source, self.clock)
+        parts: dict[str, Any] = {"history": history, "table": self.table, "ledger": self.ledger, "sources": self.sources, "feed": self.feed}
         self.runner = SessionRunner(
             config=desk.config, settings=settings, clock=self.clock, codec=CODEC, names=self.names,
             send=self.sent.append, owner="tester", owner_url="http://tester:1", adopt_config=False, die=self._die, **parts,
@@ -606,5 +625,63 @@ def test_a_stream_that_a_config_has_got_is_looked_for_and_read_from_the_place_th
         for item in list(bench.sent):
             await bench.runner.process(item)
         assert bench.feed.assigned[quotes] == Assignment(7, "SPY", 1, "SPY-quotes-1", "quotes")
+
+
+class PastDays:
+    """A source that has bars around the clock; questions wait for `may_answer`."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+        self.asked: list[str] = []
+
+    def get_bars(self, symbol: str, interval: str, start: datetime, end: datetime) -> list[Bar]:
+        self.asked.append(symbol)
+        self.may_answer.wait(20)
+        return minutes(symbol, to_us(start), (to_us(end) - to_us(start)) // MINUTE_US)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def deal(bench: Bench) -> None:
+    """Deal with what was sent, as the merge agent does."""
+    while bench.sent:
+        await bench.runner.process(bench.sent.pop(0))
+
+
+def test_a_symbol_that_is_added_has_its_past_days_before_it_is_loaded_whatever_becomes_of_the_reading_meanwhile() -> None:
+    async def scenario() -> None:
+        source = PastDays()
+        bench = Bench(read=5, source=source, historical={"trailing_days": 30})
+        bench.sources.ids[bench.names.bars("IBM")] = "IBM-1"
+        await bench.runner.activate()
+        add = ControlCommand("add-1", "add_symbol", "IBM", 0)
+        bench.runner._write_inputs([JournalInput(InputKind.COMMAND, text=command_text(add), first_offset=0, next_offset=1)])
+        await bench.runner.process(Tick(1))
+        await until(lambda: source.asked)
+        # Reading begins anew: what the first load finds out is of no use, and the symbol is loaded again from the beginning.
+        await bench.runner.process(Tick(9))
+        source.may_answer.set()
+        await until(lambda: len(source.asked) == 2)
+        session = bench.runner.session
+        assert session is not None
+
+        def ibm() -> SymbolSessionData:
+            data = session.symbol("IBM")
+            assert data is not None
+            return data
+
+        while not ibm().is_loaded:
+            await until(lambda: bench.sent)
+            await deal(bench)
+        assert [len(kept["1m"]) for kept in ibm().historical.values()] == [390] * 30
+        journals = [CODEC.journal_from(record.value) for record in bench.ledger.written if record.topic == bench.names.journal]
+        portions = [[one for one in journal.inputs if one.kind is InputKind.HISTORY] for journal in journals]
+        sizes = [sum(len(one.bars.slots) for one in portion if one.bars) for portion in portions if portion]
+        assert sum(sizes) == 30 * 390
+        assert max(sizes) <= 23 * 390, "no transaction is larger than the journal may be"
+        assert bench.ends == []
 
     run(scenario())
