@@ -4,7 +4,8 @@ A bar of a loaded symbol is one of: invalid (dead letter), of another interval o
 (it advances the frontier), late (it fills a hole behind the frontier), a duplicate, or a correction. One of a day that the
 symbol has left is late there, as long as that day is kept.
 Only a new one is measured at the gate. The order of what goes out: the gate's change, derived bars that this bar's arrival
-closes with some base bars missing, the bar itself, then the derived bars that it completes, shortest first.
+closes with some base bars missing, the bar itself, the derived bars that it completes, shortest first, and what it was the last
+bar of (`punctuation`).
 """
 
 from __future__ import annotations
