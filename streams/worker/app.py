@@ -255,7 +255,7 @@ class SessionWorker:
     def _put(self, item: Item) -> None:
         self._sent += 1
         task = asyncio.ensure_future(self._channel.send(value=item))
-        task.add_done_callback(lambda done: done.result())
+        task.add_done_callback(lambda done: done.cancelled() or done.result())  # it is cancelled as the worker ends
 
     def _connect(self) -> None:
         app, runner = self.app, self.runner

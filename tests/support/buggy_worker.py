@@ -1,8 +1,9 @@
-"""The command line with a bug in the engine: it raises on a bar whose volume is `CURSED`, after it has taken it in, and on such a quote.
+"""The command line with a bug in the engine: it raises on a bar whose volume is `CURSED`, after it has taken it in, and on
+quotes with such a bid and ticks of such a size, before it has.
 
     python -m tests.support.buggy_worker worker session.json
 
-So the bug meets a record when all of the state has changed by it, and what it changed has to be taken back. The bug is put
+So the bug meets a bar when all of the state has changed by it, and what it changed has to be taken back. The bug is put
 into this process alone: the product has no place for one.
 """
 
@@ -11,13 +12,12 @@ from __future__ import annotations
 from streams.cli.main import main
 from streams.engine import extras, intake
 from streams.engine.state import SessionState
-from streams.engine.validation import Fault
-from streams.records import Bar, Quote
+from streams.engine.validation import Fault, fault_of_quote, fault_of_tick
+from streams.records import Bar, Quote, Tick
 
 CURSED = 666.0
 
 _receive = intake.receive
-_fault_of_quote = extras.fault_of_quote
 
 
 def receive(state: SessionState, bar: Bar) -> None:
@@ -27,14 +27,21 @@ def receive(state: SessionState, bar: Bar) -> None:
         raise ZeroDivisionError(f"the bar of {bar.symbol} is cursed")
 
 
-def fault_of_quote(quote: Quote, now_us: int, future_tolerance_us: int) -> Fault | None:
+def judge_quote(quote: Quote, now_us: int, tolerance_us: int) -> Fault | None:
     """Judge a quote, and raise on a cursed one."""
-    if quote.bid_size == CURSED:
+    if quote.bid == CURSED:
         raise ZeroDivisionError(f"the quote of {quote.symbol} is cursed")
-    return _fault_of_quote(quote, now_us, future_tolerance_us)
+    return fault_of_quote(quote, now_us, tolerance_us)
+
+
+def judge_tick(tick: Tick, now_us: int, tolerance_us: int) -> Fault | None:
+    """Judge a tick, and raise on a cursed one."""
+    if tick.size == CURSED:
+        raise ZeroDivisionError(f"the tick of {tick.symbol} is cursed")
+    return fault_of_tick(tick, now_us, tolerance_us)
 
 
 if __name__ == "__main__":
     intake.receive = receive
-    extras.fault_of_quote = fault_of_quote
+    extras.fault_of_quote, extras.fault_of_tick = judge_quote, judge_tick
     main()

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import msgspec
-
-from streams.records import Bar, Quote, Tick
+from streams.records import Bar, CommandKind, ControlCommand, Quote, Tick
 from streams.times import iso
 from streams.wire.codec import Codec
+from streams.wire.forms import COMMAND
 from tests.support.buggy_worker import CURSED
 
 _CODEC = Codec()
 # None of them can be a symbol.
 _TEXTS = ("", " ", "a b", "é é", "|", "null and void", "x" * 300)
-_KINDS = ("add_symbol", "remove_symbol", "dance", "")
+_KINDS = (*CommandKind, "dance", "")
 
-Sound = TypeVar("Sound", Bar, Quote, Tick)
 Make = Callable[[], bytes | None]
 
 
@@ -38,69 +36,25 @@ class Storm:
         self._chance = random.Random(seed)
         self._cursed = cursed
 
-    def bars(self, sound: list[Bar], count: int) -> list[bytes | None]:
-        """`count` values among which the sound bars stand in their order, each followed by what was made of it."""
-        return self._among(sound, count, _CODEC.bar_to_avro, self._bad_bar)
-
-    def quotes(self, sound: list[Quote], count: int) -> list[bytes | None]:
-        """The same around sound quotes."""
-        return self._among(sound, count, _CODEC.quote_to_avro, self._bad_quote)
-
-    def ticks(self, sound: list[Tick], count: int) -> list[bytes | None]:
-        """The same around sound ticks."""
-        return self._among(sound, count, _CODEC.tick_to_avro, self._bad_tick)
-
-    def _among(
-        self, sound: list[Sound], count: int, write: Callable[[Sound], bytes], spoil: Callable[[Sound], bytes | None]
-    ) -> list[bytes | None]:
-        values = list[bytes | None]()
-        places = set(self._chance.sample(range(count), len(sound)))
+    def values(self, sound: Sequence[Bar] | Sequence[Quote] | Sequence[Tick], count: int) -> list[bytes | None]:
+        """`count` values among which the sound records stand in their order, each followed by what was made of it."""
+        chance, values = self._chance, list[bytes | None]()
+        places = set(chance.sample(range(count), len(sound)))
         left = iter(sound)
         record = sound[0]
         for place in range(count):
             if place in places:
                 record = next(left)
-                values.append(write(record))
+                values.append(_in_avro(record))
             else:
-                values.append(spoil(record))
+                values.append(self._bad(record))
         return values
 
-    def _bad_quote(self, quote: Quote) -> bytes | None:
-        if self._cursed and self._chance.random() < 0.02:
-            return _CODEC.quote_to_avro(msgspec.structs.replace(quote, bid_size=CURSED))
-        return self._bad_extra(json.loads(_CODEC.quote_to_json(quote)), _CODEC.quote_to_avro(quote))
-
-    def _bad_tick(self, tick: Tick) -> bytes | None:
-        return self._bad_extra(json.loads(_CODEC.tick_to_json(tick)), _CODEC.tick_to_avro(tick))
-
-    def _bad_extra(self, fields: dict[str, Any], avro: bytes) -> bytes | None:
-        chance = self._chance
-        match chance.randrange(9):
-            case 0:
-                return chance.randbytes(chance.randint(0, 200))
-            case 1:
-                return avro[: chance.randrange(len(avro))]
-            case 2:
-                return _flipped(avro, chance)
-            case 3:
-                return json.dumps(self.anything()).encode()
-            case 4:
-                fields[chance.choice(list(fields))] = self.anything()
-                return json.dumps(fields).encode()
-            case 5:
-                return avro  # once more: it counts as another one
-            case 6:
-                return json.dumps(fields | {"symbol": "OTHER"}).encode()
-            case 7:
-                return json.dumps(fields | {"time": chance.choice(("2013-10-07T13:30:00Z", "2099-01-05T00:00:00Z"))}).encode()
-            case _:
-                return None
-
-    def _bad_bar(self, bar: Bar) -> bytes | None:
+    def _bad(self, record: Bar | Quote | Tick) -> bytes | None:
         chance = self._chance
         kind = chance.randrange(9)
-        fields: dict[str, Any] = json.loads(_CODEC.bar_to_json(bar))
-        avro = _CODEC.bar_to_avro(bar)
+        avro = _in_avro(record)
+        fields: dict[str, Any] = json.loads(_in_json(record))
         match kind:
             case 0:
                 return chance.randbytes(chance.randint(0, 300))
@@ -109,25 +63,24 @@ class Storm:
             case 2:
                 return avro[: chance.randrange(len(avro))]
             case 3:
-                return _flipped(avro, chance)
+                return flipped(avro, chance)
             case 4:
                 return json.dumps(self.anything()).encode()
             case 5:
                 fields[chance.choice(list(fields))] = self.anything()
                 return json.dumps(fields).encode()
             case 6:
-                return avro  # once more: a duplicate
+                return avro  # once more: of a bar a duplicate
             case 7:
-                fields |= {"interval": "1m"} if chance.random() < 0.5 else {"symbol": "OTHER"}
-                return json.dumps(fields).encode()
+                wrong = {"symbol": "OTHER"} if chance.random() < 0.5 else {"interval": "1m"}
+                return json.dumps(fields | wrong).encode()
             case _:
                 if self._cursed and chance.random() < 0.2:
-                    fields["volume"] = CURSED
-                    return json.dumps(fields).encode()
+                    return json.dumps(fields | cursed(record)).encode()
                 return None
 
-    def commands(self, count: int) -> list[bytes | None]:
-        """Values for the control topic; some are commands, and all of those are refused."""
+    def commands(self, count: int, symbols: Sequence[str]) -> list[bytes | None]:
+        """Values for the control topic; some are commands: those that begin exports of these symbols succeed, all others are refused."""
         chance = self._chance
         made: list[Make] = [
             lambda: chance.randbytes(chance.randint(0, 300)),
@@ -136,9 +89,26 @@ class Storm:
             lambda: json.dumps({"command": chance.choice(_KINDS), "symbol": self.anything()}).encode(),
             lambda: json.dumps({"command": "remove_symbol", "symbol": f"NOT{chance.randrange(1000)}"}).encode(),
             lambda: json.dumps({"command": "add_symbol", "symbol": "A B", "streams": self.anything(), "start": iso(0)}).encode(),
+            lambda: json.dumps({"command": chance.choice(("begin_export", "end_export")), "symbol": chance.choice(symbols)}).encode(),
+            lambda: json.dumps(self._end_of_export(chance.choice(symbols))).encode(),
+            lambda: flipped(self._in_avro(), chance),
+            lambda: (avro := self._in_avro())[: chance.randrange(len(avro))],
             lambda: None,
         ]
         return [chance.choice(made)() for _ in range(count)]
+
+    def _in_avro(self) -> bytes:
+        """A removal of what is not there."""
+        number = self._chance.randrange(10**6)
+        return _CODEC.encode(COMMAND, ControlCommand(f"a{number}", CommandKind.REMOVE_SYMBOL, f"NOT{number}", 1_400_000_000_000_000))
+
+    def _end_of_export(self, symbol: str) -> dict[str, object]:
+        chance = self._chance
+        number = chance.choice((0, 1, 2, chance.randrange(10**6)))
+        fields: dict[str, object] = {"export_number": number, "incarnation": chance.choice((None, 1, 2)), "epoch": 1}
+        if chance.random() < 0.3:
+            fields[chance.choice(list(fields))] = self.anything()
+        return {"command": "end_export", "symbol": symbol, **fields}
 
     def anything(self, depth: int = 0) -> object:
         """A JSON value of any shape."""
@@ -161,7 +131,33 @@ class Storm:
                 return {chance.choice(("command", "symbol", "id", "open", "start", "x")): self.anything(depth + 1) for _ in range(3)}
 
 
-def _flipped(value: bytes, chance: random.Random) -> bytes:
+def _in_avro(record: Bar | Quote | Tick) -> bytes:
+    match record:
+        case Bar():
+            return _CODEC.bar_to_avro(record)
+        case Quote():
+            return _CODEC.quote_to_avro(record)
+        case Tick():
+            return _CODEC.tick_to_avro(record)
+
+
+def _in_json(record: Bar | Quote | Tick) -> bytes:
+    match record:
+        case Bar():
+            return _CODEC.bar_to_json(record)
+        case Quote():
+            return _CODEC.quote_to_json(record)
+        case Tick():
+            return _CODEC.tick_to_json(record)
+
+
+def cursed(record: Bar | Quote | Tick) -> dict[str, float]:
+    """Fields with which the engine of `tests.support.buggy_worker` raises on the record."""
+    return {{Bar: "volume", Quote: "bid", Tick: "size"}[type(record)]: CURSED}
+
+
+def flipped(value: bytes, chance: random.Random) -> bytes:
+    """A value with a few bits changed."""
     changed = bytearray(value)
     for _ in range(chance.randint(1, 4)):
         changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
