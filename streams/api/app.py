@@ -21,7 +21,7 @@ from streams.api.document import document, methods_of, page_answers
 from streams.api.guard import Guard, Limits
 from streams.api.problems import JSON, refusal
 from streams.api.reader import SessionReader
-from streams.api.service import Service, send_on, service_of
+from streams.api.service import PREFIX, Service, send_on, service_of
 from streams.errors import (
     ApiError,
     BrokerRefusedError,
@@ -113,7 +113,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
         case RequestValidationError():
             return refusal(ApiError(422, "invalid", "; ".join(_in_words(one) for one in error.errors())))
         case HTTPException(status_code=404):
-            return refusal(ApiError(404, "no_such_path", f"there is no {request.url.path} here: /openapi.json lists what is"))
+            advice = "; a slash in a symbol is sent as %2F" if request.url.path.startswith(f"{PREFIX}/symbols/") else ""
+            return refusal(ApiError(404, "no_such_path", f"there is no {request.url.path} here: /openapi.json lists what is{advice}"))
         case HTTPException(status_code=405):
             allowed = ", ".join(methods_of(request.app, request.scope["path"]))
             message = f"{request.method} is not for {request.url.path}: {allowed} is"

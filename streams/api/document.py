@@ -53,10 +53,9 @@ def _errors(statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
     said: dict[int | str, dict[str, Any]] = {}
     for status in sorted(statuses):
         said[status] = {"description": _MEANINGS[status]}
+        said[status]["content"] = {JSON: {"schema": {"$ref": "#/components/schemas/Refusal"}}}
         if status == 307:
             said[status]["headers"] = {"Location": {"description": "Where to ask.", "schema": {"type": "string", "format": "uri"}}}
-        else:
-            said[status]["content"] = {JSON: {"schema": {"$ref": "#/components/schemas/Refusal"}}}
         if status == 401:
             said[status]["headers"] = {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}}
         if status == 503:

@@ -45,7 +45,10 @@ class Guard:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        out = _Out(send)
+        # What HEAD is asked of says GET; the server sends no body.
+        is_head = scope["method"] == "HEAD"
+        scope = {**scope, "method": "GET"} if is_head else scope
+        out = _Out(send, is_head=is_head)
         try:
             self._check_head(scope)
             if scope["path"] in PAGES:
@@ -129,14 +132,17 @@ class _Given:
 class _Out:
     """`send` that knows whether the answer has begun, and adds what each answer has."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, is_head: bool) -> None:
         self._send = send
+        self._is_head = is_head
         self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
             message = {**message, "headers": [*message["headers"], *_ON_EACH]}
+        elif self._is_head:
+            message = {**message, "body": b""}
         await self._send(message)
 
 

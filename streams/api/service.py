@@ -172,7 +172,7 @@ def send_on(request: Request, error: NotActiveError) -> Response:
         query = request.url.query
         path = request.scope.get("raw_path", b"").decode("latin-1").partition("?")[0] or quote(request.url.path)
         where = f"{error.owner_url}{path}" + (f"?{query}" if query else "")
-        return Response(status_code=307, headers={"Location": where})
+        return refusal(ApiError(307, "elsewhere", f"this worker is a standby: ask {error.owner_url}", {"Location": where}))
     return refusal(ApiError(503, "not_active", f"{error}: ask again in a second", {"Retry-After": "1"}))
 
 

@@ -182,7 +182,7 @@ def test_the_page_after_the_newest_bars_ends_where_they_end(active: Client) -> N
     [
         ("symbols/SPX", 404, "unknown_symbol", "SPX is not in the session: /v1/symbols lists what is"),
         ("symbols/SPX/bars", 404, "unknown_symbol", "SPX is not in the session"),
-        ("symbols/BTC/USD/bars", 404, "no_such_path", "/openapi.json lists what is"),
+        ("symbols/BTC/USD/bars", 404, "no_such_path", "/openapi.json lists what is; a slash in a symbol is sent as %2F"),
         ("symbols/SPY/bars?interval=7m", 404, "unknown_interval", "SPY has no bars of 7m: it has 1m, 5m"),
         ("symbols/SPY/bars?interval=soon", 422, "invalid", "interval: 'soon' is no interval: write a number and s, m, h or d"),
         ("symbols/SPY/bars?intervall=5m", 422, "invalid", "intervall is no parameter here: interval, last, since, start"),
@@ -375,6 +375,7 @@ def test_a_standby_sends_on_to_the_active_worker_whoever_asks(method: str, path:
     client = Client(app_over(active_desk(), tokens=False, elsewhere=NotActiveError("a standby", "http://worker-1:6066")))
     answered = client.ask(method, path, json=ADDING if method == "POST" else None)
     assert (answered.status_code, answered.headers["Location"]) == (307, f"http://worker-1:6066{path}")
+    assert answered.json()["error"] == {"code": "elsewhere", "message": "this worker is a standby: ask http://worker-1:6066"}
 
 
 def test_a_worker_that_knows_of_no_other_says_when_to_ask_again() -> None:
@@ -383,6 +384,13 @@ def test_a_worker_that_knows_of_no_other_says_when_to_ask_again() -> None:
     assert (answered.status_code, answered.headers["Retry-After"]) == (503, "1")
     assert answered.json()["error"] == {"code": "not_active", "message": "the worker is recovering: ask again in a second"}
     assert client.get("/health").json() == {"status": "active"}
+
+
+def test_head_says_what_get_would_without_a_body(active: Client) -> None:
+    get, head = active.get("/v1/symbols/SPY"), active.ask("HEAD", "/v1/symbols/SPY")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == get.headers["Content-Length"]
+    assert active.ask("HEAD", "/health").status_code == 200
 
 
 def test_a_path_says_what_it_is_for(active: Client) -> None:

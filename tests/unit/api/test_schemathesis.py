@@ -18,7 +18,7 @@ from tests.unit.api.worlds import active_desk, inactive_desk
 schemathesis.openapi.format("symbol", strategies.from_regex(r"[!-{}~]{1,64}", fullmatch=True))
 
 EXAMPLES = hypothesis.settings(
-    max_examples=15, derandomize=True, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck),
+    max_examples=8, derandomize=True, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck),
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )  # fmt: skip
 
