@@ -133,10 +133,18 @@ class SymbolsAnswer(Read, frozen=True):
     next: Annotated[str | None, NEXT]
 
 
+class ExportView(Answer, frozen=True):
+    """How far exports of what is new have come."""
+
+    number: Annotated[int, Meta(description="Of the one that was begun last; 0 for none.", ge=0)]
+    is_pending: Annotated[bool, Meta(description="Whether it is under way.")]
+
+
 class SymbolAnswer(Read, frozen=True):
     """One symbol."""
 
     symbol: Annotated[SymbolView | None, Meta(description="The symbol; null while the session is inactive.")]
+    export: Annotated[ExportView | None, Meta(description="Its exports of what is new; null while the session is inactive.")]
 
 
 class OfSymbol(Read, frozen=True):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from msgspec import Struct
 from starlette.responses import Response
 
-from streams.api.answers import LaggingView, SessionAnswer, SymbolAnswer, SymbolsAnswer, symbol_view
+from streams.api.answers import ExportView, LaggingView, SessionAnswer, SymbolAnswer, SymbolsAnswer, symbol_view
 from streams.api.document import OF_SYMBOL, READ, answers
 from streams.api.parameters import LARGEST_SYMBOLS_PAGE, SYMBOLS_PAGE
 from streams.api.service import PREFIX, OfPath, Reading, answer
@@ -91,4 +91,6 @@ async def symbols(
 async def symbol(symbol: OfPath, reads: Reading) -> Response:
     """A symbol as it stands."""
     view = await reads.view(symbol)
-    return answer(SymbolAnswer(**view.head, symbol=None if view.snapshot is None else symbol_view(view.snapshot)))
+    position = view.data.get_export_position(symbol, internal=reads.internal)
+    exported = None if position is None else ExportView(number=position.number, is_pending=position.is_pending)
+    return answer(SymbolAnswer(**view.head, symbol=None if view.snapshot is None else symbol_view(view.snapshot), export=exported))

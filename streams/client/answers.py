@@ -109,11 +109,19 @@ class SymbolFields(Struct):
         return SymbolSnapshot(**own | {"status": SymbolStatus(self.status), "latest_bar": latest})
 
 
+class ExportFields(Struct):
+    """How far exports have come."""
+
+    number: int
+    is_pending: bool
+
+
 class OneSymbolFields(Struct):
     """An answer about a symbol."""
 
     as_of: Place
     symbol: SymbolFields | None
+    export: ExportFields | None = None
 
 
 class BarsFields(Struct):

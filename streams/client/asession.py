@@ -18,7 +18,7 @@ import httpx
 from streams.client import calls
 from streams.client.calls import Ask, Call, CommandResult, Got, Overview, Snapshot
 from streams.client.connection import PATIENCE_SECONDS, URL, WAIT_SECONDS, Connection, seconds_for
-from streams.engine.views import GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
+from streams.engine.views import ExportPosition, GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.records import SessionBar
 from streams.times import Clock
 
@@ -156,6 +156,10 @@ class AsyncSessionClient(Connection):
     async def get_indicators(self, symbol: str, *, internal: bool = False) -> dict[str, float | None]:
         """All indicators over past days that the config declares, by name."""
         return await self._run(calls.indicators(symbol, internal=internal))
+
+    async def get_export_position(self, symbol: str, *, internal: bool = False) -> ExportPosition | None:
+        """How far exports of what is new have come."""
+        return await self._run(calls.export_position(symbol, internal=internal))
 
     async def get_quotes(self, symbol: str, *, internal: bool = False) -> QuotesSnapshot | None:
         """The latest quote and how many there were; None for a symbol that streams none."""

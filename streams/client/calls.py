@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from streams.client import answers
 from streams.client.answers import Place
-from streams.engine.views import GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
+from streams.engine.views import ExportPosition, GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.errors import CommandRefusedError, NobodyThereError, RequestRefusedError
 from streams.records import SessionBar
 from streams.times import to_us
@@ -256,6 +256,12 @@ def gaps(symbol: str, interval: str | None, *, internal: bool) -> Call[list[GapI
         found += page.gaps
         page = told((yield Ask(page.next, door="read" if internal else None)), answers.GapsFields) if page.next is not None else None
     return [GapInfo(to_us(one.start), to_us(one.end), one.bar_count, one.retry_count) for one in found]
+
+
+def export_position(symbol: str, *, internal: bool) -> Call[ExportPosition | None]:
+    """How far exports of what is new have come."""
+    found = yield from _read(["symbols", symbol], answers.OneSymbolFields, internal=internal)
+    return None if found is None or found.export is None else ExportPosition(found.export.number, found.export.is_pending)
 
 
 def metrics(symbol: str, *, internal: bool) -> Call[SessionMetrics | None]:

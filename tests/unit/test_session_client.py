@@ -102,10 +102,9 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("get_quotes", ("GONE",), {}),
     ("get_ticks", ("SPY",), {}),
     ("get_ticks", ("NEW",), {}),
+    ("get_export_position", ("SPY",), {}),
+    ("get_export_position", ("NOBODY",), {}),
 ]
-
-
-NOT_OVER_HTTP = {"get_export_position"}
 
 
 def comparable(value: object) -> object:
@@ -136,7 +135,7 @@ def test_a_method_answers_over_http_what_it_answers_in_process(
 
 
 def test_every_read_of_a_session_in_process_is_a_method_of_both_clients() -> None:
-    names = {name for name in vars(SessionData) if name.startswith("get_")} - NOT_OVER_HTTP
+    names = {name for name in vars(SessionData) if name.startswith("get_")}
     assert names <= set(dir(SessionClient))
     assert {name for name in dir(SessionClient) if not name.startswith("_")} == {
         name for name in dir(AsyncSessionClient) if not name.startswith("_")

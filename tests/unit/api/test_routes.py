@@ -40,6 +40,7 @@ TABLE: list[tuple[str, Callable[[Body], object], object, object]] = [
         ["SPY", "loaded", 23, "1m", ["5m"]], None,
     ),
     ("symbols/SPY", lambda one: one["symbol"] and one["symbol"]["latest_bar"]["start"], "2013-10-08T13:44:00Z", None),
+    ("symbols/SPY", lambda one: one["export"], {"number": 0, "is_pending": False}, None),
     ("symbols/SPY/bars", lambda one: (one["interval"], one["bar_count"], clocks(one["bars"])), ("1m", 13, TUESDAYS), (None, 0, [])),
     ("symbols/SPY/bars?interval=5m", lambda one: (one["interval"], clocks(one["bars"])), ("5m", ["13:30", "13:35", "13:40"]), ("5m", [])),
     ("symbols/SPY/bars?last=2", lambda one: clocks(one["bars"]), ["13:43", "13:44"], []),
