@@ -63,11 +63,6 @@ class Worker:
         self._environment["STREAMS_HTTP_PORT"] = str(self._port)
 
     @property
-    def url(self) -> str:
-        """Where its pages are."""
-        return f"http://127.0.0.1:{self._port}"
-
-    @property
     def process(self) -> subprocess.Popen[bytes]:
         """The process that was started last."""
         if self._process is None:
