@@ -3,7 +3,7 @@
 Three steps, and a run that is stopped between any two of them begins again and comes to the same file: the worker freezes what is
 new under a number (`begin`), the bars are read from the committed state and put into a file whose name has the number (`write`),
 the worker moves the position (`end`). A file that is there is whole, and is left as it is: what has changed since then is
-in the one after it. The folder must be the same each time.
+in the one after it. The folder must be the same each time, and is one session's: names of files say nothing of that, a file in it does.
 
     exporter = NewExporter(Settings.load(session="main"), Path("out"), Format.CSV)
     for one in exporter.run(["SPY"]):
@@ -28,7 +28,7 @@ from streams.errors import CommandRefusedError, ExportError, NobodyThereError
 from streams.exports.committed import CommittedState
 from streams.exports.content import Content
 from streams.exports.rows import Format
-from streams.history.files import PART, replace_file
+from streams.history.files import PART, create_file, replace_file
 from streams.records import CommandKind, ControlCommand, ReplyStatus
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
@@ -37,6 +37,7 @@ from streams.wire.messages import CommandReply
 from streams.wire.topics import escape
 
 SENDER: Final = "streams export"
+OWNER_FILE: Final = ".streams-export.json"
 
 
 class Begun(Struct, frozen=True):
@@ -120,6 +121,7 @@ class NewExporter:
         committed.read(self._timeout_seconds)
         wanted = chosen(committed, symbols)
         check_active(committed.session, internal=self._internal)
+        claim(self._folder, committed.session)
         begun = self.begin(control, wanted)
         written = self.write(committed, begun)
         self.end(control, begun)
@@ -237,6 +239,29 @@ def check_active(session: SessionRow, *, internal: bool) -> None:
             f"session {session.session!r} is inactive ({session.gate_reason}), so what it has may be out of date: "
             "--internal exports it all the same"
         )
+
+
+def claim(folder: Path, session: SessionRow) -> None:
+    """Make the folder this session's, unless it is already.
+
+    Files of another one, or of one of the same name on a broker that is no more, would be taken for its own.
+
+    Raises:
+        ExportError: it is another's, or can't be written to.
+    """
+    path = folder / OWNER_FILE
+    own = {"session": session.session, "control_topic_id": session.control_topic_id}
+    try:
+        create_file(path, msgspec.json.encode(own) + b"\n")
+        found = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except OSError as error:
+        raise ExportError(f"{folder}: can't be written to: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise ExportError(f"{path}: it should say whose exports the folder has ({error}): use another folder") from None
+    if found != own:
+        other = found.get("session")
+        whose = f"session {other!r}" if other != session.session else f"a former session {other!r}, begun on another control topic"
+        raise ExportError(f"{folder} has exports of {whose}: use another folder")
 
 
 def put(path: Path, content: Content, form: Format) -> None:

@@ -140,7 +140,7 @@ def test_without_a_worker_what_is_new_is_not_exported_and_that_is_said(
 ) -> None:
     assert export(story.desk, story.symbols[0], "--delta", "--internal", "--timeout", "1", "--output", str(tmp_path)) == 3
     assert "no worker of session" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".streams-export.json"]
 
 
 @pytest.mark.parametrize(

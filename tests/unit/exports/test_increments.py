@@ -187,7 +187,7 @@ def test_one_that_is_killed_at_any_step_leaves_nothing_out_and_repeats_nothing(d
     Exporter(tmp_path).at(desk)
     Exporter(tmp_path).at(desk)
     assert newest(tmp_path) == bars_of(desk, "SPY")
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert not list(tmp_path.glob(".*.part"))
     desk.check_redriven()
 
 
@@ -196,7 +196,7 @@ def test_a_file_that_is_there_is_left_as_it_is_whatever_its_format(tmp_path: Pat
     desk.flow(*minutes("SPY", TEN, 3))
     with pytest.raises(Killed):
         Exporter(tmp_path, Format.JSON, dies="after write").at(desk)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("SPY*")
     before = path.read_bytes()
     desk.feed(bar("SPY", TEN, price=50.0))
     (written,) = Exporter(tmp_path, Format.CSV).at(desk)
@@ -228,7 +228,7 @@ def test_files_of_a_symbol_sort_by_when_they_were_made_also_when_it_was_added_ag
     desk.add("BTC/USD")
     desk.flow(*minutes("BTC/USD", desk.now_us, 1))
     Exporter(tmp_path).at(desk)
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in tmp_path.glob("BTC*"))
     assert (names[0], names[11], names[12]) == (
         "BTC_2FUSD-001-00001-000001.csv", "BTC_2FUSD-001-00001-000012.csv", "BTC_2FUSD-001-00002-000001.csv",
     )  # fmt: skip
@@ -260,7 +260,7 @@ def test_a_session_that_becomes_inactive_on_the_way_leaves_its_export_under_way(
     desk.flow(*minutes("SPY", TEN, 2))
     with pytest.raises(ExportError, match="is inactive"):
         Exporter(tmp_path, meanwhile=lambda: desk.restart(desk.now_us + 30 * MINUTE_US)).at(desk)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("SPY*"))
     desk.caught_up("SPY")
     desk.flow(*minutes("SPY", desk.now_us, 1))
     (written,) = Exporter(tmp_path).at(desk)
@@ -297,6 +297,25 @@ def test_a_folder_that_can_not_be_written_to_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=re.escape(str(tmp_path / "file"))):
         Exporter(tmp_path / "file" / "folder").at(desk)
     assert len(Exporter(tmp_path).at(desk)) == 1, "nothing was lost by it"
+
+
+def test_a_folder_is_one_sessions_and_no_other_writes_into_it(tmp_path: Path) -> None:
+    desk = desk_of()
+    desk.flow(*minutes("SPY", TEN, 2))
+    Exporter(tmp_path).at(desk)
+    other = desk_of(session_name="other")
+    other.flow(*minutes("SPY", TEN, 2))
+    with pytest.raises(ExportError, match="has exports of session 'main': use another folder"):
+        Exporter(tmp_path).at(other)
+    assert other.data("SPY").exports is None
+    again = Desk(desk.config.to_dict(), TEN, epoch=2)
+    again.load("SPY")
+    again.flow(*minutes("SPY", TEN, 2))
+    with pytest.raises(ExportError, match="a former session 'main', begun on another control topic"):
+        Exporter(tmp_path).at(again)
+    (tmp_path / ".streams-export.json").write_text("nonsense")
+    with pytest.raises(ExportError, match="it should say whose exports the folder has"):
+        Exporter(tmp_path).at(desk)
 
 
 # Any history
