@@ -12,7 +12,7 @@ from random import Random
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
 from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, interval_us
-from tests.support.simulation import bars
+from tests.support.simulation import bars, extrabook
 from tests.support.simulation.books import Life
 from tests.support.simulation.scenario import reconfigured
 from tests.support.simulation.world import OWNER, Part, World
@@ -41,6 +41,7 @@ def live(world: World, chance: Random) -> list[Part]:
         world.now_us += width_us - world.now_us % width_us + chance.choice([0, 0, 0, 1, 2, 5]) * SECOND_US // 2
     for symbol in world.scenario.symbols:
         bars.flow(world, symbol, Random(f"{chance.random()} {symbol}"))
+    extrabook.flow(world, Random(f"{chance.random()} extras"))
     return read(world, chance)
 
 
@@ -51,7 +52,8 @@ def read(world: World, chance: Random) -> list[Part]:
         lives = [life for life in lives if chance.random() < 0.5]
     count = chance.choice([1, 4]) if chance.random() < 0.04 else 60
     ranges = [found for life in lives if (found := world.range_of(life, count)) is not None]
-    parts: list[Part] = [ranges] if ranges else []
+    ranges_of_all = [*ranges, *(one for life in lives for one in world.extra_ranges(life, count))]
+    parts: list[Part] = [ranges_of_all] if ranges_of_all else []
     if chance.random() < 0.9:
         ends = {read.symbol: read.next_offset for read in ranges}
         for life in lives:
@@ -123,6 +125,7 @@ def load(world: World, chance: Random) -> list[Part]:
         recent = len(topic.offsets) - chance.choice([0, 0, 3, 20, 60])
         first = topic.offsets[max(0, recent)] if topic.offsets and recent < len(topic.offsets) else topic.end
         world.captured[life.symbol, life.incarnation] = topic.end
+        parts += extrabook.locate(world, life)
         parts.append(
             world.about(
                 InputKind.LOADED, life, topic_id=f"topic-{topic.number}", first_offset=first, end_offset=topic.end,
@@ -153,6 +156,7 @@ def add(world: World, chance: Random) -> list[Part]:
     base = world.scenario.base
     longer = chance.choice([name for name in ("5m", "10m", "15m", "1h", "4h") if interval_us(name) > interval_us(base)] or [base])
     streams = chance.choice([(), (), (), (base, longer), (longer, base)] if longer != base else [(), (base,)])
+    streams += Random(f"{symbol} {world.now_us}").choice([(), (), ("quotes",), ("quotes", "ticks")])
     start_us = chance.choice([None, None, None, world.now_us - 2 * DAY_US, world.now_us])
     return [world.command(chance, "add_symbol", symbol, streams=streams, start_us=start_us), *(load(world, chance))]
 
@@ -219,6 +223,16 @@ def lose(world: World, chance: Random) -> list[Part]:
     return parts
 
 
+def locate_streams(world: World, chance: Random) -> list[Part]:
+    """Topics of quotes and ticks that are not read are found."""
+    return [part for life in _some(world, chance) for part in extrabook.locate(world, life)]
+
+
+def lose_stream(world: World, chance: Random) -> list[Part]:
+    """A topic of quotes or ticks is lost."""
+    return [part for life in _some(world, chance) for part in extrabook.lose(world, life, chance)]
+
+
 def rewind(world: World, chance: Random) -> list[Part]:
     """A batch was lost on its way: reading begins anew from the positions."""
     world.capture_ends()
@@ -266,6 +280,7 @@ ACTIONS: dict[str, tuple[Act, float]] = {
     "quiet": (quiet, 6), "caught_up": (caught_up, 1.5), "load": (load, 12), "add": (add, 2.5),
     "remove": (remove, 1.2), "history": (history, 6),
     "export": (export, 4),
+    "locate_streams": (locate_streams, 2), "lose_stream": (lose_stream, 0.6),
     "odd_command": (odd_command, 1), "fail": (fail, 0.3), "lose": (lose, 0.4), "rewind": (rewind, 0.7), "restart": (restart, 1.6),
     "configure": (configure, 0.5), "other_intervals": (other_intervals, 1.2), "twin": (twin, 1.2),
 }  # fmt: skip

@@ -17,6 +17,7 @@ from streams.times import DAY_US, HOUR_US, interval_us
 
 if TYPE_CHECKING:
     from tests.support.simulation.exportbook import Exported
+    from tests.support.simulation.extrabook import Extra
 
 Segments = tuple[tuple[int, int], ...]
 NEVER = -1
@@ -205,6 +206,7 @@ class Life:
 
     past: dict[int, dict[str, Series]] = field(default_factory=dict)
     exported: Exported | None = None
+    extras: dict[str, Extra] = field(default_factory=dict)
     held: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     held_cause: dict[str, str] = field(default_factory=dict)
     revised: dict[str, list[tuple[int, int]]] = field(default_factory=dict)

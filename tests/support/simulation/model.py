@@ -11,11 +11,12 @@ from __future__ import annotations
 import msgspec
 
 from streams.config import SessionConfig
+from streams.config_parts import intervals_of
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.transaction import RangeRead
 from streams.records import Bar, ControlCommand
 from streams.times import DAY_US, SECOND_US, interval_us
-from tests.support.simulation import exportbook, pastbook
+from tests.support.simulation import exportbook, extrabook, pastbook
 from tests.support.simulation.barbook import Barbook
 from tests.support.simulation.books import Day, Days, Life, Series, inside, summed
 from tests.support.simulation.pastbook import first_day
@@ -65,7 +66,9 @@ class Model(Barbook):
     def read(self, ranges: list[RangeRead]) -> None:
         """Records in order of event time; within a symbol in the order of its topic."""
         self._advance()
-        current = [read for read in ranges if self._is_life(read.symbol, read.incarnation) and self.lives[read.symbol].is_read]
+        readable = [read for read in ranges if self._is_life(read.symbol, read.incarnation) and self.lives[read.symbol].is_read]
+        current = [read for read in readable if read.stream is None]
+        extras = [read for read in readable if read.stream in (lost := self.lives[read.symbol].extras) and lost[read.stream].is_read]
         entries = []
         for number, read in enumerate(current):
             newest = 0
@@ -84,6 +87,8 @@ class Model(Barbook):
             if self._is_life(read.symbol, read.incarnation):
                 self.lives[read.symbol].offset = reached[read.symbol]
                 self._drained(self.lives[read.symbol])
+        for read in extras:
+            extrabook.read(self, read)
 
     def _take_record(self, life: Life, record: object, offset: int) -> None:
         life.counts["read"] += 1
@@ -140,6 +145,10 @@ class Model(Barbook):
                 return pastbook.applies(self.config, life, self.calendar, self._today(), given)
             case InputKind.LOAD_FAILED:
                 return life.status != "failed"
+            case InputKind.STREAM_LOCATED:
+                return extrabook.applies(life, given)
+            case InputKind.SOURCE_LOST if given.stream is not None:
+                return extrabook.applies(life, given)
             case InputKind.SILENT:
                 return self.is_quiet(life, self.now_us)
             case _:
@@ -161,6 +170,12 @@ class Model(Barbook):
                     self.leave(life, "caught_up")
             case InputKind.SILENT:
                 self._fall_silent(life)
+            case InputKind.STREAM_LOCATED:
+                self.tell("stream_located", life)
+                extrabook.about(life, given)
+            case InputKind.SOURCE_LOST if given.stream is not None:
+                self.tell("source_lost", life)
+                extrabook.about(life, given)
             case InputKind.SOURCE_LOST:
                 self.tell("source_lost", life)
                 life.topic_id, life.offset, life.backlog = given.topic_id or "", given.first_offset or 0, True
@@ -194,6 +209,7 @@ class Model(Barbook):
     def _begin(self, symbol: str, base: str, derived: tuple[str, ...], *, initial: bool) -> Life:
         life = Life(symbol, self.next_incarnation, base, derived, self.config.window_anchor, self.now_us, initial)
         self.next_incarnation += 1
+        life.extras = extrabook.begun(self.config.extra_streams)
         today = self.calendar.on(self.days)
         life.stand_on(today or self.calendar.current(self.now_us))
         self.lives[symbol] = life
@@ -293,7 +309,7 @@ class Model(Barbook):
 
     def _may_add(self, command: ControlCommand, present: Life | None) -> bool:
         limits = self.config.session_data_config
-        lengths = sorted(interval_us(stream) for stream in command.streams)
+        lengths = sorted(interval_us(stream) for stream in intervals_of(command.streams))
         pending = sum(life.status == "pending" for life in self.lives.values())
         return (
             command.symbol.isprintable()
@@ -307,9 +323,10 @@ class Model(Barbook):
 
     def _add(self, command: ControlCommand, failed: Life | None) -> None:
         base, derived = self.config.base_interval, self.config.derived_intervals
-        if command.streams:
-            base = min(command.streams, key=interval_us)
-            wanted = {*command.streams, *self.config.derived_intervals}
+        intervals = intervals_of(command.streams)
+        if intervals:
+            base = min(intervals, key=interval_us)
+            wanted = {*intervals, *self.config.derived_intervals}
             longer = {name for name in wanted if interval_us(name) > interval_us(base) and interval_us(name) % interval_us(base) == 0}
             derived = tuple(sorted(longer, key=interval_us))
         if failed is not None:
@@ -318,6 +335,8 @@ class Model(Barbook):
             self.ended.append(failed)
         life = self._begin(command.symbol, base, derived, initial=False)
         life.dynamic, life.command_id, life.start_us = True, command.id, command.start_us
+        if command.streams:
+            life.extras = extrabook.begun(command.streams)
 
     def _begin_removal(self, life: Life, command: ControlCommand, given: JournalInput) -> None:
         if life.status == "removing":
@@ -353,6 +372,7 @@ class Model(Barbook):
             if old.derived_intervals != config.derived_intervals:
                 self._derive_other(life, old, config)
             pastbook.drop_others(config, life)
+            extrabook.configured(life, old, config)
         self.open("configured")
         self.renew_waits()
 

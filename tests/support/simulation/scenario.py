@@ -121,6 +121,7 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
     data["bars_topic"] = aside.random() < 0.5
     longer = data["derived_intervals"][:1]
     data["interval_complete"] = aside.choice([None, [], [base, *longer], longer or [base]])
+    data["streams"] = [base, *aside.choice([[], ["quotes"], ["ticks"], ["quotes", "ticks"]])]
     return changed
 
 

@@ -12,7 +12,7 @@ from streams.engine.quality import gaps_of, quality_of
 from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, Row, SessionRow, SymbolRow
 from streams.engine.session import Session
 from streams.times import DAY_US, interval_us
-from tests.support.simulation import pastbook
+from tests.support.simulation import extrabook, pastbook
 from tests.support.simulation.barbook import volume_high_low
 from tests.support.simulation.books import Day, Kept, Life, Series, Violation, base_slots
 from tests.support.simulation.exportbook import content
@@ -99,6 +99,7 @@ class Tables:
             {"lagging": life.lagging, "behind": life.behind, "backlog": life.backlog, "silent": life.silent, "checks": life.checks,
              "lag_us": life.lag_us, "last_stale_us": life.last_stale_us},
         )  # fmt: skip
+        extrabook.check(life, self._of_symbol[life.symbol])
         volume, high, low = volume_high_low(life)
         _equal(
             "the session's volume, high, low and count are those of its bars", what,

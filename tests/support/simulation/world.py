@@ -18,7 +18,7 @@ from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.session import Session
 from streams.engine.transaction import RangeRead, Transaction, TransactionResult, command_text, redrive
-from streams.records import Bar, ControlCommand, Undecodable
+from streams.records import EXTRA_STREAMS, Bar, ControlCommand, Quote, Tick, Undecodable
 from streams.times import iso
 from streams.wire.codec import Codec
 from tests.support.simulation.books import Life, Violation
@@ -33,6 +33,7 @@ WHOLE_EVERY = 20
 """After so many transactions all rows are compared, besides after each what it touched."""
 
 Part = JournalInput | list[RangeRead]
+Record = Bar | Quote | Tick | Undecodable
 
 
 @dataclass
@@ -42,14 +43,14 @@ class Topic:
     number: int = 1
     end: int = 0
     offsets: list[int] = field(default_factory=list)
-    records: list[Bar | Undecodable] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
 
-    def append(self, record: Bar | Undecodable) -> None:
+    def append(self, record: Record) -> None:
         self.offsets.append(self.end)
         self.records.append(record)
         self.end += 1
 
-    def between(self, first: int, following: int) -> tuple[list[int], list[Bar | Undecodable]]:
+    def between(self, first: int, following: int) -> tuple[list[int], list[Record]]:
         """The records of offsets in `[first, following)`."""
         begin, end = bisect_left(self.offsets, first), bisect_left(self.offsets, following)
         return self.offsets[begin:end], self.records[begin:end]
@@ -77,6 +78,8 @@ class World:
         self.days = days_of(config, self.now_us)
         self.topics = {symbol: Topic() for symbol in scenario.symbols}
         self.past_topics: dict[tuple[str, int], Topic] = {}
+        self.extra_topics = {(symbol, stream): Topic() for symbol in scenario.symbols for stream in EXTRA_STREAMS}
+        self.past_extra_topics: dict[tuple[str, str, int], Topic] = {}
         self.feeds = {symbol: Feed(self.now_us) for symbol in scenario.symbols}
         self.captured: dict[tuple[str, int], int] = {}
         self.commands: list[ControlCommand] = []
@@ -121,15 +124,23 @@ class World:
 
     def range_of(self, life: Life, count: int) -> RangeRead | None:
         """The next unread records of a symbol, at most `count`; None without any."""
-        topic = self.topics[life.symbol]
+        return self._range(life, None, self.topics[life.symbol], life.offset, count)
+
+    def extra_ranges(self, life: Life, count: int) -> list[RangeRead]:
+        """The same of the quotes and ticks that are read."""
+        read = [(stream, extra.offset) for stream, extra in life.extras.items() if extra.is_read]
+        found = [self._range(life, stream, self.extra_topics[life.symbol, stream], offset, count) for stream, offset in read]
+        return [one for one in found if one is not None]
+
+    def _range(self, life: Life, stream: str | None, topic: Topic, first: int, count: int) -> RangeRead | None:
         following = topic.end
-        rest = bisect_left(topic.offsets, life.offset) + count
+        rest = bisect_left(topic.offsets, first) + count
         if rest < len(topic.offsets):
             following = topic.offsets[rest]
-        if following <= life.offset:
+        if following <= first:
             return None
-        offsets, records = topic.between(life.offset, following)
-        return RangeRead(life.symbol, life.incarnation, life.offset, following, offsets, records)
+        offsets, records = topic.between(first, following)
+        return RangeRead(life.symbol, life.incarnation, first, following, offsets, records, stream)
 
     def capture_ends(self) -> None:
         """What is written so far is what a symbol with a backlog has to catch up with."""
@@ -164,7 +175,12 @@ class World:
 
     def _follows(self, read: RangeRead) -> bool:
         life = self.model.lives.get(read.symbol)
-        return life is None or life.incarnation != read.incarnation or not life.is_read or life.offset == read.first_offset
+        if life is None or life.incarnation != read.incarnation or not life.is_read:
+            return True
+        if read.stream is None:
+            return life.offset == read.first_offset
+        extra = life.extras.get(read.stream)
+        return extra is None or not extra.is_read or extra.offset == read.first_offset
 
     def _take(self, result: TransactionResult) -> None:
         self.transactions += 1
@@ -234,16 +250,26 @@ class World:
         symbol, first, following = given.symbol or "", given.first_offset or 0, given.next_offset or 0
         data = session.symbol(symbol) if session is not None else None
         assert data is not None
-        number = int(data.topic_id.rpartition("-")[2])
-        topic = self.topics[symbol] if self.topics[symbol].number == number else self.past_topics[symbol, number]
+        source = data if given.stream is None else data.extras[given.stream]
+        number = int(source.topic_id.rpartition("-")[2])
+        topic = self.topics[symbol] if given.stream is None else self.extra_topics[symbol, given.stream]
+        if topic.number != number:
+            key = (symbol, number)
+            topic = self.past_topics[key] if given.stream is None else self.past_extra_topics[symbol, given.stream, number]
         offsets, records = topic.between(first, following)
-        return RangeRead(symbol, given.incarnation or 0, first, following, offsets, records)
+        return RangeRead(symbol, given.incarnation or 0, first, following, offsets, records, given.stream)
 
     def lose_topic(self, symbol: str) -> None:
         """The topic is deleted and made anew, empty."""
         topic = self.topics[symbol]
         self.past_topics[symbol, topic.number] = copy(topic)
         self.topics[symbol] = Topic(topic.number + 1)
+
+    def lose_extra_topic(self, symbol: str, stream: str) -> None:
+        """The same of a topic of quotes or ticks."""
+        topic = self.extra_topics[symbol, stream]
+        self.past_extra_topics[symbol, stream, topic.number] = copy(topic)
+        self.extra_topics[symbol, stream] = Topic(topic.number + 1)
 
     def last_steps(self) -> list[str]:
         """The last transactions, in words."""
@@ -254,7 +280,7 @@ def _in_words(part: Part) -> str:
     if isinstance(part, JournalInput):
         fields = {name: getattr(part, name) for name in part.__struct_fields__ if getattr(part, name) is not None}
         return ", ".join(f"{name}={str(value)[:160]}" for name, value in fields.items())
-    return " + ".join(f"{read.symbol}[{read.first_offset}..{read.next_offset}) {_bars_in_words(read)}" for read in part)
+    return " + ".join(f"{read.symbol} {read.stream or ''}[{read.first_offset}..{read.next_offset}) {_bars_in_words(read)}" for read in part)
 
 
 def _bars_in_words(read: RangeRead) -> str:
