@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
+import msgspec
+
 from streams.engine.journal import InputKind, JournalRecord
-from streams.engine.rows import ProgressRow, Row, SessionRow, StreamRow
-from streams.records import AnalysisKind, Bar, Extent, Quote, Tick
+from streams.engine.rows import ExportRow, ProgressRow, Row, SessionRow, StreamRow
+from streams.records import AnalysisKind, Bar, CommandKind, ControlCommand, Extent, Quote, Tick
 from streams.times import interval_us, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 from tests.support.oracle_windows import wrong_windows
@@ -78,6 +80,7 @@ def judge(evidence: Evidence) -> list[str]:
     _check_windows_are_accounted_for(evidence, read, findings)
     _check_state_counts(evidence, findings)
     _check_extras(evidence, findings)
+    _check_exports(evidence, read, findings)
     for sentence in wrong_windows(evidence.analysis):
         findings.add("windows", sentence)
     if evidence.all_bars is not None:
@@ -300,6 +303,33 @@ def _check_state_counts(evidence: Evidence, findings: _Findings) -> None:
                 f"{life}: the state says {row.accepted} = {row.published} published + {row.held_back} held back, "
                 f"analysis and runs say {published[life]} and {held[life]}",
             )
+
+
+def _check_exports(evidence: Evidence, read: Mapping[Life, Sequence[Bar]], findings: _Findings) -> None:
+    """The rows of exports: of a life that is there, no further than its bars, and none begun that nobody asked for."""
+    texts = [given.text or "" for record in evidence.journal for given in record.inputs if given.kind is InputKind.COMMAND]
+    commands = [msgspec.json.decode(text, type=ControlCommand) for text in texts]
+    begun = Counter(command.symbol for command in commands if command.kind == CommandKind.BEGIN_EXPORT)
+    for row in evidence.rows.values():
+        if not isinstance(row, ExportRow):
+            continue
+        life = (row.symbol, row.incarnation)
+        progress = evidence.rows.get(f"progress|{row.symbol}")
+        if not isinstance(progress, ProgressRow) or progress.incarnation != row.incarnation:
+            findings.add("exports", f"{life} has an export position and is not there")
+        if not 0 < row.number <= begun[row.symbol]:
+            findings.add("exports", f"{life} is at export {row.number}, {begun[row.symbol]} were asked for")
+        done = {(mark.trading_days, mark.interval): mark.exported_to_us for mark in row.done}
+        newest_us = max((bar.start_us for bar in read.get(life, ())), default=-1)
+        for mark in row.pending:
+            before_us = done.get((mark.trading_days, mark.interval))
+            if not row.is_pending or before_us is None or mark.exported_to_us < before_us:
+                findings.add("exports", f"{life}: export {row.number} of {mark.interval} does not follow on what is exported")
+        for mark in (*row.done, *row.pending):
+            if mark.exported_to_us > newest_us:
+                findings.add(
+                    "exports", f"{life} {mark.interval} is exported to {iso(mark.exported_to_us)}, its newest bar is {iso(newest_us)}"
+                )
 
 
 def _check_extras(evidence: Evidence, findings: _Findings) -> None:

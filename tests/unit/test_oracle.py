@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.rows import ProgressRow, Row, RunRow, SessionRow
-from streams.records import AnalysisKind, Bar, Extent, GateChange, IntervalComplete
+from streams.engine.rows import ExportRow, MarkRow, ProgressRow, Row, RunRow, SessionRow
+from streams.engine.transaction import command_text
+from streams.records import AnalysisKind, Bar, ControlCommand, Extent, GateChange, IntervalComplete
 from streams.times import SECOND_US
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 from tests.support.oracle import Evidence, judge
@@ -245,6 +246,26 @@ def a_bar_that_was_never_handled() -> Evidence:
     )
 
 
+def with_export(number: int = 1, to: int = 4, incarnation: int = 1, frozen_to: int | None = None) -> Evidence:
+    """AAA's first export, begun by command and done up to its bar of this number; or frozen up to another one."""
+    evidence = sound()
+    command = ControlCommand(id="c", kind="begin_export", symbol="AAA", sent_us=0)
+    last = evidence.journal[-1]
+    asked = msgspec.structs.replace(last, inputs=(*last.inputs, JournalInput(InputKind.COMMAND, text=command_text(command))))
+
+    def marks(end: int) -> tuple[MarkRow, ...]:
+        return (MarkRow("1s", 0, T0 + end * SECOND_US),)
+
+    frozen = () if frozen_to is None else marks(frozen_to)
+    row = ExportRow("AAA", incarnation, number, bool(frozen), marks(to), frozen)
+    return replace(evidence, journal=[*evidence.journal[:-1], asked], rows={**evidence.rows, "export|AAA": row})
+
+
+def test_an_export_that_follows_on_what_was_exported_is_none_to_complain_of() -> None:
+    assert judge(with_export()) == []
+    assert judge(with_export(to=2, frozen_to=4)) == []
+
+
 def a_window_that_is_nowhere() -> Evidence:
     return with_analysis(lambda analysis: numbered(analysis[:7] + analysis[8:]))
 
@@ -316,6 +337,10 @@ def test_a_window_that_is_told_wrongly_is_found(damaged: Callable[[], Evidence],
         (lambda: with_row("progress|AAA", offset=6), "position"),
         (lambda: with_row("session", sequence=15), "sequence"),
         (lambda: with_row("session", active=True), "gate"),
+        (lambda: with_export(number=2), "exports"),
+        (lambda: with_export(to=5), "exports"),
+        (lambda: with_export(incarnation=9), "exports"),
+        (lambda: with_export(to=3, frozen_to=2), "exports"),
         (a_bar_that_is_not_on_the_ungated_topic, "ungated"),
         (a_bar_that_is_on_the_ungated_topic_twice, "ungated"),
         (a_published_bar_that_is_not_on_the_ungated_topic, "ungated"),
