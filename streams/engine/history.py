@@ -11,6 +11,8 @@ published or held back: what is accounted for on analysis are the bars that the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Struct
 
@@ -121,7 +123,8 @@ def _take_bars(data: SymbolSessionData, interval: str, day: TradingDay, bars: Co
     series.extend(msgspec.structs.replace(bars, provenances=(PROVENANCE_HISTORY,)))
     changed = {interval: series}
     if interval == data.base_interval and len(series) == count:
-        changed |= {name: _made(data, day, name, series) for name in data.derived_intervals}
+        parts = list(series)
+        changed |= {name: _made(data, day, name, parts) for name in data.derived_intervals}
         of_day |= changed
     data.queue_blocks(day.days, changed)
 
@@ -136,15 +139,15 @@ def made_series(data: SymbolSessionData, day: TradingDay, interval: str) -> BarS
     return BarSeries(Grid(day, interval, data.base_interval, data.anchor), is_base=False)
 
 
-def _made(data: SymbolSessionData, day: TradingDay, interval: str, bars: BarSeries) -> BarSeries:
+def _made(data: SymbolSessionData, day: TradingDay, interval: str, bars: Iterable[SessionBar]) -> BarSeries:
     series = made_series(data, day, interval)
     for bar in windows_of(series.grid, bars):
         series.put(bar)
     return series
 
 
-def windows_of(grid: Grid, bars: BarSeries) -> list[SessionBar]:
-    """The bars of a grid that base bars make."""
+def windows_of(grid: Grid, bars: Iterable[SessionBar]) -> list[SessionBar]:
+    """The bars of a grid that base bars make, which come in order."""
     by_start: dict[int, list[SessionBar]] = {}
     for bar in bars:
         by_start.setdefault(grid.start_of(bar.start_us), []).append(bar)

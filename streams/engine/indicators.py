@@ -72,7 +72,7 @@ def _row(state: SessionState, data: SymbolSessionData) -> IndicatorsRow | None:
     declared = state.config.session_data_config.historical.indicators
     if not declared or not state.config.has_history(data.symbol):
         return None
-    past = _Past(data, _day_before(state, data))
+    past = _Past(data, _day_before(state, data), with_prices=any(one.kind == "vwap" and one.is_daily for one in declared))
     values = tuple(IndicatorRow(one.name, _value(one, past)) for one in declared)
     return IndicatorsRow(data.symbol, data.incarnation, data.day.days, values)
 
@@ -107,11 +107,15 @@ def _price_of(kind: str, bar: _PastBar) -> float:
 
 
 class _Past:
-    """The bars of a symbol's past days; `day_before` is the trading day before its own."""
+    """The bars of a symbol's past days; `day_before` is the trading day before its own.
 
-    def __init__(self, data: SymbolSessionData, day_before: int) -> None:
+    With prices a day that is made of bars has the average price of them all, which takes as long as all the rest.
+    """
+
+    def __init__(self, data: SymbolSessionData, day_before: int, *, with_prices: bool) -> None:
         self._data = data
         self._day_before = day_before
+        self._with_prices = with_prices
         self._of_days: dict[int, _PastBar | None] = {}
 
     def prior(self) -> _PastBar | None:
@@ -145,7 +149,7 @@ class _Past:
 
     def _of_day(self, days: int) -> _PastBar | None:
         if days not in self._of_days:
-            self._of_days[days] = _as_one(self._finest(days))
+            self._of_days[days] = _as_one(self._finest(days), with_price=self._with_prices)
         return self._of_days[days]
 
     def _finest(self, days: int) -> BarSeries | None:
@@ -167,7 +171,7 @@ def _average(vwap: float | None, high: float, low: float, close: float) -> float
     return vwap if vwap is not None and vwap == vwap else (high + low + close) / 3.0
 
 
-def _as_one(series: BarSeries | None) -> _PastBar | None:
+def _as_one(series: BarSeries | None, *, with_price: bool) -> _PastBar | None:
     """All bars of a day as one."""
     columns = [] if series is None else series.columns()
     if not columns:
@@ -175,7 +179,7 @@ def _as_one(series: BarSeries | None) -> _PastBar | None:
     high, low = max(max(one.high) for one in columns), min(min(one.low) for one in columns)
     close, volume = columns[-1].close[-1], fsum(chain.from_iterable(one.volume for one in columns))
     price = _average(None, high, low, close)
-    if volume > 0:
+    if with_price and volume > 0:
         price = fsum(bar.price * bar.volume for one in columns for bar in _bars_in(one)) / volume
     return _PastBar(high, low, close, volume, price)
 
