@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.replay import MINUTES, lean_rows
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
 
@@ -37,7 +39,7 @@ def run(words: list[str], folder: Path) -> str:
 
 
 def test_the_commands_and_the_program_of_the_page_work_when_they_are_pasted(folder: Path) -> None:
-    examples, own = blocks("sh")
+    examples, own, past = blocks("sh")
     said = run(["bash", "-e", "-c", examples], folder)
     assert "imported 16 files into bars: 30,027 new" in said
     assert "bars: sound; 18 files with 30,027 records read" in said
@@ -48,7 +50,20 @@ def test_the_commands_and_the_program_of_the_page_work_when_they_are_pasted(fold
     said = run(["bash", "-e", "-c", own], folder)
     assert "SPY,1m,2013-10-07T13:30:00Z,2013-10-07T13:31:00Z,167.43,167.52,167.41,167.44,816453.0,,,feed" in said
 
-    (program,) = blocks("python")
+    said = run(["bash", "-e", "-c", past], folder)
+    assert "replayed 1 trading day, 2013-10-09 to 2013-10-09" in said
+
+    program, reading = blocks("python")
     # By `unzip -p` the rows of 34200000 and of 57540000 milliseconds: the first open and the last close of the day.
     printed = ["390 167.43 167.42", "WriteResult(added=0, replaced=0, unchanged=390)"]
     assert run([sys.executable, "-c", program], folder).splitlines() == printed
+    printed = [f"{last_close('SPY', '20131008')} {mean_volume('IBM')}", "780 156"]
+    assert run([sys.executable, "-c", reading], folder).splitlines() == printed
+
+
+def last_close(symbol: str, day: str) -> float:
+    return lean_rows(MINUTES, symbol, day)[-1][4] / 10_000
+
+
+def mean_volume(symbol: str) -> float:
+    return sum(row[5] for day in ("20131007", "20131008") for row in lean_rows(MINUTES, symbol, day)) / 2
