@@ -18,7 +18,7 @@ from streams.replay.verify import verify
 from streams.settings import Settings
 from tests.support import unique_symbol, wait_until
 from tests.support.evidence import SessionTopics
-from tests.support.feeders import SteadyFeed, endless_timeline
+from tests.support.feeders import SteadyFeed, endless_timeline, quotes_of_now
 from tests.support.kill_plan import LONG, SHORT, Scale, made_plan
 from tests.support.kill_run import Commands, Crew, Strikes
 from tests.support.oracle import judge
@@ -26,6 +26,7 @@ from tests.support.sessions import second_bars, thresholds_of_all_kinds
 from tests.support.workers import Workers
 
 FEED_ENDS_SECONDS = 900.0
+QUOTES_PER_SECOND = 300.0
 CAUGHT_UP_SECONDS = 120.0
 
 
@@ -51,21 +52,25 @@ def run(servers: str, name: str, workers: Workers, scale: Scale) -> None:
     initial, dynamic = symbols[: -scale.dynamic], symbols[-scale.dynamic :]
     settings = Settings.load(bootstrap_servers=servers, session=name)
     own = thresholds_of_all_kinds(initial, scale.threshold_seconds)
-    config = second_bars(name, initial, derived=["5s", "1m"], threshold_seconds=scale.threshold_seconds, per_symbol=own, bars_topic=True)
+    config = second_bars(
+        name, initial, derived=["5s", "1m"], threshold_seconds=scale.threshold_seconds, per_symbol=own, bars_topic=True, extra=["quotes"]
+    )
 
     crew = Crew([workers.start(config) for _ in range(scale.workers)])
     crew.await_active()
     crew.await_standby()
     bars = endless_timeline(symbols, scale.bars_each, scale.bars_per_second, seed=seed)
     feed = SteadyFeed(settings, bars, scale.bars_per_second, at_least=scale.bars)
+    # Of a symbol that stays and of one that comes and goes.
+    quotes = SteadyFeed(settings, quotes_of_now([initial[0], dynamic[0]]), QUOTES_PER_SECOND)
     strikes = Strikes(plan, crew, feed)
     commands = Commands(settings, dynamic, plan.changes, feed)
     with feed:
-        with commands.sending():
+        with commands.sending(), quotes:
             strikes.carry_out()
             feed.finish()
             wait_until(lambda: crew.look_after() or feed.is_done, "the feed to end", FEED_ENDS_SECONDS)
-        await_the_end(settings, crew, dict(feed.sent_of))
+        await_the_end(settings, crew, dict(feed.sent_of), dict(quotes.sent_of))
     crew.stop()
 
     check_what_is_left(settings, config, symbols, dict(feed.sent_of), commands.ids, f"CHAOS_SEED={seed}")
@@ -75,7 +80,7 @@ def run(servers: str, name: str, workers: Workers, scale: Scale) -> None:
     assert at_work >= plan.aimed // 2, f"CHAOS_SEED={seed}: {plan.aimed} strikes were meant for a worker at work, {at_work} hit one"
 
 
-def await_the_end(settings: Settings, crew: Crew, sent: dict[str, int]) -> None:
+def await_the_end(settings: Settings, crew: Crew, sent: dict[str, int], quotes: dict[str, int]) -> None:
     """Wait until everything is read and the gate is open."""
     with StateReader(settings) as state:
         view = state.catch_up()
@@ -83,7 +88,8 @@ def await_the_end(settings: Settings, crew: Crew, sent: dict[str, int]) -> None:
         def is_caught_up() -> bool:
             crew.look_after()
             state.follow()
-            return all((row := view.progress_of(symbol)) is not None and row.offset >= count for symbol, count in sent.items())
+            bars = all((row := view.progress_of(symbol)) is not None and row.offset >= count for symbol, count in sent.items())
+            return bars and all((row := view.extra_of(one, "quotes")) is not None and row.offset >= count for one, count in quotes.items())
 
         wait_until(is_caught_up, f"{len(sent)} symbols to be read to their end", CAUGHT_UP_SECONDS)
     wait_until(lambda: crew.await_active().health().get("session_active") is True, "the gate to open", CAUGHT_UP_SECONDS)

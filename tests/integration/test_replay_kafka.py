@@ -14,15 +14,17 @@ from streams.cli.main import run
 from streams.client.jsonlines import analysis_json
 from streams.client.produce import BarProducer
 from streams.client.reader import BEGINNING, TopicReader
+from streams.engine.reads import SessionData
 from streams.history.lean import read_lean
 from streams.history.store import HistoryStore
-from streams.records import Bar
+from streams.records import Bar, Quote, Tick
 from streams.replay.kafka import KafkaSource
 from streams.replay.source import MemorySource
 from streams.replay.store import StoreSource
 from streams.settings import Settings
 from streams.wire.codec import Codec
 from tests.support import create_topics, unique_symbol
+from tests.support.engine import at
 from tests.support.replay import MINUTES, Result, check_sums, clock, run_replay, session_of
 
 DAYS = ("2013-10-07", "2013-10-08")
@@ -169,3 +171,27 @@ def test_a_topic_that_may_not_be_created_is_asked_for(
     assert "is false: have it created with 1 partition and cleanup.policy=delete, retention.ms=-1" in capsys.readouterr().err
     create_topics(market.settings.bootstrap_servers, f"{market.settings.session}.other")
     assert run([*words, "--topic", f"{market.settings.session}.other"]) == 0
+
+
+def test_quotes_and_ticks_are_replayed_from_their_topics_and_leave_the_bars_as_they_are(market: Market) -> None:
+    market.produce()
+    open_us = at("09:30", DAYS[0])
+    quotes = [Quote(market.second, open_us + number * 7_000_000, 100.0 + number % 9, 110.0) for number in range(5000)]
+    ticks = [Tick(market.second, open_us + number * 60_000_000, 100.0, 1.0) for number in range(100)]
+    with BarProducer(market.settings) as producer:
+        for record in (*quotes, *ticks):
+            producer.send(record)
+    results = []
+    for streams in (["1m"], ["1m", "quotes", "ticks"]):
+        source = KafkaSource(market.settings, [market.second])
+        results.append(run_replay(session_of(market.second, streams=streams), source, days=DAYS))
+        source.close()
+    without, with_them = results
+    assert with_them.sha256 == without.sha256
+    assert with_them.summary.quotes_and_ticks == 5100
+    data = SessionData(with_them.replay.session.state)
+    found = data.get_quotes(market.second, internal=True)
+    assert found is not None
+    # All of them are of the first day, in its hours (23,400 seconds) the first 3,343; and the session stands at the second.
+    assert (found.count, found.total, found.out_of_hours, found.latest) == (0, 3343, 5000 - 3343, None)
+    assert data.get_ticks(market.second, internal=True).total == 100  # type: ignore[union-attr]

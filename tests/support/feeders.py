@@ -18,7 +18,7 @@ from itertools import islice
 from confluent_kafka import Producer
 
 from streams.client.produce import BarProducer
-from streams.records import Bar, Quote, Tick
+from streams.records import Bar, Quote, Tick, known_us
 from streams.settings import Settings
 from streams.times import SECOND_US, SystemClock, interval_us
 from streams.wire.codec import Codec
@@ -98,8 +98,15 @@ def produce_in_transaction(bootstrap_servers: str, bars: Sequence[Bar]) -> None:
     producer.commit_transaction(20)
 
 
+def quotes_of_now(symbols: Sequence[str]) -> Iterator[Quote]:
+    """Quotes without end, of each symbol in turn, each of the moment at which it is taken."""
+    clock = SystemClock()
+    for number in numbers():
+        yield Quote(symbols[number % len(symbols)], clock.now_us(), 100.0 + number % 7 / 4, 102.0, 1.0, 2.0)
+
+
 class SteadyFeed:
-    """Produces bars at a steady rate in a thread of its own, none before its end; a context manager that stops it.
+    """Produces bars, quotes or ticks at a steady rate in a thread of its own, no bar before its end; a context manager that stops it.
 
     Args:
         settings: where the broker is.
@@ -112,7 +119,7 @@ class SteadyFeed:
     def __init__(
         self,
         settings: Settings,
-        bars: Iterable[Bar],
+        bars: Iterable[Bar | Quote | Tick],
         per_second: float,
         *,
         at_least: int | None = None,
@@ -157,7 +164,7 @@ class SteadyFeed:
                     if self._at_least is not None and number >= self._at_least and self._finishing.is_set():
                         return
                     due = number / self._per_second - (time.monotonic() - began)
-                    ahead = max(due, (bar.end_us - SystemClock().now_us()) / SECOND_US)
+                    ahead = max(due, (known_us(bar) - SystemClock().now_us()) / SECOND_US)
                     if ahead > 0 and self._stopping.wait(ahead):
                         return
                     producer.send(bar)
