@@ -12,21 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streams.cli.main import run
 from streams.client.control import SessionControl
-from streams.client.reader import BEGINNING, TopicReader
+from streams.client.reader import BEGINNING, END, TopicReader
 from streams.client.state import StateReader, read_state
-from streams.consumer import Hole, SessionConsumer
+from streams.consumer import Hole, Position, SessionConsumer
 from streams.engine.rows import SessionRow, SymbolRow, symbol_key
-from streams.errors import CommandRefusedError, NobodyThereError, SequenceGapError, WireError
+from streams.errors import CommandRefusedError, NobodyThereError, OffsetGoneError, SequenceGapError, WireError
 from streams.records import ControlCommand, ReplyStatus
 from streams.settings import Settings
 from streams.times import SECOND_US, ManualClock, SystemClock
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisBar, AnalysisEvent, CommandReply
-from tests.support import create_topics
+from tests.support import create_topics, wait_until
 from tests.support.rows import blank
 
 CODEC = Codec()
@@ -224,6 +225,36 @@ def read_all(consumer: SessionConsumer, clock: SystemClock) -> list[AnalysisEven
             found.append(event)
         assert clock.monotonic() < deadline, f"waited 20 s for the end of the analysis topic, found {len(found)}"
     return found
+
+
+def test_a_place_that_the_topic_no_longer_has_is_an_error_that_says_so_and_never_a_jump(settings: Settings) -> None:
+    topic = f"{settings.session}.analysis"
+    create_topics(settings.bootstrap_servers, topic)
+    publish(settings, *(event(number) for number in range(1, 7)))
+    partition = TopicPartition(topic, 0, 3)
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+    admin.delete_records([partition])[partition].result(20)
+    with TopicReader(settings, topic, start=END, missing="") as reader:
+        reader.move(1)
+        with pytest.raises(OffsetGoneError, match=f"{topic} no longer has offset 1"):
+            wait_until(reader.read, "what becomes of it")
+        reader.move(3)
+        assert [record.offset for record in reader.read_to_end(20)] == [3, 4, 5]
+    holes: list[Hole] = []
+    with SessionConsumer(settings, position=Position(1, 1, 1), fresh_only=False, on_hole=holes.append) as consumer:
+        assert [each.sequence for each in read_all(consumer, SystemClock())] == [4, 5, 6]
+    assert [(hole.kind, f"{topic} no longer has offset 1: it holds 3 to 7" in hole.words) for hole in holes] == [("truncated", True)]
+
+
+def test_an_offset_is_found_by_the_time_of_its_record(settings: Settings) -> None:
+    topic = f"{settings.session}.analysis"
+    create_topics(settings.bootstrap_servers, topic)
+    with transaction(settings) as producer:
+        for number in range(5):
+            producer.produce(topic, b"x", timestamp=1000 + 10 * number)
+    with TopicReader(settings, topic, start=END, missing="") as reader:
+        assert [reader.offset_at(time_ms) for time_ms in (0, 1000, 1001, 1040)] == [0, 0, 1, 4]
+        assert reader.offset_at(SystemClock().now_us() // 1000 + 3_600_000) is None
 
 
 def test_watch_prints_json_lines_until_it_has_enough_or_nothing_comes(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

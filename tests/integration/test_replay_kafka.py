@@ -159,6 +159,26 @@ def test_the_command_line_replays_topics_into_a_topic_once(market: Market, tmp_p
     assert [record.timestamp_ms for record in records] == [event.emitted_us // 1000 for event in found]
 
 
+def test_a_replay_into_a_topic_writes_all_bars_to_another_where_the_config_asks_for_it(
+    market: Market, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market.produce()
+    settings = market.settings
+    config = tmp_path / "config.json"
+    config.write_text(session_of(market.second, derived_intervals=["5m"], session_name=settings.session, bars_topic=True).to_json())
+    words = ["replay", str(config), "--start", DAYS[0], "--end", DAYS[0], "--bootstrap", settings.bootstrap_servers]
+    assert run([*words, "--to", "topic", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)["summary"]
+    codec = Codec()
+    found = {}
+    for name in ("analysis", "bars"):
+        with TopicReader(settings, f"{settings.session}.replay.{name}", start=BEGINNING, missing="") as reader:
+            found[name] = [codec.analysis_from(record.value) for record in reader.read_to_end(20)]
+    assert len(found["bars"]) == summary["accepted"]
+    assert [event for event in found["bars"] if not event.held_back] == [event for event in found["analysis"] if event.bar is not None]
+    assert sum(event.held_back for event in found["bars"]) == summary["held_back"] + summary["still_held"]
+
+
 def test_a_topic_that_may_not_be_created_is_asked_for(
     market: Market, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

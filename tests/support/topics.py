@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.support.waiting import wait_until
+
 _ANSWER_SECONDS = 20.0
 
 
@@ -28,3 +30,5 @@ def create_topics(bootstrap_servers: str, *names: str, partitions: int = 1, sett
     topics = [NewTopic(name, partitions, 1, config=dict(settings or {})) for name in names]
     for created in admin.create_topics(topics, operation_timeout=_ANSWER_SECONDS).values():
         created.result(_ANSWER_SECONDS)
+    # The controller has them by then; the broker that a client asks may learn of them a moment later.
+    wait_until(lambda: set(names) <= admin.list_topics(timeout=_ANSWER_SECONDS).topics.keys(), f"topics {', '.join(names)}")

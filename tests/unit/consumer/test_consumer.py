@@ -363,6 +363,20 @@ def test_a_position_that_the_topic_no_longer_has_is_told_in_words_and_the_day_is
     assert sorted([*starts(known), *starts(live)]) == [at("09:30") + number * MINUTE_US for number in range(3)]
 
 
+def test_records_that_are_deleted_before_their_turn_are_a_hole_and_reading_goes_on_behind_them(world: World) -> None:
+    world.desk.load("AA", "BB")
+    world.desk.flow(*minutes("AA", at("09:30"), 3))
+    world.publish()
+    holes: list[Hole] = []
+    with world.consume(position=Position(1, 0, 0), fresh_only=False, on_hole=holes.append) as consumer:
+        first = consumer.poll()
+        assert first is not None
+        world.topics[NAMES.analysis].truncate(world.topics[NAMES.analysis].records[4].offset)
+        rest = list(everything(consumer))
+    assert [hole.kind for hole in holes] == [HoleKind.TRUNCATED]
+    assert [event.sequence for event in rest][-1] == world.desk.session.state.sequence
+
+
 def test_a_topic_that_was_made_anew_under_the_position_is_a_hole(world: World) -> None:
     world.desk.load("AA", "BB")
     world.desk.flow(*minutes("AA", at("09:30"), 3))

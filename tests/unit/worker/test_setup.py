@@ -7,7 +7,9 @@ from types import SimpleNamespace
 
 from confluent_kafka import KafkaError
 
-from streams.worker.setup import await_leaders
+from streams.settings import Settings
+from streams.wire.topics import TopicNames
+from streams.worker.setup import await_leaders, topic_specs
 
 
 def _topic(leader: int, error: KafkaError | None = None) -> SimpleNamespace:
@@ -22,6 +24,15 @@ class _Broker:
 
     def list_topics(self, timeout: float) -> SimpleNamespace:
         return SimpleNamespace(topics=next(self.left))
+
+
+def test_the_ungated_topic_belongs_to_a_session_whose_config_asks_for_it() -> None:
+    names, settings = TopicNames("main"), Settings.load()
+    without = [spec.name for spec in topic_specs(names, "main-state-changelog", settings)]
+    asked = topic_specs(names, "main-state-changelog", settings, bars_topic=True)
+    assert [spec.name for spec in asked if spec.name not in without] == ["main.bars"]
+    by_name = {spec.name: spec for spec in asked}
+    assert (by_name["main.bars"].config, by_name["main.bars"].needed) == (by_name["main.analysis"].config, by_name["main.analysis"].needed)
 
 
 def test_a_worker_waits_until_each_topic_that_was_created_is_known_and_has_a_leader() -> None:
