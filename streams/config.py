@@ -181,6 +181,11 @@ class SessionConfig(Section):
         """How long a symbol may go without a bar before it is silent."""
         return to_whole_us(self.session_data_config.streaming.silence_threshold_seconds)
 
+    @cached_property
+    def quality_us(self) -> int:
+        """How long after an event about an interval's quality the next one comes at the earliest."""
+        return to_whole_us(self.session_data_config.quality.publish_seconds)
+
     def threshold_us(self, symbol: str) -> int:
         """The lag beyond which a symbol's bars are stale."""
         return self._thresholds_us.get(symbol, self._threshold_us)

@@ -56,6 +56,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     state.active, state.ever_active, state.gate_reason = session.active, session.ever_active, session.gate_reason
     state.next_incarnation = session.next_incarnation
     state.control_offset, state.control_topic_id = session.control_offset, session.control_topic_id
+    state.measured_us = session.measured_us
     state.next_close_us = 0
 
     commands = [row for row in rows.values() if isinstance(row, CommandRow)]

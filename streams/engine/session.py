@@ -33,6 +33,7 @@ from streams.engine import (
     indicators,
     intake,
     lifecycle,
+    measure,
     publish,
     punctuation,
     reconfigure,
@@ -277,6 +278,7 @@ class Session:
         def run(state: SessionState) -> None:
             publish.settle(state)
             indicators.settle(state)
+            measure.tell_quality(state)
 
         outcomes = self._run(run, now_us)
         self._forget_base()
@@ -294,7 +296,7 @@ class Session:
     def _nothing_written(self) -> None:
         self._unwritten = self._state.config_changed = True
         for data in self._state.symbols.values():
-            data.dirty = data.identity_changed = True
+            data.dirty = data.identity_changed = data.quality_changed = True
             for extra in data.extras.values():
                 extra.changed = True
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from streams.calendar import TradingCalendar, TradingDay
 from streams.config import SessionConfig
 from streams.engine.rows import CommandRow, CompletedRow, Row, SessionRow, command_key
-from streams.engine.symbol import SymbolSessionData, SymbolStatus
+from streams.engine.symbol import NEVER_US, SymbolSessionData, SymbolStatus
 from streams.errors import EngineError
 from streams.records import AnalysisKind, Event, EventKind, Extent, GateChange, IntervalComplete, Marker, Outcome, Reply, ReplyStatus
 
@@ -33,9 +33,9 @@ class SessionState:
     __slots__ = (
         "active", "by_open", "calendar", "changed_commands", "commands", "completed", "config", "config_changed", "control_offset",
         "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us",
-        "lagging", "min_completeness", "next_close_us", "next_complete_us", "next_incarnation", "now_us", "outcomes", "owner",
-        "owner_url", "removed_keys", "revised", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols",
-        "tells_held_back", "transaction", "waits",
+        "lagging", "looks", "looks_for", "measured_us", "min_completeness", "next_close_us", "next_complete_us", "next_incarnation",
+        "now_us", "outcomes", "owner", "owner_url", "removed_keys", "revised", "sequence", "silent", "stale_indicators", "strategy",
+        "streamed", "symbols", "tells_held_back", "transaction", "waits",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
@@ -48,6 +48,7 @@ class SessionState:
         self.active = self.ever_active = False
         self.gate_reason = "new"
         self.days = 0
+        self.measured_us = NEVER_US
         self.next_incarnation = 1
         self.control_offset = 0
         self.control_topic_id = ""
@@ -75,6 +76,9 @@ class SessionState:
     def use(self, config: SessionConfig) -> None:
         """Go by this config; what every bar needs of it is kept at hand."""
         self.config = config
+        # When the symbols are looked at next, in order, and the incarnation up to which that is known: it goes by the config.
+        self.looks: list[tuple[int, str, int]] = []
+        self.looks_for = 0
         streaming = config.session_data_config.streaming
         self.by_open = streaming.reference == "open"
         self.strategy = streaming.check
@@ -152,6 +156,6 @@ class SessionState:
             session=self.config.session_name, epoch=self.epoch, transaction=self.transaction, sequence=self.sequence, now_us=self.now_us,
             active=self.active, ever_active=self.ever_active, gate_reason=self.gate_reason, trading_days=self.days,
             next_incarnation=self.next_incarnation, control_offset=self.control_offset, control_topic_id=self.control_topic_id,
-            owner=self.owner, owner_url=self.owner_url,
+            owner=self.owner, owner_url=self.owner_url, measured_us=self.measured_us,
             completed=tuple([CompletedRow(interval, end_us) for interval, end_us in self.completed.items()]),
         )  # fmt: skip

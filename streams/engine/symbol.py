@@ -117,6 +117,7 @@ class SymbolSessionData:
         self.exports: Exports | None = None
         self.indicators: IndicatorsRow | None = None
         self.pending_blocks: dict[str, Row | None] = {}
+        self.told_us = NEVER_US
         self.dirty = self.identity_changed = True
 
     def set_day(self, day: TradingDay) -> None:
@@ -131,7 +132,6 @@ class SymbolSessionData:
         self.quality_changed = True
         # Of the day's gaps: what was told of them, what a source was asked for, and where it has no bars either.
         self.told: dict[str, ToldRow] = {}
-        self.told_us = NEVER_US
         self.attempts: tuple[AttemptRow, ...] = ()
         self.empty: tuple[StretchRow, ...] = ()
         self.bars = BarSeries(self._grid(self.base_interval), is_base=True)
@@ -349,7 +349,7 @@ class SymbolSessionData:
 
     def quality_row(self) -> QualityRow | None:
         """What was told of the day's gaps and done about them; None while that is nothing."""
-        if not self.told and not self.attempts and not self.empty:
+        if self.told_us == NEVER_US and not self.attempts and not self.empty:
             return None
         told = tuple(self.told[interval] for interval in sorted(self.told, key=interval_us))
         return QualityRow(self.symbol, self.incarnation, self.day.days, told, self.attempts, self.empty, self.told_us)

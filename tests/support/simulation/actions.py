@@ -190,6 +190,22 @@ def export(world: World, chance: Random) -> list[Part]:
     return parts
 
 
+def ask(world: World, chance: Random) -> list[Part]:
+    """A history source was asked for what is missing, or for some stretch, and gave all, some, nothing, or failed."""
+    parts: list[Part] = []
+    for life in _some(world, chance):
+        due = world.model.due(life)
+        day = life.day
+        start_us = day.open_us + chance.randrange(-HOUR_US, max(HOUR_US, day.close_us - day.open_us), 15 * SECOND_US)
+        end_us = start_us + chance.choice([1, 5, 60]) * MINUTE_US
+        if due and chance.random() < 0.85:
+            start_us, end_us = chance.choice(due)[:2]
+        count, reason = chance.choice([(0, None), (0, None), (0, "HTTP 503"), (1, None), (7, None)])
+        given = bars.fill(world, life, (start_us, end_us), chance) if count else 0
+        parts.append(world.about(InputKind.GAP_ASKED, life, start_us=start_us, end_us=end_us, count=given or count, reason=reason))
+    return parts
+
+
 def odd_command(world: World, chance: Random) -> list[Part]:
     """A command that was sent before, one that nobody knows, one for an impossible symbol, or no command at all."""
     match chance.randrange(4):
@@ -302,5 +318,10 @@ def step(world: World, seed: int, number: int) -> str:
         if also not in ("add", "remove", "export"):
             parts += ACTIONS[also][0](world, chance)
             name += "+" + also
+    aside = Random(f"ask {seed} {number}")
+    if aside.random() < 0.1:
+        # Beside what is chosen, so that what else a seed stands for is as it was.
+        parts += ask(world, aside)
+        name += "+ask"
     world.transact(parts)
     return name

@@ -125,6 +125,17 @@ def late(world: World, symbol: str, chance: Random) -> None:
         world.topics[symbol].append(replace(bar, provenance=chance.choice(["feed", "gap_fill"])))
 
 
+def fill(world: World, life: Life, stretch: tuple[int, int], chance: Random) -> int:
+    """Some of the bars of a stretch come from a source; how many."""
+    if not world.days.is_even(life.base_us):
+        return 0
+    missing = [start for start in base_slots(life.day, life.base_us, life.anchor) if stretch[0] <= start < stretch[1]]
+    some = [start for start in missing[:40] if chance.random() < 0.7]
+    for start_us in some:
+        world.topics[life.symbol].append(replace(a_bar(life.symbol, life.base, start_us, chance), provenance="gap_fill"))
+    return len(some)
+
+
 def correct(world: World, symbol: str, chance: Random) -> None:
     """Bars that came before come again, otherwise or not."""
     sent = world.feeds[symbol].sent

@@ -218,6 +218,10 @@ class Life:
     unmade: dict[str, set[int]] = field(default_factory=dict)
     filled: dict[str, Counter[int]] = field(default_factory=dict)
     retired: dict[str, Series] = field(default_factory=dict)
+    told: dict[str, tuple[int, int]] = field(default_factory=dict)
+    told_us: int = NEVER
+    asked: dict[int, tuple[int, int]] = field(default_factory=dict)
+    empty: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.base_us = interval_us(self.base)
@@ -232,6 +236,7 @@ class Life:
         self.frontier_us = self.last_start_us = NEVER
         self.bars = {}
         self.retired = {}
+        self.told, self.asked, self.empty = {}, {}, set()
         self.made = {interval: {} for interval in self.derived}
         self.unmade = {interval: set() for interval in self.derived}
         self.filled = {interval: Counter() for interval in self.derived}

@@ -31,6 +31,7 @@ class Gatebook:
         self.answers: dict[str, tuple[str, str, str, int]] = {}
         self.analysis: list[Told] = []
         self.events: list[tuple[str, str | None]] = []
+        self.qualities: list[tuple[str, str, int, int, int, int]] = []
         self.replies: list[tuple[str, str, str, str]] = []
         self.letters: list[tuple[str, int, str]] = []
         self.ended: list[Life] = []

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from msgspec.structs import astuple
 
 from streams.engine.transaction import TransactionResult
-from streams.records import AnalysisKind, Event, HeldBackBar, Marker, PublishedBar, Reply
+from streams.records import AnalysisKind, Event, EventKind, HeldBackBar, Marker, PublishedBar, Reply
 from streams.times import iso
 from tests.support.simulation.books import Violation
 from tests.support.simulation.gatebook import Told
@@ -96,10 +96,20 @@ class Judge:
         _same("analysis holds exactly what has to be told, in order", [_of(one) for one in result.outcomes], model.analysis)
         events = [(one.kind.value, one.symbol) for one in result.outcomes if isinstance(one, Event)]
         _same("each change of a symbol and the session is an event", events, model.events)
+        qualities = [_quality(one) for one in result.outcomes if isinstance(one, Event) and one.kind is EventKind.QUALITY]
+        _same("what is told of quality is what a count of the bars gives", qualities, model.qualities)
         replies = [(one.command_id, one.kind, one.symbol, one.status.value) for one in result.outcomes if isinstance(one, Reply)]
         _same("each command is answered", replies, model.replies)
         letters = [(one.symbol, one.offset, one.code.value) for one in result.dead_letters]
         _same("each record that is no bar is a dead letter, and no other", letters, model.letters)
+
+
+def _quality(event: Event) -> tuple[str | None, str, int, int, int, int]:
+    told = event.attributes
+    expected, present = int(told["expected"]), int(told["present"])
+    if told["quality"] != (f"{100 * present / expected:.2f}" if expected else ""):
+        raise Violation("what is told of quality is what a count of the bars gives", f"{told['quality']} % are {present} of {expected}")
+    return event.symbol, told["interval"], expected, present, int(told["missing"]), int(told["gaps"])
 
 
 def _of(outcome: object) -> Told | None:

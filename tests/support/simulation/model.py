@@ -17,15 +17,15 @@ from streams.engine.transaction import RangeRead
 from streams.records import Bar, ControlCommand
 from streams.times import DAY_US, SECOND_US, interval_us
 from tests.support.simulation import exportbook, extrabook, pastbook
-from tests.support.simulation.barbook import Barbook
 from tests.support.simulation.books import Day, Days, Life, Series, inside, summed
 from tests.support.simulation.pastbook import first_day
+from tests.support.simulation.qualitybook import Qualitybook
 
 POISON = "poison"
 """Provenance of a bar on which the engine is made to raise."""
 
 
-class Model(Barbook):
+class Model(Qualitybook):
     """The session as it should be."""
 
     def __init__(self, config: SessionConfig, days: Days, now_us: int) -> None:
@@ -35,6 +35,7 @@ class Model(Barbook):
         for symbol in config.symbols:
             self._begin(symbol, config.base_interval, config.derived_intervals, initial=True)
         self.open("loaded")
+        self.measured_us = now_us
 
     # Transactions
 
@@ -42,13 +43,14 @@ class Model(Barbook):
         """A transaction begins; time never goes back."""
         self.now_us, self._before_us = max(now_us, self.now_us), self.now_us
         self._has_advanced = False
-        for told in (self.analysis, self.events, self.replies, self.letters, self.ended):
+        for told in (self.analysis, self.events, self.qualities, self.replies, self.letters, self.ended):
             told.clear()
 
     def finish(self) -> None:
         """A transaction ends."""
         self._advance()
         self.settle()
+        self.look()
 
     def _advance(self) -> None:
         if self._has_advanced:
@@ -151,6 +153,8 @@ class Model(Barbook):
                 return extrabook.applies(life, given)
             case InputKind.SILENT:
                 return self.is_quiet(life, self.now_us)
+            case InputKind.GAP_ASKED:
+                return life.is_read and life.day.open_us <= (given.start_us or 0) < life.day.close_us
             case _:
                 return life.is_read
 
@@ -176,11 +180,16 @@ class Model(Barbook):
             case InputKind.SOURCE_LOST if given.stream is not None:
                 self.tell("source_lost", life)
                 extrabook.about(life, given)
+            case InputKind.GAP_ASKED:
+                self.answered(life, given)
             case InputKind.SOURCE_LOST:
-                self.tell("source_lost", life)
-                life.topic_id, life.offset, life.backlog = given.topic_id or "", given.first_offset or 0, True
-                if life.removal_end is not None:
-                    self._remove(life)
+                self._lose(life, given)
+
+    def _lose(self, life: Life, given: JournalInput) -> None:
+        self.tell("source_lost", life)
+        life.topic_id, life.offset, life.backlog = given.topic_id or "", given.first_offset or 0, True
+        if life.removal_end is not None:
+            self._remove(life)
 
     def _resume(self) -> None:
         self.tell("session_resumed")

@@ -71,7 +71,8 @@ def scenario_of(seed: int) -> Scenario:
         base = "1m"
     count = chance.randint(2, len(UNIVERSE))
     begin = datetime.fromisoformat(chance.choice(begins)).replace(tzinfo=ZoneInfo(zone))
-    values: dict[str, Any] = {**market, "window_anchor": chance.choice(["session", "clock"]), "session_data_config": {"streams": [base]}}
+    data = {"streams": [base], "gap_filler": {"max_retries": 2 + seed % 3, "retry_interval_seconds": (30, 60, 300)[seed % 3]}}
+    values: dict[str, Any] = {**market, "window_anchor": chance.choice(["session", "clock"]), "session_data_config": data}
     return Scenario(reconfigured(values, UNIVERSE[:count], chance), to_us(begin), base, UNIVERSE[:count])
 
 
@@ -122,6 +123,8 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
     longer = data["derived_intervals"][:1]
     data["interval_complete"] = aside.choice([None, [], [base, *longer], longer or [base]])
     data["streams"] = [base, *aside.choice([[], ["quotes"], ["ticks"], ["quotes", "ticks"]])]
+    data["quality"] = {"publish_seconds": aside.choice([20, 60, 60, 300])}
+    data["sparse_intervals"] = aside.choice([["1s"], ["1s"], ["5m"], []])
     return changed
 
 

@@ -8,17 +8,19 @@ from math import isnan
 from typing import Any
 
 from streams.engine import exports
+from streams.engine.filling import due_gaps
 from streams.engine.quality import gaps_of, quality_of
-from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, Row, SessionRow, SymbolRow
+from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, QualityRow, Row, SessionRow, SymbolRow
 from streams.engine.session import Session
 from streams.times import DAY_US, interval_us
 from tests.support.simulation import extrabook, pastbook
 from tests.support.simulation.barbook import volume_high_low
 from tests.support.simulation.books import Day, Kept, Life, Series, Violation, base_slots
-from tests.support.simulation.exportbook import content
+from tests.support.simulation.exportbook import content as exported
 from tests.support.simulation.gatebook import run_of
 from tests.support.simulation.judge import Judge
 from tests.support.simulation.model import Model
+from tests.support.simulation.qualitybook import completeness, content
 
 COUNTS = (
     "published", "held_back", "late", "corrected", "duplicates", "out_of_hours", "other_interval", "other_day", "rejected",
@@ -117,6 +119,13 @@ class Tables:
             "each input is accounted for: accepted, duplicate, late, dropped with a count or a dead letter", what,
             {name: getattr(row, name) for name in COUNTS}, {name: life.counts[name] for name in COUNTS},
         )  # fmt: skip
+        quality, most = self.rows.get(f"quality|{life.symbol}"), model.config.session_data_config.gap_filler.max_retries
+        if quality is not None and (not isinstance(quality, QualityRow) or quality.trading_days != life.day.days):
+            raise Violation("the row about quality is of the symbol's day", f"{what}: {quality}")
+        _equal(
+            "what was told of quality, asked for and found empty stands in a row", what,
+            content(quality, life, most), model.known_of(life),
+        )  # fmt: skip
         runs = {run.interval: (run.cause, run.first_start_us, run.last_end_us, run.count) for run in row.runs}
         _equal("what is held back stands in exact runs", what, runs, {interval: run_of(life, interval) for interval in life.held})
         counts = Counter({run.interval: run.count for run in row.runs})
@@ -191,26 +200,26 @@ def check_quality(session: Session, model: Model, symbol: str, interval: str) ->
     """
     life, data = model.lives[symbol], session.symbol(symbol)
     assert data is not None
-    is_base = interval == life.base
-    if is_base:
-        ends = {slot.start_us: slot.end_us for slot in base_slots(life.day, life.base_us, life.anchor).values()}
-    else:
-        ends = {slot.start_us: slot.end_us for slot in life.slots(interval).values() if slot.expected}
-    due = {start: end for start, end in ends.items() if end <= min(model.now_us, life.day.close_us)}
-    present = life.bars if is_base else life.made[interval]
-    quality = 100.0 * sum(start in present for start in due) / len(due) if due else None
-    gaps: list[tuple[int, int, int]] = []
-    before_missing = False
-    for start, end in due.items():
-        if start not in present:
-            gaps = [*gaps[:-1], (gaps[-1][0], end, gaps[-1][2] + 1)] if before_missing else [*gaps, (start, end, 1)]
-        before_missing = start not in present
-    found = [(gap.start_us, gap.end_us, gap.bar_count) for gap in gaps_of(data, interval, model.now_us)]
-    what = f"{symbol} {interval}"
+    expected = completeness(life, interval, model.now_us)
+    found = [(gap.start_us, gap.end_us, gap.bar_count, gap.retry_count) for gap in gaps_of(data, interval, model.now_us)]
+    quality = 100.0 * expected.present / expected.expected if expected.expected else None
     _equal(
-        "quality and gaps are counted by the calendar", what,
-        {"quality": quality_of(data, interval, model.now_us), "gaps": found}, {"quality": quality, "gaps": gaps},
+        "quality and gaps are counted by the calendar", f"{symbol} {interval}",
+        {"quality": quality_of(data, interval, model.now_us), "gaps": found}, {"quality": quality, "gaps": expected.gaps},
     )  # fmt: skip
+
+
+def check_due(session: Session, model: Model, symbol: str) -> None:
+    """What a source is to be asked for.
+
+    Raises:
+        Violation: the engine asks for something else.
+    """
+    data = session.symbol(symbol)
+    assert data is not None
+    found = [(gap.start_us, gap.end_us, gap.bar_count, gap.retry_count) for gap in due_gaps(data, model.config, model.now_us)]
+    due = model.due(model.lives[symbol])
+    _equal("what is missing is asked for, again after a while, not for ever", symbol, {"due": found}, {"due": due})
 
 
 def check_exports(session: Session, model: Model, symbol: str) -> None:
@@ -227,7 +236,7 @@ def check_exports(session: Session, model: Model, symbol: str) -> None:
     _equal(
         "an export holds each version of a bar that no export before it had, and none twice", symbol,
         {"position": position, "bars": found},
-        {"position": (0, False) if expected is None else (expected.number, expected.frozen is not None), "bars": content(life)},
+        {"position": (0, False) if expected is None else (expected.number, expected.frozen is not None), "bars": exported(life)},
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from tests.support.simulation.books import Life, Violation
 from tests.support.simulation.judge import Judge
 from tests.support.simulation.model import Model
 from tests.support.simulation.scenario import Scenario, days_of
-from tests.support.simulation.tables import Tables, check_exports, check_quality
+from tests.support.simulation.tables import Tables, check_due, check_exports, check_quality
 
 OWNER = "simulated"
 CODEC = Codec()
@@ -204,6 +204,7 @@ class World:
             life = read[self.transactions // WHOLE_EVERY % len(read)]
             for interval in (life.base, *life.derived):
                 check_quality(self.session, self.model, life.symbol, interval)
+            check_due(self.session, self.model, life.symbol)
 
     def _compare_twin(self, lived: TransactionResult, twin: TransactionResult) -> None:
         if lived.outcomes != twin.outcomes or lived.dead_letters != twin.dead_letters:

@@ -199,7 +199,7 @@ def test_an_error_at_any_line_of_the_rules_leaves_the_state_untouched(name: str,
 
 
 def test_an_error_before_anything_was_written_finds_the_beginning_again() -> None:
-    values = SessionConfig.from_dict(config("SPY", derived_intervals=["5m"]))
+    values = SessionConfig.from_dict(config("SPY", derived_intervals=["5m"], sparse_intervals=["1m", "5m"]))
 
     def begun() -> Session:
         session, _ = Session.open(values, epoch=3, control_topic_id="c", control_offset=4, owner="w", now_us=at("10:00"))

@@ -316,7 +316,7 @@ def test_bars_of_an_hour_lie_where_the_anchor_says(anchor: str, starts: list[str
     ],
 )  # fmt: skip
 def test_a_bar_of_an_hour_between_the_slots_is_told_where_they_are(anchor: str, start: str, words: str, why: str) -> None:
-    desk = desk_of("SPY", begin_us=at("09:30"), streams=("1h",), window_anchor=anchor)
+    desk = desk_of("SPY", begin_us=at("09:30"), streams=("1h",), window_anchor=anchor, sparse_intervals=["1h"])
     (one,) = rejections(desk.feed(bar("SPY", at(start), "1h"), now_us=at("16:00")))
     assert (one.code, words in one.message) == (Rejection.MISALIGNED, True), f"{why}: {one.message}"
     assert desk.feed(bar("SPY", at("17:00"), "1h"), now_us=at("18:00")) == []

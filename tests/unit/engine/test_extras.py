@@ -149,7 +149,7 @@ def test_a_new_day_counts_anew_whichever_comes_first(first: str) -> None:
 
 
 def test_quotes_write_their_own_small_row_and_no_progress_row() -> None:
-    desk = desk_of("SPY", "IBM")
+    desk = desk_of("SPY", "IBM", sparse_intervals=["1m"])
     desk.feed(*minutes("SPY", at("09:30"), 2), now_us=at("09:32"))
     desk.feed(*[quote("SPY", at("09:32") + place) for place in range(5000)], now_us=at("09:33"))
     assert set(desk.results[-1].rows) == {"session", "quotes|SPY"}

@@ -302,7 +302,7 @@ def test_a_silent_symbol_that_lags_is_let_go_when_trading_ends(restarts: bool) -
 
 
 def test_what_was_found_out_before_a_bar_came_is_dropped() -> None:
-    desk = desk_at_ten("SPY")
+    desk = desk_at_ten("SPY", sparse_intervals=["1m"])
     desk.flow(bar("SPY", TEN))
     transaction = desk.begin(at("10:07"))
     desk.produce(bar("SPY", at("10:06")))

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import derive, gate, lifecycle, publish, punctuation
+from streams.engine import derive, filling, gate, lifecycle, measure, publish, punctuation, restore
 from streams.engine.heldback import Runs
+from streams.engine.holes import Holes
+from streams.engine.rows import AttemptRow
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
 from streams.engine.windows import Window
@@ -144,6 +146,22 @@ def windows_are_told_while_what_was_missed_is_read(patch: pytest.MonkeyPatch) ->
     patch.setattr(punctuation, "_is_patient", lambda state, wait: False)
 
 
+def late_bars_fill_no_hole(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Holes, "filled", lambda holes, start_us: None)
+
+
+def quality_is_told_with_each_transaction(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(measure, "_next_look_us", lambda data, since_us, period_us: since_us + 1)
+
+
+def what_was_told_of_quality_is_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(restore, "_restore_quality", lambda state, data, row: None)
+
+
+def answers_of_a_source_do_not_count(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(filling, "_tried_again", lambda data, asked, now_us: [AttemptRow(asked.start_us, asked.end_us, 1, now_us)])
+
+
 WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     # What is wrong, and words of the promises by which it may be found.
     (stale_bars_get_through, ("older than its symbol's threshold",)),
@@ -161,6 +179,10 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (who_is_absent_is_not_said, ("analysis holds",)),
     (told_windows_are_forgotten_on_restore, ("analysis holds", "restored")),
     (windows_are_told_while_what_was_missed_is_read, ("analysis holds",)),
+    (late_bars_fill_no_hole, ("quality and gaps", "told of quality", "each change")),
+    (quality_is_told_with_each_transaction, ("each change", "told of quality")),
+    (what_was_told_of_quality_is_forgotten_on_restore, ("restored", "each change", "told of quality", "asked for")),
+    (answers_of_a_source_do_not_count, ("asked for",)),
     (a_dropped_interval_is_forgotten, ("analysis holds", "exact runs", "accounted for", "published once", "derived bars are made of")),
 ]
 

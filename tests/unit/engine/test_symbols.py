@@ -31,7 +31,7 @@ def answers(outcomes: list[Outcome]) -> list[str]:
 
 
 def test_adding_goes_from_pending_to_loaded_and_is_answered_twice() -> None:
-    desk = desk_at_ten("SPY")
+    desk = desk_at_ten("SPY", sparse_intervals=["1m"])
     accepted = desk.command("add_symbol", "IBM", now_us=at("10:01"))
     assert answers(accepted) == ["add_symbol IBM accepted"]
     assert [one.kind for one in events(accepted)] == [EventKind.SYMBOL_PENDING]
@@ -136,8 +136,8 @@ def test_answers_are_kept_for_seven_days() -> None:
 def test_removing_a_symbol_removes_all_of_it(immediate: bool) -> None:
     desk = desk_at_ten("SPY", "IBM", derived_intervals=["5m"], historical={"trailing_days": 2})
     desk.flow(*minutes("IBM", TEN, 40), bar("IBM", at("10:00", "2013-10-08")))
-    # Identity, progress, ten blocks of four one-minute bars and two of four five-minute bars.
-    assert len([key for key in desk.table if key.endswith("|IBM")]) == 14
+    # Identity, progress, quality, ten blocks of four one-minute bars and two of four five-minute bars.
+    assert len([key for key in desk.table if key.endswith("|IBM")]) == 15
     gone = desk.command("remove_symbol", "IBM", immediate=immediate)
     assert answers(gone) == ["remove_symbol IBM accepted", "remove_symbol IBM completed"]
     assert [key for key in desk.table if key.endswith("|IBM")] == []
@@ -161,7 +161,7 @@ def test_a_removal_right_after_a_roll_over_removes_the_rows_of_the_day_before(tr
 
 
 def test_a_graceful_removal_ends_when_the_position_reaches_the_captured_end() -> None:
-    desk = desk_at_ten("SPY", "IBM")
+    desk = desk_at_ten("SPY", "IBM", sparse_intervals=["1m"])
     desk.produce(*minutes("IBM", TEN, 3))
     # Two transaction markers follow the last record, so the end is 5 and no record has offset 4.
     accepted = desk.command("remove_symbol", "IBM", plan=(5, at("10:30")), now_us=at("10:03"))

@@ -1,0 +1,72 @@
+"""Tell how complete the bars are, now and then: a `quality` event for each interval of which something has changed.
+
+Each symbol is looked at once every `quality.publish_seconds`, at a moment of its own, so that a thousand of them share the work
+and not one transaction does it. Told is an interval whose missing bars or gaps are others than were told last; after an event
+the symbol's next look is a full period later, so no two events of an interval lie closer. A bar counts as missing once its end
+is `grace` past, and nothing is told of a symbol that still reads what it missed, nor where a missing bar is no gap.
+
+Who is looked at follows from what is stored alone: when the last transaction was (`measured_us`) and when each symbol was told of
+(`told_us`); the queue only finds them without going through all.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from zlib import crc32
+
+from streams.engine.rows import ToldRow
+from streams.engine.state import SessionState, by_symbol
+from streams.engine.status import READING
+from streams.engine.symbol import NEVER_US, SymbolSessionData
+from streams.records import EventKind
+
+
+def tell_quality(state: SessionState) -> None:
+    """At the end of a transaction: look at the symbols whose moment has come since the last one."""
+    now_us, looks = state.now_us, _queue(state)
+    popped: list[SymbolSessionData] = []
+    while looks and looks[0][0] <= now_us:
+        _, symbol, incarnation = heappop(looks)
+        data = state.symbols.get(symbol)
+        if data is not None and data.incarnation == incarnation:
+            popped.append(data)
+    period_us, since_us = state.config.quality_us, state.measured_us
+    for data in sorted(popped, key=by_symbol):
+        if _next_look_us(data, since_us, period_us) <= now_us:
+            _look(state, data)
+        heappush(looks, (_next_look_us(data, now_us, period_us), data.symbol, data.incarnation))
+    state.measured_us = now_us
+
+
+def _queue(state: SessionState) -> list[tuple[int, str, int]]:
+    if state.looks_for != state.next_incarnation:  # a symbol has come, or all this is new
+        period_us, since_us = state.config.quality_us, state.measured_us
+        state.looks = [(_next_look_us(data, since_us, period_us), data.symbol, data.incarnation) for data in state.symbols.values()]
+        heapify(state.looks)
+        state.looks_for = state.next_incarnation
+    return state.looks
+
+
+def _next_look_us(data: SymbolSessionData, since_us: int, period_us: int) -> int:
+    """When the symbol is looked at next after `since_us`: whole periods after it was told of, or else after a moment of its own."""
+    since_us = max(since_us, data.added_us)
+    anchor_us = data.told_us if data.told_us != NEVER_US else crc32(data.symbol.encode()) % period_us
+    return anchor_us + ((since_us - anchor_us) // period_us + 1) * period_us
+
+
+def _look(state: SessionState, data: SymbolSessionData) -> None:
+    if data.status not in READING or data.backlog:
+        return
+    for interval in (data.base_interval, *data.derived_intervals):
+        if state.config.sparse(data.symbol, interval):
+            continue
+        found = data.completeness(interval, state.now_us - state.grace_us)
+        told = data.told.get(interval)
+        if found is None or (found.missing, found.gaps) == ((told.missing, told.gaps) if told is not None else (0, 0)):
+            continue
+        data.set_quality(ToldRow(interval, found.missing, found.gaps), state.now_us)
+        quality = "" if found.quality is None else f"{found.quality:.2f}"
+        state.tell(
+            EventKind.QUALITY, data, interval=interval, quality=quality, expected=found.expected, present=found.present,
+            missing=found.missing, gaps=found.gaps,
+        )  # fmt: skip
