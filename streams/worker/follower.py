@@ -198,8 +198,13 @@ class Follower:
         self._hand_in(generation, found)
 
     async def _locate_all(self, data: SymbolSessionData, plan: Wanted) -> list[SourcePosition]:
-        """Where the topics of bars, and of quotes and ticks, are to be read from."""
-        return await asyncio.gather(*[self._locate(data, stream, plan.day) for stream in (None, *data.extras)])
+        """Where the topics of bars, and of quotes and ticks, are to be read from; what is wrong with several is said of the first."""
+        asked = [self._locate(data, stream, plan.day) for stream in (None, *data.extras)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        wrong = [one for one in found if isinstance(one, BaseException)]
+        for error in sorted(wrong, key=lambda one: not isinstance(one, FatalError)):
+            raise error
+        return [one for one in found if isinstance(one, SourcePosition)]
 
     async def _hand_over(self, generation: int, portion: list[JournalInput]) -> None:
         """Hand in inputs of a load, and come back when there is room for more of them."""
