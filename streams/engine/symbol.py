@@ -128,7 +128,7 @@ class SymbolSessionData:
         self.session_volume = 0.0
         self.session_high: float | None = None
         self.session_low: float | None = None
-        self.metrics_stale = False
+        self.metrics_stale = self.bars_updated = False
         self.quality_changed = True
         # Of the day's gaps: what was told of them, what a source was asked for, and where it has no bars either.
         self.told: dict[str, ToldRow] = {}

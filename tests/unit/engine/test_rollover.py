@@ -337,3 +337,17 @@ def test_days_beyond_the_configured_number_go_with_their_rows() -> None:
     kept = sorted({int(key.split("|")[2]) for key in desk.table if key.startswith("bars|")})
     assert [str(date_of_days(days)) for days in kept] == ["2013-11-27", "2013-11-29", "2013-12-02"]
     assert len(markers(desk.outcomes, AnalysisKind.SESSION_ROLLED)) == 3
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_bars_count_as_updated_from_the_days_first_one_on(restores: bool) -> None:
+    desk = Desk(config("SPY"), at("09:30", "2013-10-07"), restores=restores)
+    desk.load("SPY")
+    assert not desk.data("SPY").bars_updated
+    desk.flow(*minutes("SPY", at("09:30", "2013-10-07"), 2))
+    assert desk.data("SPY").bars_updated
+    desk.advance(at("00:30", "2013-10-08"))
+    assert not desk.data("SPY").bars_updated
+    desk.flow(*minutes("SPY", at("09:30", "2013-10-08"), 1))
+    assert desk.data("SPY").bars_updated
+    desk.check_redriven()
