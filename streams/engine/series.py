@@ -19,8 +19,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from functools import reduce
 from itertools import takewhile
 from math import isnan, nan
+from operator import add
 
 from streams.engine.holes import Holes
 from streams.engine.rows import Columns
@@ -163,6 +165,21 @@ class BarSeries:
                 yield self._start_in(block, place)
         for bar in self.tail:
             yield bar.start_us
+
+    def totals(self) -> tuple[float, float | None, float | None]:
+        """Volume, added up in order, high and low of all bars, without making the bars; high and low are None without any."""
+        volume = 0.0
+        highs: list[float] = []
+        lows: list[float] = []
+        for block in self._blocks:
+            volume = reduce(add, block.volume, volume)
+            highs.append(max(block.high))
+            lows.append(min(block.low))
+        for bar in self.tail:
+            volume += bar.volume
+            highs.append(bar.high)
+            lows.append(bar.low)
+        return volume, max(highs, default=None), min(lows, default=None)
 
     def known_holes(self) -> Holes:
         """Where bars are missing: found by a walk over the blocks when it is asked for first, and kept up from then on."""

@@ -235,12 +235,7 @@ class SymbolSessionData:
         """Volume, high and low from the bars in order, after one of them was put in late or replaced."""
         if not self.metrics_stale:
             return
-        volume, high, low = 0.0, None, None
-        for bar in self.bars:
-            volume += bar.volume
-            high = bar.high if high is None or bar.high > high else high
-            low = bar.low if low is None or bar.low < low else low
-        self.session_volume, self.session_high, self.session_low = volume, high, low
+        self.session_volume, self.session_high, self.session_low = self.bars.totals()
         self.metrics_stale = False
 
     def changed_rows(self, written: Container[str]) -> dict[str, Row | None]:

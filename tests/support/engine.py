@@ -259,7 +259,7 @@ class Desk:
     def read(self, *symbols: str, count: int | None = None, now_us: int | None = None) -> list[Outcome]:
         """One transaction that reads the next unread records of these symbols (all that are read), quotes and ticks included."""
         transaction = self.begin(now_us)
-        chosen = symbols or [symbol for symbol, data in self.session.state.symbols.items() if data.is_loaded]
+        chosen = symbols or [symbol for symbol, data in sorted(self.session.state.symbols.items()) if data.is_loaded]
         wanted = [(symbol, stream) for symbol in chosen for stream in (None, *self.data(symbol).extras)]
         transaction.read([read for symbol, stream in wanted if (read := self.range_of(symbol, count, stream)) is not None])
         return self.end(transaction)

@@ -23,7 +23,23 @@ SUNDAY = "2013-10-06"
 BEGIN = at("18:00", SUNDAY)
 """Two hours before midnight UTC, where a day of the 24/7 calendar ends."""
 
-RARE = ["silent", "silent", "add", "add", "remove", "load", "fail", "lost", "rewind", "resume", "long_wait", "export", "export"]
+RARE = [
+    "silent",
+    "silent",
+    "add",
+    "add",
+    "remove",
+    "load",
+    "fail",
+    "lost",
+    "rewind",
+    "resume",
+    "long_wait",
+    "export",
+    "export",
+    "ask",
+    "ask",
+]
 QUICK = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -207,6 +223,11 @@ def tell(desk: Desk, step: Step, data: SymbolSessionData) -> None:
             desk.caught_up(step.symbol)
         case "silent":
             desk.apply(desk.about(InputKind.SILENT, step.symbol), now_us=desk.now_us + (301 * SECOND_US if step.flag else 0))
+        case "ask":
+            start_us = desk.now_us - step.seconds * MINUTE_US // 2
+            end_us, reason = start_us + step.count * MINUTE_US, "away" if step.seconds == 7 else None
+            count = 1 if step.seconds == 59 else 0
+            desk.apply(desk.about(InputKind.GAP_ASKED, step.symbol, start_us=start_us, end_us=end_us, count=count, reason=reason))
         case "fail" if step.flag:
             desk.apply(desk.about(InputKind.LOAD_FAILED, step.symbol, reason="a test"))
         case "lost" if step.flag:
