@@ -327,3 +327,32 @@ def test_many_missing_days_are_said_in_short() -> None:
     assert missing.reason.startswith("no 1m bars of 2013-08-09, 2013-08-13, ")
     assert missing.reason.endswith(" and 14 more")
     assert missing.attributes["days"] == "20"
+
+
+def test_a_symbol_whose_past_days_meet_a_bug_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = desk_of("SPY", "IBM", derived_intervals=["5m"])
+    (_, *given) = desk.history_inputs("SPY", *day_of("SPY", FRIDAY, 10))
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    transaction = desk.begin()
+    transaction.apply(desk.about(InputKind.HISTORY, "SPY"))
+    with monkeypatch.context() as patched:
+        patched.setattr("streams.engine.history.aggregate", broken)
+        transaction.apply(given[0])
+    desk.end(transaction)
+    assert desk.data("SPY").status == "failed"
+    assert desk.data("SPY").reason == "history: it could not be processed: ZeroDivisionError: a bug"
+    assert past(desk) == {}
+    desk.load("IBM")
+    assert desk.active
+    desk.check_redriven()
+
+
+def test_bars_that_do_not_follow_on_those_that_are_there_fail_the_symbol_and_change_nothing() -> None:
+    desk = desk_of("SPY", "IBM")
+    inputs = desk.history_inputs("SPY", *day_of("SPY", FRIDAY, 10))
+    desk.apply(*inputs[:2], inputs[1])
+    assert desk.data("SPY").status == "failed"
+    assert "don't follow on the 10 that are there" in (desk.data("SPY").reason or "")
