@@ -225,7 +225,8 @@ def in_words(wanted: Wanted, interval: str, empty: Sequence[TradingDay], faulty:
 
 
 def shortened(reason: str) -> str:
-    """A reason that the journal and a reply can hold."""
+    """A reason that the journal and a reply can hold; what it quotes may have characters that nothing can be written with."""
+    reason = reason.encode(errors="replace").decode()
     return reason if len(reason) <= REASON_CHARACTERS else f"{reason[:REASON_CHARACTERS]}..."
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
-from streams.errors import SettingsError
+from streams.errors import SettingsError, StreamsError
 from streams.records import Bar
 from streams.settings import OWN_PROPERTIES, SERVER
 
@@ -57,6 +57,20 @@ class HistorySource(Protocol):
             Exception: any, when the source can't tell; its text is shown as the reason.
         """
         ...
+
+
+def words_of(error: BaseException, plain: type[BaseException] = StreamsError) -> str:
+    """What a source has raised, in words that any topic takes: its exceptions may be as odd as its answers.
+
+    A `plain` one needs no name before its text. The name of a file that is no UTF-8 has characters that nothing can be written
+    with, and a text may raise when it is asked for.
+    """
+    try:
+        text = str(error).strip()
+    except Exception as trouble:
+        text = f"its text can't be had, {type(trouble).__name__} was raised"
+    words = text if isinstance(error, plain) else f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return words.encode(errors="replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

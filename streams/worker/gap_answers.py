@@ -20,6 +20,7 @@ from streams.engine.quality import GapInfo
 from streams.engine.symbol import SymbolSessionData
 from streams.engine.validation import fault_of, future_fault, price_fault, text_of
 from streams.errors import StreamsError
+from streams.history.source import words_of
 from streams.records import PROVENANCE_GAP_FILL, Bar
 from streams.times import DAY_US, interval_us, iso
 
@@ -120,7 +121,7 @@ def _placed(question: Question, bar: Bar, width_us: int) -> Bar | None:
 
 def in_words(error: BaseException) -> str:
     """What went wrong, in so many characters as the journal can have."""
-    text = str(error).strip() if isinstance(error, NonsenseError) else f"{type(error).__name__}: {error}".strip()
+    text = words_of(error, plain=NonsenseError)
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 3]}..."
 
 

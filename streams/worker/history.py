@@ -38,8 +38,8 @@ from streams.engine.loading import (
     size_of,
     stretches,
 )
-from streams.errors import HistoryError, StreamsError
-from streams.history.source import VARIABLE, HistorySource
+from streams.errors import HistoryError
+from streams.history.source import VARIABLE, HistorySource, words_of
 from streams.records import Bar
 from streams.times import Clock, from_us, interval_us
 
@@ -168,7 +168,7 @@ class HistoryLoader:
             try:
                 answer = ask()
             except BaseException as raised:  # it is somebody else's program, which may raise anything
-                error = HistoryError(shortened(_in_words(raised)))
+                error = HistoryError(shortened(words_of(raised)))
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(end, answer, error)
 
@@ -211,10 +211,6 @@ class _Load:
         portion, self._portion, self._bytes = self._portion, [], 0
         if portion:
             await self._hand_over(portion)
-
-
-def _in_words(error: BaseException) -> str:
-    return str(error) if isinstance(error, StreamsError) else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _bars(answer: object, asked: Stretch) -> list[Bar]:

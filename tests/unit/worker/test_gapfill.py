@@ -40,6 +40,17 @@ class Source:
         return [one for one in self.bars if one.symbol == symbol and start_us <= one.start_us < end_us]
 
 
+class WordlessError(Exception):
+    """Can't say what is wrong."""
+
+    def __str__(self) -> str:
+        raise LookupError
+
+
+def raise_(error: Exception) -> None:
+    raise error
+
+
 class Bench:
     """A filler whose threads run when the test says so, of a session whose topics are in memory."""
 
@@ -165,6 +176,9 @@ def test_what_a_source_has_a_part_of_is_asked_for_again_without_that_part(bench:
         (lambda: [bar("SPY", at("10:35"))], "it gave a bar that starts at 2013-10-07T14:35:00Z, outside the stretch that was asked for"),
         (lambda: [replace(bar("SPY", at("09:35")), close=float("nan"))], "it gave a bar that can't be one: close must be a number"),
         (lambda: exit(3), "SystemExit: 3"),
+        (lambda: raise_(OSError("no file a\udcff")), "OSError: no file a?"),
+        (lambda: raise_(WordlessError()), "WordlessError: its text can't be had, LookupError was raised"),
+        (lambda: [bar("S\udcff", at("09:35"))], "it gave a 1m bar of S?"),
     ],
 )
 def test_a_source_that_fails_is_asked_again_a_limited_number_of_times(bench: Bench, says: Callable[[], Any], reason: str) -> None:

@@ -50,6 +50,17 @@ def failing(symbol: str, interval: str, start_us: int, end_us: int) -> object:
     raise PermissionError("the licence has run out")
 
 
+class WordlessError(Exception):
+    """Can't say what is wrong."""
+
+    def __str__(self) -> str:
+        raise LookupError
+
+
+def raise_(error: Exception) -> object:
+    raise error
+
+
 class Session:
     """A session with pending symbols, into which portions go."""
 
@@ -120,6 +131,8 @@ def test_without_a_source_it_is_said_and_the_load_ends() -> None:
 
 ODD: list[tuple[str, Callable[[str, str, int, int], object], str]] = [
     ("it raises", failing, "PermissionError: the licence has run out"),
+    ("it raises what can't be written", lambda *asked: raise_(OSError("no file a\udcff")), "OSError: no file a?"),
+    ("it raises what can't be told", lambda *asked: raise_(WordlessError()), "WordlessError: its text can't be had, LookupError"),
     ("it gives no bars", lambda *asked: 5, "it gave a int instead of bars"),
     ("it gives other things", lambda *asked: [{"open": 3}], "it gave a dict among the bars"),
     ("it gives too many", lambda symbol, interval, start, end: full(symbol, interval, start, end) * 2, "it gave more than 1833 bars"),
@@ -136,6 +149,16 @@ def test_an_answer_that_is_none_is_a_reason(what: str, answer: Callable[[str, st
         assert reason.startswith("no 1m bars of 2013-10-03 to 2013-10-04: ")
         assert words in reason
         assert session.missing() == [(reason, 2)]
+
+    run(scenario())
+
+
+def test_a_bar_of_a_symbol_that_can_not_be_written_is_a_reason_that_can() -> None:
+    async def scenario() -> None:
+        session = Session("SPY")
+        reason = await session.load(HistoryLoader(Source(lambda *asked: [bar("S\udcff", asked[2])]), ManualClock()))
+        assert reason is not None
+        assert "a 1m bar of S? that starts at" in reason
 
     run(scenario())
 
