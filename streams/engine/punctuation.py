@@ -103,6 +103,11 @@ def tell_by_clock(state: SessionState) -> None:
         _tell(state, wait)
         _begin(state, wait)
         _go_on(state, wait)
+    for wait in state.waits:  # the clock may just have closed the window of the one that is awaited, while another is waited for
+        if wait.awaited is not None and _is_over(wait.awaited, wait, state.grace_us):
+            wait.awaited.awaited = False
+            _go_on(state, wait)
+    _mark_awaited(state)
     _set_alarm(state)
 
 
@@ -173,6 +178,13 @@ def _is_over(data: SymbolSessionData, wait: Wait, grace_us: int) -> bool:
     return data.frontier_us >= end_us + grace_us or (newest is not None and newest.end_us >= end_us)
 
 
+def _mark_awaited(state: SessionState) -> None:
+    """One that no wait is for any more may be awaited by another."""
+    for wait in state.waits:
+        if wait.awaited is not None:
+            wait.awaited.awaited = True
+
+
 def _has(data: SymbolSessionData, wait: Wait) -> bool:
     """Whether the bar that ends with the window is there."""
     series = data.series(wait.interval)
@@ -187,9 +199,7 @@ def _tell(state: SessionState, wait: Wait) -> None:
     if wait.awaited is not None:
         wait.awaited.awaited = False
         wait.awaited = None
-        for other in state.waits:
-            if other.awaited is not None:
-                other.awaited.awaited = True
+        _mark_awaited(state)
     if not wait.symbols or state.now_us > end_us + 2 * state.config.smallest_threshold_us:
         return
     absent = sorted(data.symbol for data in (*wait.others, *wait.symbols[: wait.place]) if not _has(data, wait))

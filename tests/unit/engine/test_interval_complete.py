@@ -213,6 +213,18 @@ def test_a_topic_that_can_not_be_read_keeps_nobody_waiting_for_longer_than_the_t
     assert told(desk.advance(at("10:03"))) == [("1m", "10:02", 2, 1, ("B",))]
 
 
+@pytest.mark.parametrize("restores", [False, True])
+def test_a_window_that_the_clock_closes_for_one_is_told_with_the_bar_of_another_that_reads_what_it_missed(restores: bool) -> None:
+    desk = desk_of("A", "Z", restores=restores, derived_intervals=["5m"], interval_complete=["5m"])
+    desk.flow(*minutes("A", TEN, 4), *minutes("Z", TEN, 4))
+    desk.apply(desk.about(InputKind.SOURCE_LOST, "A", topic_id="A-2", first_offset=4, reason="re-created"), now_us=at("10:04:30"))
+    assert shown(desk.advance(at("10:05:06"))) == ["bar Z 5m 10:00"]
+    last = desk.feed(bar("A", at("10:04")), now_us=at("10:05:08"))
+    assert shown(last) == ["bar A 1m 10:04", "bar A 5m 10:00", "interval_complete 5m"]
+    assert told(last) == [("5m", "10:05", 2, 2, ())]
+    desk.check_redriven()
+
+
 def test_a_rewind_is_waited_for_as_well() -> None:
     desk = desk_of("A")
     desk.apply(JournalInput(InputKind.REWOUND), now_us=at("10:00:30"))
