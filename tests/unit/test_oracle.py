@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.rows import ExportRow, MarkRow, ProgressRow, Row, RunRow, SessionRow
+from streams.engine.rows import ExportRow, MarkRow, ProgressRow, Row, RunRow, SessionRow, WindowRow
 from streams.engine.transaction import command_text
 from streams.records import AnalysisKind, Bar, ControlCommand, Extent, GateChange, IntervalComplete
 from streams.times import SECOND_US
@@ -259,6 +259,45 @@ def with_export(number: int = 1, to: int = 4, incarnation: int = 1, frozen_to: i
     frozen = () if frozen_to is None else marks(frozen_to)
     row = ExportRow("AAA", incarnation, number, bool(frozen), marks(to), frozen)
     return replace(evidence, journal=[*evidence.journal[:-1], asked], rows={**evidence.rows, "export|AAA": row})
+
+
+def with_a_window_that_waits(since_us: int = T0 + 2 * SECOND_US) -> Evidence:
+    """AAA's bar 2 never came, so of its second window there is one bar of two; its row says from where on windows wait."""
+    evidence = sound()
+    analysis = [event for place, event in enumerate(evidence.analysis) if place not in (5, 7)]
+    aaa = {offset: bar for offset, bar in evidence.topics["AAA"].items() if offset != 2}
+    row = msgspec.structs.replace(
+        evidence.rows["progress|AAA"], windows=(WindowRow("2s", since_us),), accepted=5, published=2
+    )  # fmt: skip
+    session = msgspec.structs.replace(evidence.rows["session"], sequence=len(analysis))
+    rows = {**evidence.rows, "progress|AAA": row, "session": session}
+    places = [(0, 0), (0, 6), (6, 12), (12, 12)]
+    journal = [
+        msgspec.structs.replace(record, before_sequence=before, last_sequence=last)
+        for record, (before, last) in zip(evidence.journal, places, strict=True)
+    ]
+    return replace(evidence, analysis=numbered(analysis), topics={**evidence.topics, "AAA": aaa}, rows=rows, journal=journal)
+
+
+def test_a_window_that_waits_for_bars_is_not_complained_of_until_it_should_be_closed() -> None:
+    assert judge(with_a_window_that_waits()) == []
+    lost = "account: ('AAA', 1, '2s') 2013-10-07T13:30:02Z was read to its end, and is neither published nor held back"
+    assert judge(with_a_window_that_waits(since_us=T0 + 4 * SECOND_US)) == [lost]
+    assert judge(with_a_window_that_waits(since_us=-1)) == [lost]
+
+
+def test_a_window_that_waited_when_its_symbol_was_removed_is_nowhere_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = sound()
+    analysis = list(evidence.analysis)
+    for place, extent in ((3, Extent("inactive", T0, T0 + 5 * SECOND_US, 4)), (10, Extent("inactive", T0, T0 + 2 * SECOND_US, 1))):
+        analysis[place] = msgspec.structs.replace(analysis[place], extent=extent)
+    bbb = {offset: bar for offset, bar in evidence.topics["BBB"].items() if offset != 2}
+    removed = replace(evidence, analysis=analysis, topics={**evidence.topics, "BBB": bbb})
+    assert judge(removed) == [], "of BBB's second window in its first life there was one bar of two, and of its third one"
+    # The newest bar, which ends at second 5, would have closed the window that ends at second 4.
+    monkeypatch.setattr("tests.support.oracle._LONGEST_GRACE_US", SECOND_US)
+    lost = "account: ('BBB', 2, '2s') 2013-10-07T13:30:02Z was read to its end, and is neither published nor held back"
+    assert judge(removed) == [lost]
 
 
 def test_an_export_that_follows_on_what_was_exported_is_none_to_complain_of() -> None:
