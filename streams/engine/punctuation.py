@@ -26,11 +26,11 @@ from streams.times import interval_us
 class Wait:
     """The window of an interval that is told next. Nothing of it is stored: it follows from the end of the one before.
 
-    `symbols` are those that should have its bar. Of the ones from `place` on it is known that the window is over for them:
-    `present` of them have its bar, and `others` have to be asked.
+    `symbols` are those that should have its bar, from the last to the first. For as many of them as were looked at, and then passed,
+    it is over: `present` of those have its bar, and `others` have to be asked.
     """
 
-    __slots__ = ("awaited", "close_us", "end_us", "interval", "others", "place", "present", "slots", "symbols", "width_us")
+    __slots__ = ("awaited", "close_us", "end_us", "interval", "others", "present", "slots", "symbols", "width_us")
 
     def __init__(self, interval: str, symbols: list[SymbolSessionData]) -> None:
         self.interval = interval
@@ -38,8 +38,12 @@ class Wait:
         self.symbols = symbols
         self.awaited: SymbolSessionData | None = None
         self.slots: Slots | None = None
-        self.close_us = self.end_us = self.place = self.present = 0
+        self.close_us = self.end_us = self.present = 0
         self.others: list[SymbolSessionData] = []
+
+    def not_passed(self) -> list[SymbolSessionData]:
+        """The symbols that were not passed yet."""
+        return self.symbols[self.present + len(self.others) :]
 
 
 def opened(state: SessionState) -> None:
@@ -68,6 +72,7 @@ def renew(state: SessionState) -> None:
     state.completed = {interval: state.completed.get(interval, state.now_us) for interval in intervals}
     if intervals:
         loaded = [data for data in state.ordered() if data.status is SymbolStatus.LOADED]
+        loaded.reverse()
         for interval in intervals:
             wait = Wait(interval, [data for data in loaded if interval == data.base_interval or interval in data.derived])
             state.waits.append(wait)
@@ -129,7 +134,7 @@ def _is_patient(state: SessionState, wait: Wait) -> bool:
     """Whether a symbol without the bar is reading what it missed, and may still have it in time."""
     if state.now_us >= wait.end_us + state.config.smallest_threshold_us:
         return False
-    return any(data.backlog and data.gates and not _is_over(data, wait, state.grace_us) for data in wait.symbols[: wait.place])
+    return any(data.backlog and data.gates and not _is_over(data, wait, state.grace_us) for data in wait.not_passed())
 
 
 def _begin(state: SessionState, wait: Wait) -> None:
@@ -144,26 +149,24 @@ def _begin(state: SessionState, wait: Wait) -> None:
         base = min(config.base_interval, wait.interval, key=interval_us)
         wait.slots, wait.close_us = Slots(Grid(day, wait.interval, base, config.window_anchor)), day.close_us
     wait.end_us = wait.slots.end_of(wait.slots.ended(after_us))
-    wait.place, wait.present, wait.others = len(wait.symbols), 0, []
+    wait.present, wait.others = 0, []
 
 
 def _go_on(state: SessionState, wait: Wait) -> None:
     """Find the next symbol that the window is not over for; without one it is told, and the next one is looked at."""
     wait.awaited = None
     while wait.symbols and wait.end_us < NEVER_DUE_US:
-        end_us, width_us, symbols, place = wait.end_us, wait.width_us, wait.symbols, wait.place
-        while place:
-            data = symbols[place - 1]
+        end_us, width_us, present = wait.end_us, wait.width_us, wait.present
+        for data in wait.not_passed():
             if data.frontier_us == end_us and data.base_us == width_us:
-                wait.present += 1
+                present += 1
             elif _is_over(data, wait, state.grace_us):
                 wait.others.append(data)
             else:
                 data.awaited = True
-                wait.awaited, wait.place = data, place
+                wait.awaited, wait.present = data, present
                 return
-            place -= 1
-        wait.place = 0
+        wait.present = present
         _tell(state, wait)
         _begin(state, wait)
 
@@ -202,7 +205,7 @@ def _tell(state: SessionState, wait: Wait) -> None:
         _mark_awaited(state)
     if not wait.symbols or state.now_us > end_us + 2 * state.config.smallest_threshold_us:
         return
-    absent = sorted(data.symbol for data in (*wait.others, *wait.symbols[: wait.place]) if not _has(data, wait))
+    absent = sorted(data.symbol for data in (*wait.others, *wait.not_passed()) if not _has(data, wait))
     expected = len(wait.symbols)
     complete = IntervalComplete(end_us, expected, expected - len(absent), tuple(absent))
     state.mark(AnalysisKind.INTERVAL_COMPLETE, interval=interval, interval_complete=complete)
