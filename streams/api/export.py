@@ -49,7 +49,7 @@ async def export_symbol(
     view = await reads.view(symbol)
     state, name = view.state, f"{view.state.config.session_name}-{escape(symbol)}"
     if number is None:
-        return await _exported(request, view.place, Content.full(state, list(state.symbols)), name, form)
+        return await _exported(request, view.place, Content.full(state, list(state.symbols), is_gated=not reads.internal), name, form)
     _check_under_way(state, symbol, number)
     return await _exported(request, view.place, Content.new(state, symbol), f"{name}-{number}", form)
 
@@ -72,7 +72,8 @@ async def export_session(
         return fork_state(state, {one: fork_symbol(state.symbols[one]) for one in sorted(wanted)} if internal or state.active else {})
 
     where, state = await reads.take(take)
-    return await _exported(request, where, Content.full(state, list(state.symbols)), state.config.session_name, form)
+    content = Content.full(state, list(state.symbols), is_gated=not internal)
+    return await _exported(request, where, content, state.config.session_name, form)
 
 
 def _check_under_way(state: SessionState, symbol: str, number: int) -> None:

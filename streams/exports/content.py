@@ -33,10 +33,10 @@ class Content:
         self._metadata = metadata
 
     @classmethod
-    def full(cls, state: SessionState, symbols: Sequence[str]) -> Content:
-        """All that the state has of these symbols; of one that is not there nothing."""
+    def full(cls, state: SessionState, symbols: Sequence[str], *, is_gated: bool = False) -> Content:
+        """All that the state has of these symbols; of one that is not there nothing. One who `is_gated` may not look past the gate."""
         found = [state.symbols[symbol] for symbol in symbols if symbol in state.symbols]
-        return cls(lambda: document(state, found), lambda: all_rows(found), _metadata(state))
+        return cls(lambda: document(state, found, is_gated=is_gated), lambda: all_rows(found), _metadata(state))
 
     @classmethod
     def new(cls, state: SessionState, symbol: str) -> Content:

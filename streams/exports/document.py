@@ -29,9 +29,12 @@ _BARS_A_PIECE: Final = 500
 _encode: Final = msgspec.json.encode
 
 
-def document(state: SessionState, symbols: Iterable[SymbolSessionData]) -> Iterator[bytes]:
-    """All that a state has of these symbols."""
-    yield _open({"format": FORMAT, "kind": "full", **_session(state)}) + b',\n"symbols":['
+def document(state: SessionState, symbols: Iterable[SymbolSessionData], *, is_gated: bool = False) -> Iterator[bytes]:
+    """All that a state has of these symbols; while the gate is shut one who `is_gated` learns of the session where it stands, no more."""
+    own = _session(state)
+    if is_gated and not state.active:
+        own |= dict.fromkeys(("gate_reason", "trading_date"))
+    yield _open({"format": FORMAT, "kind": "full", **own}) + b',\n"symbols":['
     reads = SessionData(state)
     separator = b"\n"
     for data in symbols:

@@ -71,6 +71,7 @@ def test_tables_have_the_same_bars(active: Client) -> None:
 @pytest.mark.parametrize("path", ["/v1/symbols/SPY/export", "/v1/export", "/v1/export?symbol=SPY", "/v1/symbols/NOBODY/export"])
 def test_while_the_gate_is_shut_an_export_has_no_symbols_but_for_one_with_the_token(inactive: Client, path: str) -> None:
     outside = inactive.get(path)
+    assert (outside.json()["gate_reason"], outside.json()["trading_date"]) == (None, None), "as of the session itself"
     assert (outside.status_code, outside.json()["symbols"], outside.headers["X-Session-Active"]) == (200, [], "false")
     joined = f"{path}{'&' if '?' in path else '?'}"
     assert rows(inactive.get(f"{joined}format=csv")) == []
@@ -80,6 +81,7 @@ def test_while_the_gate_is_shut_an_export_has_no_symbols_but_for_one_with_the_to
         assert (inside.status_code, inside.json()["error"]["code"]) == (404, "unknown_symbol")
     else:
         assert "SPY" in [one["symbol"] for one in inside.json()["symbols"]]
+        assert inside.json()["gate_reason"] == "lagging"
 
 
 def test_what_is_new_is_there_by_its_number_until_it_is_ended() -> None:
