@@ -15,7 +15,7 @@ from streams.client.reader import Record
 from streams.engine.journal import InputKind
 from streams.engine.rows import Row
 from streams.errors import HistoryError, WireError
-from streams.records import Bar, ControlCommand, Undecodable
+from streams.records import Bar, ControlCommand, Quote, Tick, Undecodable
 from streams.replay.verify_redrive import EpochChoice, compare
 from streams.replay.verify_report import VerifyReport
 from streams.replay.verify_rows import Tables
@@ -36,6 +36,18 @@ def junk() -> Undecodable:
     except WireError as error:
         return Undecodable(str(error))
     raise AssertionError("junk was decoded")
+
+
+def _written(one: Bar | Quote | Tick | Undecodable) -> bytes:
+    match one:
+        case Bar():
+            return CODEC.bar_to_avro(one)
+        case Quote():
+            return CODEC.quote_to_avro(one)
+        case Tick():
+            return CODEC.tick_to_avro(one)
+        case Undecodable():
+            return JUNK
 
 
 class ListTape:
@@ -90,9 +102,10 @@ class Left:
 
     def begin_anew(self, desk: Desk) -> None:
         """Put what another desk has played behind it, and its rows in place of those before."""
-        for symbol, records in desk.topics.items():
-            topic = self.names.bars(symbol)
-            values = [CODEC.bar_to_avro(one) if isinstance(one, Bar) else JUNK for one in records]
+        for name, records in desk.topics.items():
+            stream, _, symbol = name.rpartition("|")
+            topic = self.names.of(symbol, stream or None)
+            values = [_written(one) for one in records]
             self.sources[topic] = [RawRecord(topic, offset, symbol.encode(), value, []) for offset, value in enumerate(values)]
         self._send(desk)
         self.rows = {key: CODEC.row_to(row) for key, row in desk.table.items()}
