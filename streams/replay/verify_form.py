@@ -56,7 +56,7 @@ class RecordForm:
             case AnalysisEvent() as event:
                 words = [event.kind, event.symbol, event.interval, iso(event.bar.start_us) if event.bar else None]
             case SessionEvent() as event:
-                words = ["the event", event.kind, event.symbol]
+                words = ["the event", event.kind, event.symbol, event.attributes.get("interval")]
             case CommandReply() as reply:
                 words = ["the reply", reply.status, "to", reply.command_id]
             case _:

@@ -62,4 +62,6 @@ class SessionTopics:
             extras={(symbol, stream): self._extras(symbol, stream) for symbol in symbols for stream in config.extra_streams},
             threshold_us=threshold_us or config.threshold_us,
             all_bars=self.all_bars() if config.session_data_config.bars_topic else None,
+            events=self.events(),
+            publish_us=config.quality_us,
         )

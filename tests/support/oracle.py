@@ -22,7 +22,8 @@ from streams.engine.journal import InputKind, JournalRecord
 from streams.engine.rows import ExportRow, ProgressRow, Row, SessionRow, StreamRow
 from streams.records import AnalysisKind, Bar, CommandKind, ControlCommand, Extent, Quote, Tick
 from streams.times import SECOND_US, interval_us, iso
-from streams.wire.messages import AnalysisBar, AnalysisEvent
+from streams.wire.messages import AnalysisBar, AnalysisEvent, SessionEvent
+from tests.support.oracle_quality import wrong_quality
 from tests.support.oracle_windows import wrong_windows
 
 Life = tuple[str, int]
@@ -40,7 +41,8 @@ class Evidence:
     """What a stopped session has left behind, decoded.
 
     `topics` has the bars of each symbol's topic by offset, `extras` its quotes and ticks; `threshold_us` tells each symbol's threshold,
-    for sessions whose bars are referred to by their close; `all_bars` is the ungated topic, where there is one.
+    for sessions whose bars are referred to by their close; `all_bars` is the ungated topic, where there is one; `events` is the events
+    topic, with at least `publish_us` between two events about the quality of an interval.
     """
 
     analysis: Sequence[AnalysisEvent]
@@ -50,6 +52,8 @@ class Evidence:
     threshold_us: Callable[[str], int]
     extras: Mapping[tuple[str, str], Mapping[int, Quote | Tick]] = field(default_factory=dict)
     all_bars: Sequence[AnalysisEvent] | None = None
+    events: Sequence[SessionEvent] | None = None
+    publish_us: int = 0
 
 
 @dataclass
@@ -86,6 +90,8 @@ def judge(evidence: Evidence) -> list[str]:
     _check_exports(evidence, read, findings)
     for sentence in wrong_windows(evidence.analysis):
         findings.add("windows", sentence)
+    for sentence in wrong_quality(evidence.events, evidence.journal, evidence.rows, evidence.publish_us) if evidence.events else ():
+        findings.add("quality", sentence)
     if evidence.all_bars is not None:
         _check_ungated(evidence, evidence.all_bars, findings)
     return findings.sentences()

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
 
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.rows import ExportRow, MarkRow, ProgressRow, Row, RunRow, SessionRow, WindowRow
+from streams.engine.rows import (
+    AttemptRow,
+    ExportRow,
+    MarkRow,
+    ProgressRow,
+    QualityRow,
+    Row,
+    RunRow,
+    SessionRow,
+    StretchRow,
+    ToldRow,
+    WindowRow,
+)
 from streams.engine.transaction import command_text
-from streams.records import AnalysisKind, Bar, ControlCommand, Extent, GateChange, IntervalComplete
+from streams.records import AnalysisKind, Bar, ControlCommand, EventKind, Extent, GateChange, IntervalComplete
 from streams.times import SECOND_US
-from streams.wire.messages import AnalysisBar, AnalysisEvent
+from streams.wire.messages import AnalysisBar, AnalysisEvent, SessionEvent
 from tests.support.oracle import Evidence, judge
 from tests.support.rows import blank
 
@@ -348,6 +361,58 @@ def test_windows_that_are_told_in_turn_give_no_findings() -> None:
 )
 def test_a_window_that_is_told_wrongly_is_found(damaged: Callable[[], Evidence], words: str) -> None:
     assert any(finding.startswith("windows") and words in finding for finding in judge(damaged())), judge(damaged())
+
+
+def quality(second: int, expected: int, present: int, gaps: int, **attributes: str) -> SessionEvent:
+    missing = expected - present
+    counts = {"expected": str(expected), "present": str(present), "missing": str(missing), "gaps": str(gaps)}
+    told = {"interval": "1s", "quality": f"{100 * present / expected:.2f}", **counts, **attributes}
+    return SessionEvent(1, "s", T0 + second * SECOND_US, EventKind.QUALITY, "AAA", 1, None, told)
+
+
+def with_quality(*events: SessionEvent, told: tuple[int, int] = (1, 1), **fields: Any) -> Evidence:
+    """AAA's seconds: two missing after a minute, one after two; a source was asked twice for one of them and had none for the other."""
+    evidence = sound()
+    chosen = events or (quality(60, 50, 48, 2), quality(120, 90, 89, 1))
+    first_us, second_us = T0 + 7 * SECOND_US, T0 + 9 * SECOND_US
+    asked = [
+        JournalInput(InputKind.GAP_ASKED, "AAA", 1, start_us=start_us, end_us=start_us + SECOND_US, count=0, reason=reason)
+        for start_us, reason in ((first_us, "away"), (first_us, "away"), (second_us, None))
+    ]
+    last = evidence.journal[-1]
+    row = QualityRow(
+        "AAA", 1, 0, (ToldRow("1s", *told),), (AttemptRow(first_us, first_us + SECOND_US, 2, NOW_US),),
+        (StretchRow(second_us, second_us + SECOND_US),),
+    )  # fmt: skip
+    return replace(
+        evidence, events=chosen, publish_us=60 * SECOND_US, rows={**evidence.rows, "quality|AAA": msgspec.structs.replace(row, **fields)},
+        journal=[*evidence.journal[:-1], msgspec.structs.replace(last, inputs=(*last.inputs, *asked))],
+    )  # fmt: skip
+
+
+def test_quality_that_is_told_in_turn_gives_no_findings() -> None:
+    rolled = SessionEvent(1, "s", T0 + 90 * SECOND_US, EventKind.SYMBOL_ROLLED, "AAA", 1)
+    assert judge(with_quality()) == []
+    assert judge(with_quality(quality(60, 50, 49, 1), rolled, quality(120, 20, 19, 1))) == [], "the next day begins with nothing told"
+
+
+@pytest.mark.parametrize(
+    ("damaged", "words"),
+    [
+        (lambda: with_quality(quality(60, 50, 48, 2), quality(119, 90, 89, 1)), "is told 59 s after"),
+        (lambda: with_quality(quality(60, 90, 89, 1), quality(120, 91, 90, 1)), "with nothing changed"),
+        (lambda: with_quality(quality(60, 90, 90, 0), told=(0, 0)), "with nothing changed"),
+        (lambda: with_quality(quality(60, 90, 89, 1, missing="2")), "2 are missing where 89 of 90 are there"),
+        (lambda: with_quality(quality(60, 90, 89, 1, quality="99.00")), "99.00 percent for 89 of 90"),
+        (lambda: with_quality(quality(60, 90, 89, 2)), "2 gaps for 1 missing"),
+        (lambda: with_quality(told=(2, 2)), "the row says that"),
+        (lambda: with_quality(trading_days=5), "is of day 5"),
+        (lambda: with_quality(empty=(StretchRow(T0, T0 + SECOND_US),)), "which no source said"),
+        (lambda: with_quality(attempts=(AttemptRow(T0 + 7 * SECOND_US, T0 + 8 * SECOND_US, 3, NOW_US),)), "was asked for 2 times"),
+    ],
+)
+def test_quality_that_is_told_or_kept_wrongly_is_found(damaged: Callable[[], Evidence], words: str) -> None:
+    assert any(finding.startswith("quality") and words in finding for finding in judge(damaged())), judge(damaged())
 
 
 @pytest.mark.parametrize(
