@@ -11,6 +11,7 @@ The first export of a symbol begins with its trading day. What is not exported o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
 from streams.records import CommandKind, ControlCommand, EventKind, ReplyStatus, SessionBar
 from streams.times import date_of_days, iso
+
+MOST_SERIES_TOLD: Final = 1_000
+"""How many series an answer tells of, about a hundred bytes each: after years without an export there may be ten thousand."""
 
 
 def refusal(state: SessionState, command: ControlCommand) -> str | None:
@@ -83,6 +87,8 @@ def covered(data: SymbolSessionData, exports: Exports) -> list[tuple[SeriesKey, 
 def answer(state: SessionState, data: SymbolSessionData) -> str:
     """What a command about exports is answered with, as JSON: number, whether it is under way, and what it holds by series."""
     exports = data.exports or Exports()
+    keys = sorted(exports.pending, key=by_day_and_length)
+    told_keys = keys[max(0, len(keys) - MOST_SERIES_TOLD) :]
     series = [
         {
             "interval": interval,
@@ -91,16 +97,18 @@ def answer(state: SessionState, data: SymbolSessionData) -> str:
             "to": iso(exports.pending[days, interval].exported_to_us),
             "changed": len(exports.pending[days, interval].stretches),
         }
-        for days, interval in sorted(exports.pending, key=by_day_and_length)
+        for days, interval in told_keys
         for done_us in (exports.done[days, interval].exported_to_us,)
     ]
-    told = {
+    told: dict[str, object] = {
         "epoch": state.epoch,
         "incarnation": data.incarnation,
         "number": exports.number,
         "is_pending": exports.is_pending,
         "series": series,
     }
+    if len(keys) > len(told_keys):
+        told["older_series"] = len(keys) - len(told_keys)
     return msgspec.json.encode(told).decode()
 
 

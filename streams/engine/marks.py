@@ -21,6 +21,8 @@ from streams.times import interval_us
 
 MOST_STRETCHES: Final = 256
 """How many stretches a mark has at most; then those with the least between them become one, and bars in between are exported again."""
+MOST_OF_ALL: Final = 4_000
+"""How many stretches all marks share, where they are many: all of them stand in one row, for which Kafka has a million bytes."""
 
 _NOTHING_US: Final = -1
 
@@ -56,8 +58,8 @@ class Mark:
         place = bisect_right(self._starts, start_us)
         return place > 0 and start_us < self._ends[place - 1]
 
-    def note(self, start_us: int, end_us: int) -> bool:
-        """Put a bar's extent among the stretches; False when it is there already."""
+    def note(self, start_us: int, end_us: int, most: int | None = None) -> bool:
+        """Put a bar's extent among the stretches, which are `most` at most; False when it is there already."""
         starts, ends = self._starts, self._ends
         place = bisect_right(starts, start_us)
         if place and start_us < ends[place - 1]:
@@ -74,7 +76,7 @@ class Mark:
         else:
             starts.insert(place, start_us)
             ends.insert(place, end_us)
-            if len(starts) > MOST_STRETCHES:
+            while len(starts) > (most or MOST_STRETCHES):
                 self._join_nearest()
         return True
 
@@ -125,7 +127,8 @@ class Exports:
         mark = self.done.get(key)
         if mark is None:
             return
-        if bar.start_us <= self.pending.get(key, mark).exported_to_us and mark.note(bar.start_us, bar.end_us):
+        most = max(1, min(MOST_STRETCHES, MOST_OF_ALL // len(self.done)))
+        if bar.start_us <= self.pending.get(key, mark).exported_to_us and mark.note(bar.start_us, bar.end_us, most):
             self.changed = True
 
     def begin(self, series: Iterable[tuple[SeriesKey, BarSeries]]) -> None:

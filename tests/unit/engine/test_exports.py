@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streams.engine import exports as engine_exports
 from streams.engine import marks
 from streams.engine.marks import Mark
 from streams.engine.reads import SessionData
@@ -351,3 +352,34 @@ def test_however_many_bars_come_late_the_row_stays_small_and_none_is_missed(monk
     assert {one.start_us for one in late} <= {start for _, _, start in found}
     assert re.match("1m", words(found)[0])
     assert max(start for _, _, start in found) < TEN + DAY_US
+
+
+def test_the_more_series_are_followed_the_fewer_stretches_each_of_them_has_since_all_stand_in_one_row(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(marks, "MOST_OF_ALL", 6)
+    desk = desk_of(derived=("2m", "4m"), restores=True)
+    exporter = Exporter(desk, "SPY")
+    desk.flow(*minutes("SPY", TEN, 40, step=2))
+    exporter.export()
+    late = minutes("SPY", at("10:01"), 9, step=8)
+    for one in late:
+        desk.feed(one)
+    row = desk.table["export|SPY"]
+    assert isinstance(row, ExportRow)
+    assert [len(mark.changed) for mark in row.done] == [2, 2, 2]
+    assert {one.start_us for one in late} <= {start for _, interval, start in exporter.export() if interval == "1m"}
+    desk.check_redriven()
+
+
+def test_an_answer_about_an_export_tells_of_the_newest_series_where_there_are_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_exports, "MOST_SERIES_TOLD", 3)
+    desk = desk_of(historical={"trailing_days": 3})
+    desk.flow(*minutes("SPY", TEN, 5))
+    assert "older_series" not in answer_of(desk.command("begin_export", "SPY"))
+    desk.command("end_export", "SPY", export_number=1)
+    for day in (TUESDAY, WEDNESDAY):
+        desk.flow(*minutes("SPY", at("10:00", day), 5))
+    told = answer_of(desk.command("begin_export", "SPY"))
+    assert [(one["trading_date"], one["interval"]) for one in told["series"]] == [(TUESDAY, "5m"), (WEDNESDAY, "1m"), (WEDNESDAY, "5m")]
+    assert told["older_series"] == 1
