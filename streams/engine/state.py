@@ -7,17 +7,14 @@ who calls them in the right order is `Session`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from streams.calendar import TradingCalendar, TradingDay
 from streams.config import SessionConfig
 from streams.engine.rows import CommandRow, CompletedRow, Row, SessionRow, command_key
 from streams.engine.symbol import NEVER_US, SymbolSessionData, SymbolStatus
+from streams.engine.waits import Wait
 from streams.errors import EngineError
 from streams.records import AnalysisKind, Event, EventKind, Extent, GateChange, IntervalComplete, Marker, Outcome, Reply, ReplyStatus
-
-if TYPE_CHECKING:
-    from streams.engine.punctuation import Wait
 
 NEVER_DUE_US = 1 << 62
 
