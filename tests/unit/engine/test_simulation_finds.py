@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import derive, filling, gate, lifecycle, measure, publish, punctuation, restore
+from streams.engine import derive, extras, filling, gate, history, lifecycle, measure, publish, punctuation, restore, rollover
+from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Runs
 from streams.engine.holes import Holes
+from streams.engine.marks import Exports
 from streams.engine.rows import AttemptRow
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
 from streams.engine.windows import Window
-from streams.records import PublishedBar
+from streams.records import PublishedBar, Quote, Tick
+from streams.times import SECOND_US
 from tests.support.simulation.run import SimulationFailure, shrunk, simulate
 
 SEEDS = range(15)
@@ -162,6 +165,82 @@ def answers_of_a_source_do_not_count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(filling, "_tried_again", lambda data, asked, now_us: [AttemptRow(asked.start_us, asked.end_us, 1, now_us)])
 
 
+def the_latest_quote_is_the_one_that_came_last(patch: pytest.MonkeyPatch) -> None:
+    real = extras._take
+
+    def take(state: SessionState, extra: ExtraStream, record: Quote | Tick) -> None:
+        counted = extra.count
+        real(state, extra, record)
+        if extra.count > counted:
+            extra.latest = record
+
+    patch.setattr(extras, "_take", take)
+
+
+def quotes_of_a_new_day_are_counted_with_the_old(patch: pytest.MonkeyPatch) -> None:
+    real = ExtraStream.begin
+
+    def begin(extra: ExtraStream, days: int) -> None:
+        counted = extra.count
+        real(extra, days)
+        extra.count = counted
+
+    patch.setattr(ExtraStream, "begin", begin)
+
+
+def quotes_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
+    real = ExtraStream.row
+
+    def row(extra: ExtraStream, symbol: str, incarnation: int) -> Any:
+        return replace(real(extra, symbol, incarnation), quote=None, tick=None)
+
+    patch.setattr(ExtraStream, "row", row)
+
+
+def what_changes_after_an_export_is_not_noted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Exports, "note", lambda exports, days, interval, bar: None)
+
+
+def an_export_that_is_under_way_grows(patch: pytest.MonkeyPatch) -> None:
+    real = Exports.begin
+
+    def begin(exports: Exports, series: Any) -> None:
+        real(exports, series)
+        for mark in exports.pending.values():
+            mark.exported_to_us += 600 * SECOND_US
+
+    patch.setattr(Exports, "begin", begin)
+
+
+def days_that_are_over_are_not_kept(patch: pytest.MonkeyPatch) -> None:
+    real = rollover.trim_history
+
+    def trim_history(state: SessionState, data: SymbolSessionData) -> None:
+        data.historical.pop(min(data.historical, default=0), None)
+        real(state, data)
+
+    patch.setattr(rollover, "trim_history", trim_history)
+
+
+def derived_bars_of_past_days_are_not_made(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(history, "windows_of", lambda grid, bars: [])
+
+
+def indicators_stay_as_they_were_when_a_day_is_over(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("streams.engine.rollover.indicators.outdate", lambda state, data: None)
+
+
+def a_confirmed_hole_is_asked_for_again(patch: pytest.MonkeyPatch) -> None:
+    real = filling.gap_asked
+
+    def gap_asked(state: SessionState, symbol: str, start_us: int, end_us: int, count: int, reason: str | None) -> None:
+        real(state, symbol, start_us, end_us, count, reason)
+        data = state.of(symbol)
+        data.set_gaps(data.attempts, ())
+
+    patch.setattr(filling, "gap_asked", gap_asked)
+
+
 WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     # What is wrong, and words of the promises by which it may be found.
     (stale_bars_get_through, ("older than its symbol's threshold",)),
@@ -183,6 +262,15 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (quality_is_told_with_each_transaction, ("each change", "told of quality")),
     (what_was_told_of_quality_is_forgotten_on_restore, ("restored", "each change", "told of quality", "asked for")),
     (answers_of_a_source_do_not_count, ("asked for",)),
+    (the_latest_quote_is_the_one_that_came_last, ("the latest quote",)),
+    (quotes_of_a_new_day_are_counted_with_the_old, ("the latest quote",)),
+    (quotes_are_forgotten_on_restore, ("the latest quote", "restored")),
+    (what_changes_after_an_export_is_not_noted, ("export",)),
+    (an_export_that_is_under_way_grows, ("export",)),
+    (days_that_are_over_are_not_kept, ("exactly the bars",)),
+    (derived_bars_of_past_days_are_not_made, ("exactly the bars", "derived bars are made of")),
+    (indicators_stay_as_they_were_when_a_day_is_over, ("indicators",)),
+    (a_confirmed_hole_is_asked_for_again, ("asked for", "quality")),
     (a_dropped_interval_is_forgotten, ("analysis holds", "exact runs", "accounted for", "published once", "derived bars are made of")),
 ]
 
