@@ -11,6 +11,7 @@ from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
 from streams.wire.topics import TopicNames
 from tests.support.oracle import Evidence
+from tests.support.oracle_state import Day
 from tests.support.reading import read_topic
 
 CODEC = Codec()
@@ -27,6 +28,10 @@ class SessionTopics:
     def analysis(self) -> list[AnalysisEvent]:
         """The analysis topic."""
         return [CODEC.analysis_from(record.value) for record in read_topic(self._servers, self.names.analysis)]
+
+    def analysis_by_offset(self) -> dict[int, AnalysisEvent]:
+        """The analysis topic, with its offsets."""
+        return {record.offset: CODEC.analysis_from(record.value) for record in read_topic(self._servers, self.names.analysis)}
 
     def all_bars(self) -> list[AnalysisEvent]:
         """The ungated topic."""
@@ -49,7 +54,9 @@ class SessionTopics:
         read = CODEC.quote_from if stream == QUOTES else CODEC.tick_from
         return {record.offset: read(record.value) for record in read_topic(self._servers, self.names.of(symbol, stream))}
 
-    def evidence(self, config: SessionConfig, symbols: list[str], threshold_us: Callable[[str], int] | None = None) -> Evidence:
+    def evidence(
+        self, config: SessionConfig, symbols: list[str], threshold_us: Callable[[str], int] | None = None, day: Day | None = None
+    ) -> Evidence:
         """All that the oracle judges; `symbols` are those that were ever in the session."""
         return Evidence(
             analysis=self.analysis(),
@@ -64,4 +71,6 @@ class SessionTopics:
             all_bars=self.all_bars() if config.session_data_config.bars_topic else None,
             events=self.events(),
             publish_us=config.quality_us,
+            day=day,
+            grace_us=config.grace_us,
         )

@@ -105,6 +105,13 @@ def quotes_of_now(symbols: Sequence[str]) -> Iterator[Quote]:
         yield Quote(symbols[number % len(symbols)], clock.now_us(), 100.0 + number % 7 / 4, 102.0, 1.0, 2.0)
 
 
+def ticks_of_now(symbols: Sequence[str]) -> Iterator[Tick]:
+    """The same of ticks."""
+    clock = SystemClock()
+    for number in numbers():
+        yield Tick(symbols[number % len(symbols)], clock.now_us(), 100.0 + number % 7 / 4, float(number))
+
+
 class SteadyFeed:
     """Produces bars, quotes or ticks at a steady rate in a thread of its own, no bar before its end; a context manager that stops it.
 
@@ -112,7 +119,7 @@ class SteadyFeed:
         settings: where the broker is.
         bars: what to produce, in this order.
         per_second: the rate; lateness is made up for.
-        at_least: bars without end are produced until `finish` was called and so many are sent.
+        at_least: records without end are produced until `finish` was called and so many are sent.
         patient_seconds: how long it waits for a broker that is away; None: as long as any producer does.
     """
 

@@ -9,7 +9,7 @@ A plan holds choices only. What a strike then hits is up to the machine, so the 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -55,13 +55,55 @@ class Change:
     symbol: int
     immediate: bool
     again: bool
+    over_http: bool
+
+
+class Bystander(StrEnum):
+    """Who is killed besides workers."""
+
+    EXPORTER = "the exporter"
+    CONSUMER = "the consumer"
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A kill of a bystander when the feed has sent `at_bar` bars; it is started again at once."""
+
+    at_bar: int
+    who: Bystander
+
+
+class Flaw(StrEnum):
+    """What is wrong with the feed of a symbol that has holes."""
+
+    KNOWN = "bars that the feed lacks and the history source has"
+    UNKNOWN = "bars that nobody has"
+    LATE = "bars that come later than others"
+    CORRECTED = "bars that come again with another content"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """`seconds` bars of a symbol with holes, from second `first` of its feed on; `delay_seconds` is for those that come late or again."""
+
+    symbol: int
+    first: int
+    seconds: int
+    flaw: Flaw
+    delay_seconds: int
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much a kill run does. `moments` and `targets` say how many strikes in ten are of each kind; the rest is the first."""
+    """How much a kill run does. `moments` and `targets` say how many strikes in ten are of each kind; the rest is the first.
+
+    `holed` symbols come on top of `symbols`: their feed runs for `holed_seconds` at most. `dynamic` symbols are removed and added,
+    one of them has holes.
+    """
 
     symbols: int
+    holed: int
+    holed_seconds: int
     dynamic: int
     bars_each: int
     bars_per_second: float
@@ -70,6 +112,7 @@ class Scale:
     sigkills: int
     sigterms: int
     changes: int
+    falls: int
     moments: tuple[tuple[Moment, int], ...]
     targets: tuple[tuple[Target, int], ...]
 
@@ -81,6 +124,8 @@ class Scale:
 
 SHORT = Scale(
     symbols=20,
+    holed=3,
+    holed_seconds=400,
     dynamic=5,
     bars_each=400,
     bars_per_second=450.0,
@@ -89,11 +134,14 @@ SHORT = Scale(
     sigkills=3,
     sigterms=1,
     changes=40,
+    falls=3,
     moments=((Moment.WORKING, 8), (Moment.STARTING, 1), (Moment.RECOVERING, 1)),
     targets=((Target.ACTIVE, 10),),
 )
 LONG = Scale(
     symbols=50,
+    holed=6,
+    holed_seconds=1800,
     dynamic=10,
     bars_each=2000,
     bars_per_second=300.0,
@@ -102,6 +150,7 @@ LONG = Scale(
     sigkills=32,
     sigterms=21,
     changes=120,
+    falls=20,
     moments=((Moment.WORKING, 8), (Moment.STARTING, 1), (Moment.RECOVERING, 1)),
     targets=((Target.ACTIVE, 6), (Target.STANDBY, 2), (Target.BOTH, 2)),
 )
@@ -119,6 +168,8 @@ class Plan:
     scale: Scale
     strikes: tuple[Strike, ...]
     changes: tuple[Change, ...]
+    falls: tuple[Fall, ...]
+    stretches: tuple[Stretch, ...]
 
     @property
     def aimed(self) -> int:
@@ -131,11 +182,22 @@ class Plan:
             for number, one in enumerate(self.strikes, start=1)
         ]
         changes = [
-            f"{one.at_bar}: -{one.symbol}{'!' if one.immediate else ''}{f' +{one.symbol}' if one.again else ''}" for one in self.changes
+            f"{one.at_bar}: -{one.symbol}{'!' if one.immediate else ''}{f' +{one.symbol}' if one.again else ''}{'~' * one.over_http}"
+            for one in self.changes
         ]
+        falls = [f"{one.at_bar}: {one.who}" for one in self.falls]
+        stretches = [f"{one.symbol}: {one.first}+{one.seconds} {one.flaw.name.lower()} {one.delay_seconds}" for one in self.stretches]
         return "\n".join(
-            [f"plan of seed {self.seed}, {len(strikes)} strikes:", *strikes, f"{len(changes)} removals by bars sent (! at once, + again):"]
-            + ["  " + "   ".join(changes[place : place + 8]) for place in range(0, len(changes), 8)]
+            [
+                f"plan of seed {self.seed}, {len(strikes)} strikes:",
+                *strikes,
+                f"{len(changes)} removals by bars sent (! at once, + again, ~ over HTTP):",
+                *_in_lines(changes, 8),
+                f"{len(falls)} kills of others by bars sent:",
+                *_in_lines(falls, 6),
+                f"{len(stretches)} flaws of feeds by symbol and seconds, the first of them:",
+                *_in_lines(stretches[:24], 6),
+            ]
         )
 
 
@@ -152,10 +214,30 @@ def made_plan(scale: Scale, seed: int) -> Plan:
         down = chance.uniform(6.0, 9.0) if scale.workers > 1 and chance.random() < _STAYS_DOWN else 0.0
         strikes.append(Strike(signal, target, moment, round(delay, 3), round(down, 3)))
     changes = [
-        Change(at_bar, chance.randrange(scale.dynamic), immediate=chance.random() < 0.5, again=chance.random() < 0.6)
+        Change(
+            at_bar, chance.randrange(scale.dynamic), immediate=chance.random() < 0.5, again=chance.random() < 0.6,
+            over_http=chance.random() < 0.3,
+        )
         for at_bar in sorted(chance.sample(range(scale.bars // 50, scale.bars), scale.changes))
-    ]
-    return Plan(seed, scale, tuple(strikes), tuple(changes))
+    ]  # fmt: skip
+    places = sorted(chance.sample(range(scale.bars // 20, scale.bars), scale.falls * len(Bystander)))
+    falls = [Fall(at_bar, who) for at_bar, who in zip(places, _shuffled(chance, [*Bystander] * scale.falls), strict=True)]
+    stretches = [one for symbol in range(scale.holed) for one in _stretches(chance, symbol, scale.holed_seconds)]
+    return Plan(seed, scale, tuple(strikes), tuple(changes), tuple(falls), tuple(stretches))
+
+
+def _stretches(chance: random.Random, symbol: int, seconds: int) -> Iterator[Stretch]:
+    """What is wrong with one feed, in order: never two of it at once, and each kind once before one comes again."""
+    first, kinds = chance.randint(3, 8), list[Flaw]()
+    while first < seconds:
+        kinds = kinds or _shuffled(chance, list(Flaw))
+        stretch = Stretch(symbol, first, chance.randint(1, 8), kinds.pop(), chance.randint(3, 30))
+        yield stretch
+        first += stretch.seconds + chance.randint(2, 8)
+
+
+def _in_lines(words: Sequence[str], each: int) -> list[str]:
+    return ["  " + "   ".join(words[place : place + each]) for place in range(0, len(words), each)]
 
 
 def _deck(kinds: Sequence[tuple[T, int]], count: int) -> list[T]:

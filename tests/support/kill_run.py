@@ -9,17 +9,19 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from streams.client.control import SessionControl
-from streams.errors import BrokerLostError, DemotedError, FencedError, LedgerError
+from streams.client.session import SessionClient
+from streams.errors import BrokerLostError, CommandRefusedError, DemotedError, FencedError, LedgerError
 from streams.records import CommandKind, ControlCommand
 from streams.settings import Settings
 from streams.times import SystemClock
 from tests.support.feeders import SteadyFeed
+from tests.support.http_readers import COMMAND_TOKEN
 from tests.support.kill_plan import Change, Moment, Plan, Strike, Target
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
@@ -33,10 +35,16 @@ _SIGTERM_ENDS = frozenset({0, -signal.SIGTERM, FencedError.exit_code, DemotedErr
 
 
 class Commands:
-    """Sends a plan's changes as the feed comes to their places, from a thread of its own, and remembers the ids."""
+    """Sends a plan's changes as the feed comes to their places, from a thread of its own, and remembers the ids.
 
-    def __init__(self, settings: Settings, symbols: Sequence[str], changes: Sequence[Change], feed: SteadyFeed) -> None:
+    What is sent over HTTP goes to the workers at `urls`, until one of them takes it.
+    """
+
+    def __init__(
+        self, settings: Settings, symbols: Sequence[str], changes: Sequence[Change], feed: SteadyFeed, urls: Sequence[str]
+    ) -> None:
         self.ids: list[str] = []
+        self._urls = urls
         self._settings = settings
         self._symbols = symbols
         self._changes = changes
@@ -59,7 +67,10 @@ class Commands:
 
     def _run(self) -> None:
         try:
-            with SessionControl(self._settings) as control:
+            with (
+                SessionControl(self._settings) as control,
+                SessionClient(self._urls, command_token=COMMAND_TOKEN, patience_seconds=COMES_SECONDS) as client,
+            ):
                 for symbol in self._symbols:
                     self._send(control, CommandKind.ADD_SYMBOL, symbol)
                 for change in self._changes:
@@ -69,8 +80,13 @@ class Commands:
                         break
                     symbol = self._symbols[change.symbol]
                     # In one go, so that both can come in one batch; a graceful removal that is not over refuses the addition.
-                    self._send(control, CommandKind.REMOVE_SYMBOL, symbol, immediate=change.immediate)
-                    if change.again:
+                    if change.over_http:
+                        self._ask(client.remove_symbol, symbol, immediate=change.immediate)
+                    else:
+                        self._send(control, CommandKind.REMOVE_SYMBOL, symbol, immediate=change.immediate)
+                    if change.again and change.over_http:
+                        self._ask(client.add_symbol, symbol)
+                    elif change.again:
                         self._send(control, CommandKind.ADD_SYMBOL, symbol)
                 for symbol in self._symbols:
                     self._send(control, CommandKind.REMOVE_SYMBOL, symbol, immediate=True)
@@ -79,9 +95,17 @@ class Commands:
             self._error = error
 
     def _send(self, control: SessionControl, kind: CommandKind, symbol: str, *, immediate: bool = False) -> None:
-        number = f"c{len(self.ids)}"
-        control.send(ControlCommand(number, kind, symbol, SystemClock().now_us(), immediate=immediate), wait=False, timeout_seconds=0)
-        self.ids.append(number)
+        command = ControlCommand(self._next(), kind, symbol, SystemClock().now_us(), immediate=immediate)
+        control.send(command, wait=False, timeout_seconds=0)
+
+    def _ask(self, ask: Callable[..., object], symbol: str, **options: object) -> None:
+        # A refusal is an answer, too: it may be the one to the same command, sent when the worker died before it could say so.
+        with suppress(CommandRefusedError):
+            ask(symbol, command_id=self._next(), wait_seconds=0.0, **options)
+
+    def _next(self) -> str:
+        self.ids.append(f"c{len(self.ids)}")
+        return self.ids[-1]
 
 
 class Crew:

@@ -3,8 +3,9 @@
     findings = judge(evidence)          # sentences, empty when all is well
 
 It knows nothing of the engine. It takes what the journal says was read from each symbol's topic, and accounts for each bar
-there: published once, or within exactly one held-back record or open run of the state. It presumes a feed that keeps the
-promises of its tests: per symbol in order of start, no repetition, no correction.
+there: published once, or within exactly one held-back record or open run of the state. Without an ungated topic it presumes a
+feed that keeps the promises of its tests: per symbol in order of start, no repetition, no correction. With one each version
+of each bar is known, so bars may come late, again and otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from streams.engine.rows import ExportRow, ProgressRow, Row, SessionRow, StreamR
 from streams.records import AnalysisKind, Bar, CommandKind, ControlCommand, Extent, Quote, Tick
 from streams.times import SECOND_US, interval_us, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent, SessionEvent
+from tests.support.lives import Lives
 from tests.support.oracle_quality import wrong_quality
+from tests.support.oracle_state import Day, wrong_indicators, wrong_state
+from tests.support.oracle_versions import wrong_extents, wrong_versions
 from tests.support.oracle_windows import wrong_windows
 
 Life = tuple[str, int]
@@ -42,7 +46,8 @@ class Evidence:
 
     `topics` has the bars of each symbol's topic by offset, `extras` its quotes and ticks; `threshold_us` tells each symbol's threshold,
     for sessions whose bars are referred to by their close; `all_bars` is the ungated topic, where there is one; `events` is the events
-    topic, with at least `publish_us` between two events about the quality of an interval.
+    topic, with at least `publish_us` between two events about the quality of an interval. With `day` the rows of symbols are held
+    against what was read, too.
     """
 
     analysis: Sequence[AnalysisEvent]
@@ -54,6 +59,8 @@ class Evidence:
     all_bars: Sequence[AnalysisEvent] | None = None
     events: Sequence[SessionEvent] | None = None
     publish_us: int = 0
+    day: Day | None = None
+    grace_us: int = 5 * SECOND_US
 
 
 @dataclass
@@ -80,11 +87,14 @@ def judge(evidence: Evidence) -> list[str]:
     _check_sequence(evidence, findings)
     _check_journal(evidence, findings)
     _check_gate(evidence, findings)
-    _check_repetition_and_order(evidence, findings)
     read = _bars_read(evidence, findings)
-    _check_values(evidence, read, findings)
-    _check_base_bars_are_accounted_for(evidence, read, findings)
-    _check_windows_are_accounted_for(evidence, read, findings)
+    if evidence.all_bars is None:
+        _check_repetition_and_order(evidence, findings)
+        _check_values(evidence, read, findings)
+        _check_base_bars_are_accounted_for(evidence, read, findings)
+        _check_windows_are_accounted_for(evidence, read, findings)
+    else:
+        _check_versions(evidence, evidence.all_bars, findings)
     _check_state_counts(evidence, findings)
     _check_extras(evidence, findings)
     _check_exports(evidence, read, findings)
@@ -92,8 +102,6 @@ def judge(evidence: Evidence) -> list[str]:
         findings.add("windows", sentence)
     for sentence in wrong_quality(evidence.events, evidence.journal, evidence.rows, evidence.publish_us) if evidence.events else ():
         findings.add("quality", sentence)
-    if evidence.all_bars is not None:
-        _check_ungated(evidence, evidence.all_bars, findings)
     return findings.sentences()
 
 
@@ -395,24 +403,24 @@ def _check_extras(evidence: Evidence, findings: _Findings) -> None:
             findings.add("latest", f"{key}: {kept} is kept as the latest, it is {latest}")
 
 
-def _check_ungated(evidence: Evidence, all_bars: Sequence[AnalysisEvent], findings: _Findings) -> None:
-    """The ungated topic has what is published as it is published, and each bar that is held back once, among them."""
+def _check_versions(evidence: Evidence, all_bars: Sequence[AnalysisEvent], findings: _Findings) -> None:
+    """The ungated topic has what is published as it is published, and among it each version of each bar once."""
     published = [event for event in all_bars if not event.held_back]
     if published != [event for event in evidence.analysis if event.bar is not None]:
         findings.add("ungated", f"{len(published)} bars of the ungated topic are said to be published, and they are not those of analysis")
-    held: Counter[Series] = Counter()
-    seen: set[tuple[Series, int, int]] = set()
     last = (0, 0)
-    for event, (series, bar) in zip(all_bars, _bars_of(all_bars), strict=True):
-        what = f"{series} {iso(bar.start_us)} revision {bar.revision}"
-        if (series, bar.start_us, bar.revision) in seen:
-            findings.add("ungated", f"{what} is there twice")
-        seen.add((series, bar.start_us, bar.revision))
-        held[series] += event.held_back
+    for event in all_bars:
         if (event.epoch, event.sequence) < last:
-            findings.add("ungated", f"{what} has sequence {event.sequence} behind {last}")
+            findings.add("ungated", f"{event.symbol} {event.interval} has sequence {event.sequence} behind {last}")
         last = (event.epoch, event.sequence)
-    counted = Counter({series: sum(extent.count for extent in extents) for series, extents in _extents(evidence).items()})
-    for series in held.keys() | counted.keys():
-        if held[series] != counted[series]:
-            findings.add("ungated", f"{series}: {held[series]} bars are held back there, {counted[series]} by records and open runs")
+    lives = Lives(evidence.journal, evidence.topics)
+    origin_us = 0 if evidence.day is None else evidence.day.open_us
+    for sentence in wrong_versions(lives, evidence.journal, evidence.analysis, all_bars, origin_us=origin_us, grace_us=evidence.grace_us):
+        findings.add("versions", sentence)
+    for sentence in wrong_extents(evidence.analysis, all_bars, evidence.rows):
+        findings.add("extents", sentence)
+    if evidence.day is not None:
+        for sentence in wrong_state(lives, evidence.rows, evidence.day):
+            findings.add("state", sentence)
+        for sentence in wrong_indicators(evidence.rows, evidence.day):
+            findings.add("indicators", sentence)

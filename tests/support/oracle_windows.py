@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from streams.records import AnalysisKind, IntervalComplete
-from streams.times import iso
+from streams.times import interval_us, iso
 from streams.wire.messages import AnalysisEvent
 
 GOES = (AnalysisKind.SYMBOL_REMOVED, AnalysisKind.SYMBOL_FAILED)
@@ -44,6 +44,41 @@ def wrong_windows(analysis: Sequence[AnalysisEvent]) -> Iterator[str]:
             was_expected = loaded.get(life, sequence) < sequence and life not in gone
             if was_expected and life[0] not in complete.absent:
                 yield f"{life} {interval} {iso(event.bar.end_us)} comes after it was told to be there"
+
+
+def wrong_presence(
+    analysis: Sequence[AnalysisEvent], all_bars: Sequence[AnalysisEvent], patience_us: int, stays: Callable[[str], bool]
+) -> Iterator[str]:
+    """A sentence for each window that was passed over though it was not long past, or told of a symbol what its bars contradict.
+
+    `patience_us` is how old a window may be and is still told; `stays` tells the symbols that are never removed, of which all is
+    known. Bars count whether they were published or held back.
+    """
+    first_told: dict[tuple[str, str, int], int] = {}
+    for event in all_bars:
+        if event.bar is not None:
+            first_told.setdefault((event.symbol or "", event.interval or "", event.bar.end_us), event.emitted_us)
+    loaded = {event.symbol: event.emitted_us for event in analysis if event.kind == AnalysisKind.SYMBOL_ADDED and stays(event.symbol or "")}
+    newest: dict[str, int] = {}
+    for event in analysis:
+        interval, complete = event.interval or "", event.interval_complete
+        if event.kind in (AnalysisKind.ACTIVATED, AnalysisKind.DEACTIVATED):
+            newest = {}
+        if complete is None:
+            continue
+        what = f"{event.sequence}: {interval} to {iso(complete.end_us)}"
+        due_us = newest.get(interval, complete.end_us - interval_us(interval)) + interval_us(interval)
+        if due_us < complete.end_us and event.emitted_us <= due_us + patience_us:
+            yield f"{what} is told, and the one to {iso(due_us)} is not"
+        newest[interval] = complete.end_us
+        for symbol, since_us in loaded.items():
+            if since_us < event.emitted_us:
+                told_us = first_told.get((symbol or "", interval, complete.end_us))
+                is_absent = symbol in complete.absent
+                if is_absent and told_us is not None and told_us < event.emitted_us:
+                    yield f"{what}: {symbol} is said to be absent, and its bar is there"
+                if not is_absent and (told_us is None or told_us > event.emitted_us):
+                    yield f"{what}: {symbol} is said to be there, and its bar is not"
 
 
 def _faults(event: AnalysisEvent, complete: IntervalComplete, active: bool, newest_us: int, loaded: set[str]) -> Iterator[str]:

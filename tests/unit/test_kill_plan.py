@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
-from tests.support.kill_plan import LONG, SHORT, Moment, Scale, Target, made_plan
+from tests.support.kill_plan import LONG, SHORT, Bystander, Flaw, Moment, Scale, Target, made_plan
 
 SEEDS = range(50)
 
@@ -55,3 +56,29 @@ def test_changes_lie_within_the_feed_in_order_and_are_of_every_kind(scale: Scale
     assert 0 < places[0] < places[-1] < scale.bars
     assert {(change.immediate, change.again) for change in changes} == {(True, True), (True, False), (False, True), (False, False)}
     assert {change.symbol for change in changes} == set(range(scale.dynamic))
+
+
+@pytest.mark.parametrize("scale", [SHORT, LONG], ids=["short", "long"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_others_fall_within_the_feed_and_each_as_often_as_the_scale_says(scale: Scale, seed: int) -> None:
+    falls = made_plan(scale, seed).falls
+    assert Counter(fall.who for fall in falls) == dict.fromkeys(Bystander, scale.falls)
+    places = [fall.at_bar for fall in falls]
+    assert places == sorted(places)
+    assert 0 < places[0] < places[-1] < scale.bars
+
+
+@pytest.mark.parametrize("scale", [SHORT, LONG], ids=["short", "long"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_feed_has_one_flaw_at_a_time_and_each_kind_of_them_early(scale: Scale, seed: int) -> None:
+    stretches = made_plan(scale, seed).stretches
+    for symbol in range(scale.holed):
+        own = [one for one in stretches if one.symbol == symbol]
+        assert {one.flaw for one in own[: len(Flaw)]} == set(Flaw)
+        assert all(one.first + one.seconds < following.first for one, following in pairwise(own))
+        assert own[-1].first > scale.holed_seconds - 20
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_some_changes_come_over_http(seed: int) -> None:
+    assert {change.over_http for change in made_plan(SHORT, seed).changes} == {True, False}

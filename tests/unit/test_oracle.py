@@ -89,7 +89,7 @@ def journal() -> list[JournalRecord]:
         record(1, 0, 0, loaded("AAA", 1, 0), loaded("BBB", 2, 0)),
         record(2, 0, 6, read("AAA", 1, 0, 3), read("BBB", 2, 0, 5)),
         record(3, 6, 14, read("AAA", 1, 3, 5)),
-        record(4, 14, 14, loaded("BBB", 3, 5), read("BBB", 3, 5, 8)),
+        record(4, 14, 16, loaded("BBB", 3, 5), read("BBB", 3, 5, 8)),
     ]
 
 
@@ -155,27 +155,43 @@ def with_row(key: str, **fields: object) -> Evidence:
     return replace(evidence, rows={**evidence.rows, key: msgspec.structs.replace(evidence.rows[key], **fields)})
 
 
+def held_back(event: AnalysisEvent, sequence: int) -> AnalysisEvent:
+    return msgspec.structs.replace(event, sequence=sequence, held_back=True)
+
+
+def window(life: tuple[str, int], bars: list[Bar], expected: int = 2) -> AnalysisEvent:
+    """The window of two seconds that these bars make."""
+    start_us = bars[0].start_us - (bars[0].start_us - T0) % (2 * SECOND_US)
+    made = Bar(
+        life[0], "2s", start_us, start_us + 2 * SECOND_US, bars[0].open, max(bar.high for bar in bars), min(bar.low for bar in bars),
+        bars[-1].close, sum(bar.volume for bar in bars),
+    )  # fmt: skip
+    return published(life, made, interval="2s", count=len(bars), expected=expected)
+
+
 def with_all_bars(change: Callable[[list[AnalysisEvent]], list[AnalysisEvent]] = list) -> Evidence:
-    """With the ungated topic: the published bars, and behind each stretch that was held back as many bars, of both records and runs."""
+    """With the ungated topic: the published bars, and before and behind them those that were held back while the gate was shut."""
     evidence = sound()
-    row = evidence.rows["progress|BBB"]
-    assert isinstance(row, ProgressRow)
-    runs = [
-        marker(AnalysisKind.HELD_BACK, ("BBB", 3), Extent(run.cause, run.first_start_us, 0, run.count), interval=run.interval)
-        for run in row.runs
-    ]
-    all_bars = []
-    for event in [*evidence.analysis, *(msgspec.structs.replace(run, sequence=99) for run in runs)]:
-        if event.bar is not None:
-            all_bars.append(event)
-        elif event.extent is not None:
-            for number in range(event.extent.count):
-                start_us = event.extent.first_start_us + number * SECOND_US
-                one = published(
-                    (event.symbol or "", event.incarnation or 0), Bar("", "1s", start_us, start_us + SECOND_US, 1.0, 1.0, 1.0, 1.0, 1.0)
-                )
-                all_bars.append(msgspec.structs.replace(one, sequence=event.sequence, interval=event.interval, held_back=True))
+    aaa, bbb = (list(evidence.topics[symbol].values()) for symbol in ("AAA", "BBB"))
+    before = [published(AAA, bar) for bar in aaa[:2]] + [window(AAA, aaa[:2])]
+    before += [published(BBB, bar) for bar in bbb[:5]] + [window(BBB, bbb[:2]), window(BBB, bbb[2:4])]
+    again = ("BBB", 3)
+    behind = [published(again, bar) for bar in bbb[5:]] + [window(again, bbb[5:6]), window(again, bbb[6:])]
+    open_bars = [event for event in evidence.analysis if event.bar is not None]
+    all_bars = [*(held_back(event, 2) for event in before), *open_bars, *(held_back(event, 16) for event in behind)]
     return replace(evidence, all_bars=change(all_bars))
+
+
+def with_all_bar(place: int, **fields: object) -> Evidence:
+    """With another content of a bar of the ungated topic that was held back."""
+
+    def change(bars: list[AnalysisEvent]) -> list[AnalysisEvent]:
+        bar = bars[place].bar
+        assert bar is not None
+        bars[place] = msgspec.structs.replace(bars[place], bar=msgspec.structs.replace(bar, **fields))
+        return bars
+
+    return with_all_bars(change)
 
 
 def test_a_session_that_adds_up_gives_no_findings() -> None:
@@ -193,6 +209,26 @@ def a_bar_that_is_on_the_ungated_topic_twice() -> Evidence:
 
 def a_published_bar_that_is_not_on_the_ungated_topic() -> Evidence:
     return with_all_bars(lambda bars: [bar for bar in bars if bar.held_back])
+
+
+def two_bars_of_the_ungated_topic_in_the_wrong_order() -> Evidence:
+    return with_all_bars(lambda bars: [bars[1], bars[0], *bars[2:]])
+
+
+def a_window_that_is_not_on_the_ungated_topic() -> Evidence:
+    return with_all_bars(lambda bars: [bar for bar in bars if bar.interval != "2s" or bar.symbol != "AAA" or not bar.held_back])
+
+
+def a_bar_that_is_held_back_while_it_is_fresh() -> Evidence:
+    return with_all_bars(lambda bars: [msgspec.structs.replace(bar, sequence=14) if bar.incarnation == 3 else bar for bar in bars])
+
+
+def a_stretch_of_other_bars() -> Evidence:
+    """What the topic has is right, and the record counts one that comes behind it."""
+    evidence = with_all_bars()
+    analysis = list(evidence.analysis)
+    analysis[1], analysis[2] = (msgspec.structs.replace(analysis[place], sequence=sequence) for place, sequence in ((2, 2), (1, 3)))
+    return replace(evidence, analysis=analysis)
 
 
 def a_dropped_record() -> Evidence:
@@ -445,8 +481,17 @@ def test_quality_that_is_told_or_kept_wrongly_is_found(damaged: Callable[[], Evi
         (lambda: with_export(to=5), "exports"),
         (lambda: with_export(incarnation=9), "exports"),
         (lambda: with_export(to=3, frozen_to=2), "exports"),
-        (a_bar_that_is_not_on_the_ungated_topic, "ungated"),
-        (a_bar_that_is_on_the_ungated_topic_twice, "ungated"),
+        (a_bar_that_is_not_on_the_ungated_topic, "versions"),
+        (a_bar_that_is_on_the_ungated_topic_twice, "versions"),
+        (two_bars_of_the_ungated_topic_in_the_wrong_order, "versions"),
+        (a_window_that_is_not_on_the_ungated_topic, "versions"),
+        (lambda: with_all_bar(0, close=100.25), "versions"),
+        (lambda: with_all_bar(0, revision=1), "versions"),
+        (lambda: with_all_bar(2, volume=19.0), "versions"),
+        (lambda: with_all_bar(2, base_count=1), "versions"),
+        (lambda: with_all_bar(2, revision=1), "versions"),
+        (a_bar_that_is_held_back_while_it_is_fresh, "versions"),
+        (a_stretch_of_other_bars, "extents"),
         (a_published_bar_that_is_not_on_the_ungated_topic, "ungated"),
     ],
 )
