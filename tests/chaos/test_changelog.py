@@ -1,18 +1,25 @@
-"""Recovery from a changelog that is large, and from one that is compacted while it is read."""
+"""Recovery from a changelog that is large, and from one that is compacted while it is read; and what compaction leaves of a symbol."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from streams.engine.rows import QualityRow, quality_key
+from streams.engine.session import Session
+from streams.history.store import HistoryStore
+from streams.times import SECOND_US
 from tests.support import create_topics, unique_symbol, wait_until
 from tests.support.desk import READ_SECONDS, LiveDesk
-from tests.support.feeders import SteadyFeed, endless_timeline, made_up_bars, now_us
+from tests.support.feeders import SteadyFeed, endless_timeline, made_up_bars, made_up_quotes, made_up_ticks, now_us, walk
+from tests.support.kill_feeds import DERIVED, PAST_DAYS, everything_on, open_before, past_bars
 from tests.support.kill_run import commits
 from tests.support.reading import read_topic
 from tests.support.sessions import second_bars
@@ -31,6 +38,9 @@ TINY_SEGMENTS = {
 NEVER_COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "1.0", "min.compaction.lag.ms": str(24 * 3600 * 1000)}
 ROUNDS_AT_LEAST = 6
 COMPACTED_ROUNDS = 2
+COMPACTED_SECONDS = 60.0
+OF_A_SYMBOL = {"symbol", "progress", "bars", "quotes", "ticks", "quality", "indicators", "export"}
+"""What rows of a symbol's there are, by the first word of their keys."""
 
 
 @contextmanager
@@ -151,3 +161,54 @@ def test_a_large_changelog_is_recovered_by_a_worker_that_is_killed_on_its_way_an
     desk.await_read(dict.fromkeys(symbols, 2000))
     assert standby.stop() == 0
     desk.check_left_behind(symbols)
+
+
+def keys_of(desk: LiveDesk, symbol: str) -> set[str]:
+    """The keys about a symbol that records of the changelog have, whatever their values."""
+    keys = {(record.key or b"").decode() for record in read_topic(desk.servers, desk.topics.changelog)}
+    return {key for key in keys if symbol in key}
+
+
+@pytest.mark.chaos
+def test_a_removed_symbol_that_had_everything_is_in_no_row_and_after_compaction_in_no_record(
+    bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
+) -> None:
+    gone, stays = unique_symbol("GONE"), unique_symbol("STAYS")
+    open_us = open_before(now_us())
+    desk = LiveDesk(bootstrap_servers, everything_on(session_name, [stays, gone, unique_symbol()], [gone], open_us, 300))
+    create_topics(bootstrap_servers, desk.topics.changelog, settings=TINY_SEGMENTS)
+    bars = list(islice(walk(gone, open_us), (now_us() - open_us) // SECOND_US))
+    store = HistoryStore.create(tmp_path / "history")
+    store.write_bars([*past_bars(gone, open_us), *bars[5:10], *bars[20:]])  # nobody has what lies between
+    desk.records(*bars[:5], *bars[20:], *made_up_quotes(gone, 20, end_us=now_us()), *made_up_ticks(gone, 20, end_us=now_us()))
+
+    worker = workers.start(desk.config, settings={"STREAMS_HISTORY": str(tmp_path / "history")})
+    worker.wait_until("active")
+    desk.await_progress(gone, lambda row: row.late == 5, "gaps that the store has to be filled")
+    desk.await_stream(gone, "ticks", lambda row: row.count == 20, "all ticks read")
+    desk.type_command(id="begun", command="begin_export", symbol=gone)
+    desk.await_replies("begun", 1)
+
+    def kinds() -> set[str]:
+        rows = desk.topics.rows()
+        quality = rows.get(quality_key(gone))
+        is_known = isinstance(quality, QualityRow) and quality.empty
+        return {key.partition("|")[0] for key in rows if gone in key} if is_known else set()
+
+    assert wait_until(kinds, "a stretch that is confirmed to be empty") == OF_A_SYMBOL
+    blocks = {tuple(key.split("|")[1:3]) for key in keys_of(desk, gone) if key.startswith("bars|")}
+    assert {interval for interval, _ in blocks} == {"1s", *DERIVED}
+    assert len({days for _, days in blocks}) == 1 + PAST_DAYS
+
+    desk.remove(gone)
+    assert not [key for key in desk.topics.rows() if gone in key], "the table has nothing of it"
+    assert keys_of(desk, gone), "the changelog has, until it is compacted"
+    with a_restless_cleaner(desk.admin), SteadyFeed(desk.settings, walk(stays, now_us()), 20.0):
+        # The newest segment is not compacted: it takes bars of another symbol for the next one to begin.
+        wait_until(lambda: not keys_of(desk, gone), "the changelog to be compacted", COMPACTED_SECONDS)
+    assert worker.stop() == 0
+    worker.start()
+    worker.wait_until("active")
+    assert Session.restore(desk.topics.rows()).symbol(gone) is None
+    assert worker.stop() == 0
+    desk.check_audit()
