@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +32,11 @@ from streams.engine.session import Session
 from streams.engine.symbol import READING
 from streams.errors import EngineError, FatalError
 from streams.records import Bar, ControlCommand, Outcome, PublishedBar, Quote, Rejected, Rejection, Tick, Undecodable
+
+MOST_REASON_BYTES: Final = 150_000
+"""What the reasons of skipped records may take of a journal record: what they need besides is half of what Kafka takes for the most
+records that a batch can have."""
+AS_BEFORE: Final = "as before"
 
 Place = tuple[str, str | None, int]
 """A record of a source topic: symbol, stream (None for bars) and offset."""
@@ -105,6 +111,7 @@ class Transaction:
         self._before_sequence = session.state.sequence
         self._has_advanced = False
         self._outcomes: list[Outcome] = []
+        self._reason_bytes = 0
         # Time never goes back in the engine, and what the journal says must be what the engine went by.
         self.now_us = max(now_us, session.state.now_us)
 
@@ -295,6 +302,10 @@ class Transaction:
         return self._session.receive(record, self.now_us)
 
     def _pass_over(self, read: RangeRead, place: int, reason: str) -> list[Outcome]:
+        # All of a batch may be skipped, and a re-drive begins with the reasons that are left: they come to the same.
+        if self._reason_bytes + len(reason.encode()) > MOST_REASON_BYTES:
+            reason = AS_BEFORE
+        self._reason_bytes += len(reason.encode())
         self._inputs.append(
             JournalInput(
                 InputKind.SKIPPED, symbol=read.symbol, incarnation=read.incarnation, first_offset=read.offsets[place], reason=reason,

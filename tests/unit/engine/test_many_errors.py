@@ -16,7 +16,7 @@ from streams.engine.transaction import Transaction
 from streams.engine.windows import Grid
 from streams.records import Bar, Rejection
 from streams.times import SECOND_US
-from tests.support.engine import CODEC, Desk, at, bar, config
+from tests.support.engine import CODEC, Desk, at, bar, config, minutes
 from tests.unit.engine.test_atomic import busy_desk
 
 SYMBOLS = ("AIG", "IBM", "MSFT", "SPY")
@@ -134,3 +134,22 @@ def test_the_journal_holds_the_reasons_of_a_whole_batch_whatever_alphabet_they_a
     journal = desk.results[-1].journal
     assert sum(given.kind is InputKind.SKIPPED for given in journal.inputs) == 3600
     assert len(CODEC.journal_to(journal)) < 1_000_000
+
+
+def test_a_bug_that_all_records_of_the_largest_batch_meet_leaves_a_journal_that_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    symbols = [f"SYMBOL{number:04d}" for number in range(1000)]
+    desk = Desk(config(*symbols), at("09:30"))
+    desk.load(*symbols)
+
+    def raising(*_: object) -> None:
+        raise ValueError("\N{LATIN SMALL LETTER SHARP S}" * 200)
+
+    monkeypatch.setattr(intake, "_take_new", raising)
+    for symbol in symbols:
+        desk.produce(*minutes(symbol, at("09:30"), 16))
+    desk.read(now_us=at("10:30"))
+    inputs = [given for given in desk.journal[-1].inputs if given.kind is InputKind.SKIPPED]
+    assert len(inputs) == 10_000, "ten of each, after which it has failed"
+    assert len(CODEC.journal_to(desk.journal[-1])) < 900_000
+    assert {given.reason for given in inputs} == {inputs[0].reason, "as before"}
+    desk.check_redriven()
