@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.engine import punctuation
 from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Run, Runs
 from streams.engine.holes import Holes
 from streams.engine.marks import Exports, Mark
 from streams.engine.series import BarSeries
-from streams.engine.state import SessionState
+from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import Counts, SymbolSessionData
 from streams.engine.windows import Window
 
@@ -29,15 +28,16 @@ def fork_symbol(data: SymbolSessionData) -> SymbolSessionData:
 
 
 def fork_state(state: SessionState, symbols: dict[str, SymbolSessionData]) -> SessionState:
-    """A copy of the state around `symbols`, which stand in for its own and are taken as they are."""
+    """A copy of the state around `symbols`, which stand in for its own and are taken as they are: to be read.
+
+    Nobody's bars are awaited in it. Who goes on with it, with all symbols, has `punctuation.renew` find out whose are.
+    """
     copy = SessionState.__new__(SessionState)
     for slot in SessionState.__slots__:
         setattr(copy, slot, symbols if slot == "symbols" else _copied(getattr(state, slot)))
-    # Whose bars are awaited follows from the rest, and is about the symbols of this copy.
-    copy.waits = []
+    copy.waits, copy.next_complete_us = [], NEVER_DUE_US
     for data in symbols.values():
         data.awaited = False
-    punctuation.renew(copy)
     return copy
 
 

@@ -427,4 +427,6 @@ def _forked(base: SessionState, broken: SessionState, touched: set[str] | None) 
         kept = None if touched is None or symbol in touched else broken.symbols.get(symbol)
         symbols[symbol] = fork_symbol(data) if kept is None or kept.incarnation != data.incarnation else kept
         symbols[symbol].dirty = False
-    return fork_state(base, symbols)
+    copy = fork_state(base, symbols)
+    punctuation.renew(copy)
+    return copy

@@ -16,7 +16,7 @@ import pytest
 from streams.api import export
 from streams.exports.content import Content
 from tests.support.api import ANALYSIS_OFFSET, READ_TOKEN, Client, app_over
-from tests.support.engine import at, bar
+from tests.support.engine import Desk, at, bar, config
 from tests.unit.api.worlds import DAY, ODD, active_desk, inactive_desk
 
 
@@ -165,3 +165,13 @@ def test_an_export_that_fails_makes_room_too(monkeypatch: pytest.MonkeyPatch) ->
             with suppress(AssertionError):  # in process nobody closes the connection for want of the rest
                 client.get("/v1/export")
     assert client.get("/v1/export").status_code == 200
+
+
+def test_an_export_of_some_symbols_says_as_of_which_record_it_is_while_a_bar_of_another_is_awaited() -> None:
+    desk = Desk(config("AAA", "BBB", interval_complete=None), now_us=at("09:30"))
+    desk.load("AAA", "BBB")
+    desk.flow(bar("AAA", at("09:30")))
+    client = Client(app_over(desk))
+    for path in ("/v1/symbols/AAA/export", "/v1/export?symbol=AAA", "/v1/export"):
+        answer = client.get(path)
+        assert (answer.json()["sequence"], int(answer.headers["X-As-Of-Sequence"])) == (desk.session.state.sequence,) * 2
