@@ -14,7 +14,6 @@ looked at from the last to the first, each once a window, so with the bars of on
 
 from __future__ import annotations
 
-from streams.engine.rows import CompletedRow
 from streams.engine.slots import Slots
 from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import SymbolSessionData, SymbolStatus
@@ -36,10 +35,12 @@ def shut(state: SessionState) -> None:
     _forget(state)
 
 
-def restore(state: SessionState, rows: tuple[CompletedRow, ...]) -> None:
-    """Go on behind the windows that were told. Without any the gate was shut, or a former version told none."""
-    state.completed = {row.interval: row.end_us for row in rows}
-    if rows:
+def go_on(state: SessionState) -> None:
+    """Wait behind the windows that were told, in a state that was restored. Without any the gate was shut, or a former version told none.
+
+    A state that is only read need not: with some of the symbols it would take windows of all for complete.
+    """
+    if state.completed:
         renew(state)
 
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from streams.config import SessionConfig
-from streams.engine import gate, history, punctuation
+from streams.engine import gate, history
 from streams.engine.extrastream import ExtraStream
 from streams.engine.marks import Exports
 from streams.engine.rows import (
@@ -88,7 +88,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
                 state.silent.add(row.symbol)
             if data.status is SymbolStatus.REMOVING:
                 state.draining.add(row.symbol)
-    punctuation.restore(state, session.completed)
+    state.completed = {row.interval: row.end_us for row in session.completed}
     return state
 
 

@@ -112,6 +112,7 @@ class Session:
             StateError: the rows are not a session.
         """
         state = restore_state(rows)
+        punctuation.go_on(state)
         return cls(state, rows)
 
     def resume(self, owner: str, now_us: int, *, owner_url: str = "") -> list[Outcome]:
@@ -390,6 +391,7 @@ class Session:
             base = self._base
             if base is None:
                 base = restore_state(self._written, self._state)
+                punctuation.go_on(base)
                 touched = None
             else:
                 touched = None if received is None else {received, *(data.symbol for data in self._state.symbols.values() if data.dirty)}

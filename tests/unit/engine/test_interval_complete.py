@@ -9,6 +9,7 @@ import pytest
 
 from streams.engine import punctuation
 from streams.engine.journal import InputKind, JournalInput
+from streams.engine.restore import restore_state
 from streams.engine.rows import SessionRow
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
@@ -382,6 +383,16 @@ def test_a_verb_that_raises_leaves_the_wait_as_it_was(monkeypatch: pytest.Monkey
     assert told(desk.advance(at("10:01:05"))) == [("1m", "10:01", 2, 1, ("B",))]
     got = desk.feed(bar("B", at("10:01")), bar("A", at("10:01")), now_us=at("10:02"))
     assert told(got) == [("1m", "10:02", 2, 2, ())]
+
+
+def test_a_state_of_some_symbols_that_is_only_read_tells_nothing_of_the_windows_of_all() -> None:
+    desk = desk_of("A", "B")
+    desk.flow(bar("A", TEN))
+    of_a = {key: row for key, row in desk.table.items() if not key.endswith("|B")}
+    read = restore_state(of_a)
+    row = desk.table["session"]
+    assert isinstance(row, SessionRow)
+    assert (list(read.symbols), read.sequence, read.session_row().completed, read.outcomes) == (["A"], row.sequence, row.completed, [])
 
 
 def test_rows_of_a_version_that_told_none_are_taken_over() -> None:
