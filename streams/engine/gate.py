@@ -1,10 +1,10 @@
 """The gate: while any symbol lags, nothing is published.
 
 The theory, after which the code is short. Each symbol's frontier bars are measured: lag = now - reference(bar). A stale
-one (lag > threshold) checks at once, a fresh one when its strategy says so. A check puts the symbol into the lagging set
-or takes it out, so one fresh symbol cannot open the gate for another that lags. Besides, a symbol leaves the set when its
-captured backlog is read to the end, whatever its last bar's age, and when it has fallen silent. The gate is open while
-every initial symbol is settled and the set is empty.
+one (lag > threshold) checks at once, unless it fills a gap, a fresh one when its strategy says so. A check puts the symbol
+into the lagging set or takes it out, so one fresh symbol cannot open the gate for another that lags. Besides, a symbol leaves
+the set when its captured backlog is read to the end, whatever its last bar's age, and when it has fallen silent. The gate is
+open while every initial symbol is settled and the set is empty.
 
     interval     a fresh bar checks when counter % catchup_check_interval == 0, before the counter goes up
     every_bar    each bar checks

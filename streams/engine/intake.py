@@ -3,9 +3,9 @@
 A bar of a loaded symbol is one of: invalid (dead letter), of another interval or outside hours (counted and dropped), new
 (it advances the frontier), late (it fills a hole behind the frontier), a duplicate, or a correction. One of a day that the
 symbol has left is late there, as long as that day is kept.
-Only a new one is measured at the gate. The order of what goes out: the gate's change, derived bars that this bar's arrival
-closes with some base bars missing, the bar itself, the derived bars that it completes, shortest first, and what it was the last
-bar of (`punctuation`).
+Only a new one is measured at the gate, and of those that fill a gap only one that is fresh. The order of what goes out: the
+gate's change, derived bars that this bar's arrival closes with some base bars missing, the bar itself, the derived bars that it
+completes, shortest first, and what it was the last bar of (`punctuation`).
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def _take_new(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
     reference_us = start_us if state.by_open else end_us
     lag_us = now_us - reference_us
     if lag_us > data.threshold_us:
-        gate.check_stale(state, data, lag_us)
+        # An old bar that fills a gap says nothing about the feed, and no gap is asked about while its symbol lags: it would lag on.
+        if bar.provenance != PROVENANCE_GAP_FILL:
+            gate.check_stale(state, data, lag_us)
     elif data.behind or data.lagging or data.silent:
         gate.check_fresh(state, data, lag_us)
     else:

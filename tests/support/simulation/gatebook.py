@@ -88,9 +88,12 @@ class Gatebook:
         return sorted(life.symbol for life in self.lives.values() if life.lagging)
 
     def measure(self, life: Life, bar: Kept) -> None:
-        """A bar has advanced the frontier: a stale one checks at once, a fresh one at its symbol's cadence."""
+        """A bar has advanced the frontier: a stale one of the feed checks at once, a fresh one at its symbol's cadence."""
         streaming = self.config.session_data_config.streaming
         lag_us = self.now_us - (bar.start_us if streaming.reference == "open" else bar.end_us)
+        if bar.provenance == "gap_fill" and lag_us > self.threshold_us(life):
+            life.checks += 1
+            return
         life.lag_us, life.silent = lag_us, False
         life.behind = lag_us > self.threshold_us(life)
         if life.behind:

@@ -10,7 +10,7 @@ from streams.engine.filling import due_gaps
 from streams.engine.journal import InputKind
 from streams.engine.quality import GapInfo, completeness_of, gaps_of, quality_of
 from streams.engine.rows import QualityRow
-from streams.records import EventKind
+from streams.records import EventKind, Marker, PublishedBar
 from streams.times import MINUTE_US, SECOND_US, iso
 from tests.support.engine import Desk, at, clock, config, events, minutes
 
@@ -210,3 +210,27 @@ def test_a_gap_over_a_break_is_asked_for_in_one() -> None:
     desk.flow(*minutes("0005", open_us, 145), *minutes("0005", open_us + 215 * MINUTE_US, 1))
     found = due_gaps(desk.data("0005"), desk.config, desk.now_us + 5 * SECOND_US)
     assert found == [GapInfo(open_us + 145 * MINUTE_US, open_us + 215 * MINUTE_US, 10, 0)]
+
+
+def test_old_bars_of_a_source_ahead_of_a_dead_feed_shut_no_gate_and_the_rest_is_asked_for() -> None:
+    desk = Desk(config("SPY", "IBM", **FILLER), at("09:30"))
+    desk.load("SPY", "IBM")
+    desk.flow(*minutes("SPY", at("09:30"), 5), *minutes("IBM", at("09:30"), 30))
+    came = desk.feed(*minutes("SPY", at("09:35"), 10, provenance="gap_fill"))
+    data = desk.data("SPY")
+    assert (clock(data.frontier_us), data.lagging, data.behind, desk.session.state.active) == ("09:45", False, False, True)
+    assert due(desk, "10:00:05") == [("09:45", "10:00", 15, 0)]
+    assert not [one for one in came if isinstance(one, Marker | PublishedBar)], "they are too old to be published"
+
+
+def test_a_lagging_symbol_is_not_taken_for_fresh_by_old_bars_of_a_source() -> None:
+    desk = Desk(config("SPY", **FILLER), at("09:30"))
+    desk.load("SPY")
+    desk.flow(*minutes("SPY", at("09:30"), 5))
+    desk.advance(at("10:00"))
+    desk.feed(*minutes("SPY", at("09:35"), 1))
+    assert desk.data("SPY").lagging
+    desk.feed(*minutes("SPY", at("09:36"), 10, provenance="gap_fill"))
+    assert desk.data("SPY").lagging
+    desk.feed(*minutes("SPY", at("09:59"), 1, provenance="gap_fill"))
+    assert not desk.data("SPY").lagging, "one that is fresh says that the symbol is up to date"

@@ -253,7 +253,7 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (corrections_do_not_change_the_volume, ("the session's volume",)),
     (a_fresh_symbol_opens_the_gate_for_others, ("the gate is open exactly", "analysis holds")),
     (windows_close_before_their_grace, ("analysis holds", "accounted for", "exact runs")),
-    (waiting_windows_are_forgotten_on_restore, ("restored", "analysis holds", "exact runs", "accounted for")),
+    (waiting_windows_are_forgotten_on_restore, ("restored", "analysis holds", "exact runs", "accounted for", "told of quality")),
     (a_window_is_told_when_the_first_has_its_bar, ("analysis holds",)),
     (who_is_absent_is_not_said, ("analysis holds",)),
     (told_windows_are_forgotten_on_restore, ("analysis holds", "restored")),
