@@ -65,8 +65,13 @@ def load_settings(bootstrap: str | None, session: str | None = None, *, tell: Ca
 
 def data_console() -> Console:
     """Standard output for text: wrapped to the terminal's width, and not wrapped at all in a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+    console = plain_console()
+    return console if console.is_terminal else plain_console(width=_PIPE_WIDTH)
+
+
+def plain_console(*, width: int | None = None, soft_wrap: bool = False) -> Console:
+    """Standard output that shows text as it is: a note such as `mod:X:` or `[1]` is neither a picture nor a style."""
+    return Console(highlight=False, markup=False, emoji=False, width=width, soft_wrap=soft_wrap)
 
 
 def named(config: SessionConfig, name: str | None) -> SessionConfig:

@@ -89,7 +89,7 @@ def verify_session(
     else:
         console = data_console()
         for line in report_lines(report, limit):
-            console.print(line, markup=False)
+            console.print(line)
     if not report.is_equal:
         raise typer.Exit(1)
 

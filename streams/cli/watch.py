@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from streams.cli.options import AsJson, Bootstrap, Session, load_settings, print_json, say
+from streams.cli.options import AsJson, Bootstrap, Session, load_settings, plain_console, print_json, say
 from streams.cli.words import clock_text, plural, seconds_text
 from streams.client.jsonlines import analysis_json
 from streams.consumer import BEGINNING, END, SessionConsumer
@@ -58,7 +57,7 @@ def watch(
     clock = SystemClock()
     settings = load_settings(bootstrap, session)
     start = BEGINNING if from_beginning else END
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console(soft_wrap=True)
 
     def consume() -> SessionConsumer:
         return SessionConsumer(settings, start=start, fresh_only=fresh_only, on_hole=lambda hole: say(f"gap: {hole}"), clock=clock)

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
+from streams.cli.options import data_console
 from streams.cli.status import outside_hours, status_facts, status_page
 from streams.cli.watch import event_line
 from streams.cli.words import clock_text, plural, seconds_text
@@ -167,3 +169,11 @@ def test_a_json_line_has_the_schema_s_names_and_leaves_out_what_is_not_set() -> 
     assert fields["bar"]["valid_until"] == "2013-10-07T13:36:00Z"
     assert "gate" not in fields
     assert "reason" not in fields
+
+
+def test_what_others_wrote_is_shown_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(box=None)
+    table.add_column("note")
+    table.add_row("my.sources:X: [Errno 2] has no [red]bars[/]")
+    data_console().print(table)
+    assert "my.sources:X: [Errno 2] has no [red]bars[/]" in capsys.readouterr().out
