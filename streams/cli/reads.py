@@ -10,16 +10,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.options import AsJson, data_console, print_json
+from streams.cli.options import AsJson, Session, data_console, print_json
 from streams.cli.words import plural, seconds_text, short_instant
 from streams.client.answers import Place
 from streams.client.calls import Overview
 from streams.client.session import SessionClient
 from streams.engine.views import GapInfo, SymbolSnapshot
-from streams.errors import RequestRefusedError
+from streams.errors import RequestRefusedError, SettingsError
 from streams.records import SessionBar
 from streams.settings import Settings
-from streams.times import iso, to_us
+from streams.times import interval_us, iso, to_us
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -49,6 +49,7 @@ def show(
     last: Annotated[int, typer.Option("--last", min=0, metavar="N", help="How many of the newest bars.")] = 10,
     internal: Internal = False,
     url: Url = None,
+    session_name: Session = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a symbol: how far it is, what its day comes to, and its newest bars.
@@ -56,7 +57,7 @@ def show(
     While the gate is shut there is nothing to see without --internal, and the exit code is 4.
     """
     with SessionClient(url_of(url), patience_seconds=PATIENCE_SECONDS) as session:
-        snapshot = _existing(session, symbol, internal=internal)
+        snapshot = _existing(session, symbol, interval, of=session_name, internal=internal)
         bars = session.get_last_n_bars(symbol, last, interval, internal=internal)
         place = session.place
         if as_json:
@@ -70,6 +71,7 @@ def quality(
     symbols: Annotated[list[str] | None, typer.Argument(help="The symbols; by default all.", show_default=False)] = None,
     internal: Internal = False,
     url: Url = None,
+    session_name: Session = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how complete the bars are: present of expected from the open until now, in percent, by interval.
@@ -77,10 +79,10 @@ def quality(
     A dash stands where a missing bar is no gap, or before any bar is expected.
     """
     with SessionClient(url_of(url), patience_seconds=PATIENCE_SECONDS) as session:
-        wanted = symbols or sorted(_open(session, internal=internal).active_symbols)
+        wanted = symbols or sorted(_open(session, of=session_name, internal=internal).active_symbols)
         found = {}
         for symbol in wanted:
-            _existing(session, symbol, internal=internal)
+            _existing(session, symbol, of=session_name, internal=internal)
             found[symbol] = session.get_qualities(symbol, internal=internal)
         if as_json:
             print_json({"as_of": _place_fields(session.place), "quality": found})
@@ -96,10 +98,17 @@ def quality(
 
 
 @app.command("gaps", epilog="Example: streams gaps SPY --interval 1m")
-def gaps(symbol: Symbol, interval: Interval = None, internal: Internal = False, url: Url = None, as_json: AsJson = False) -> None:
+def gaps(
+    symbol: Symbol,
+    interval: Interval = None,
+    internal: Internal = False,
+    url: Url = None,
+    session_name: Session = None,
+    as_json: AsJson = False,
+) -> None:
     """List the gaps of a symbol's day: runs of missing bars, in order."""
     with SessionClient(url_of(url), patience_seconds=PATIENCE_SECONDS) as session:
-        snapshot = _existing(session, symbol, internal=internal)
+        snapshot = _existing(session, symbol, interval, of=session_name, internal=internal)
         found = session.get_gaps(symbol, interval, internal=internal)
         if as_json:
             fields = [
@@ -120,13 +129,15 @@ def url_of(url: str | None) -> str:
     return f"http://{host}:{settings.http_port or 6066}"
 
 
-def _open(session: SessionClient, *, internal: bool) -> Overview:
+def _open(session: SessionClient, *, of: str | None, internal: bool) -> Overview:
     """The session, if it may be told of.
 
     Raises:
         Exit: the gate is shut.
+        SettingsError: it is another session than is meant.
     """
     found = session.get_overview(internal=internal)
+    _check_name(found.place, of)
     if not found.place.active and not internal:
         typer.echo(
             f"the gate of session {found.place.session!r} is shut, so nothing is told: `streams status` says why, --internal looks past it",
@@ -136,18 +147,32 @@ def _open(session: SessionClient, *, internal: bool) -> Overview:
     return found
 
 
-def _existing(session: SessionClient, symbol: str, *, internal: bool) -> SymbolSnapshot:
-    """A symbol that is there.
+def _existing(session: SessionClient, symbol: str, interval: str | None = None, *, of: str | None, internal: bool) -> SymbolSnapshot:
+    """A symbol that is there, and has the interval.
 
     Raises:
         Exit: the gate is shut.
-        RequestRefusedError: it is not in the session.
+        RequestRefusedError: it is not in the session, or has no such interval.
+        SettingsError: it is another session than is meant.
     """
     found = session.get_symbol_data(symbol, internal=internal)
+    if session.place is not None:
+        _check_name(session.place, of)
     if found is None:
-        symbols = sorted(_open(session, internal=internal).active_symbols)
+        symbols = sorted(_open(session, of=of, internal=internal).active_symbols)
         raise RequestRefusedError(404, "unknown_symbol", f"{symbol} is not in the session: it has {', '.join(symbols) or 'no symbols'}")
+    known = (found.base_interval, *found.derived_intervals)
+    if interval is not None and interval_us(interval) not in map(interval_us, known):
+        raise RequestRefusedError(404, "unknown_interval", f"{symbol} has no bars of {interval}: it has {', '.join(known)}")
     return found
+
+
+def _check_name(place: Place, wanted: str | None) -> None:
+    """See that the worker is one of the session that is meant: every session's first worker listens on the same port."""
+    if wanted is not None and place.session != wanted:
+        raise SettingsError(
+            f"this is a worker of session {place.session!r}, not of {wanted!r}: say with --url where a worker of it listens"
+        )
 
 
 def _page(snapshot: SymbolSnapshot, bars: list[SessionBar], interval: str, place: Place | None) -> RenderableType:

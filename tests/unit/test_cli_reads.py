@@ -127,3 +127,24 @@ def test_where_nobody_listens_the_exit_code_is_3_and_a_url_that_is_none_is_2(she
     assert code == 3
     assert "nobody answered for the session" in err
     assert shell("show", "SPY", "--url", "localhost")[0] == 2
+
+
+@pytest.mark.parametrize("words", [("show", "SPY"), ("gaps", "SPY")])
+def test_an_interval_that_the_symbol_has_not_is_told_with_those_that_it_has(shell: Shell, words: tuple[str, ...]) -> None:
+    with served(active_desk()) as url:
+        code, out, err = shell(*words, "--interval", "7m", "--url", url)
+    assert (code, out) == (1, "")
+    assert err == "error: SPY has no bars of 7m: it has 1m, 5m\n"
+
+
+@pytest.mark.parametrize("words", [("show", "SPY"), ("show", "NOPE"), ("quality",), ("quality", "SPY"), ("gaps", "SPY")])
+@pytest.mark.parametrize("make", [active_desk, inactive_desk])
+def test_a_worker_of_another_session_is_not_taken_for_the_one_that_is_meant(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], make: Callable[[], Desk]
+) -> None:
+    with served(make()) as url:
+        code, out, err = shell(*words, "--url", url, "--session", "other")
+        monkeypatch.setenv("STREAMS_SESSION", "other")
+        assert shell(*words, "--url", url) == (code, out, err)
+    assert (code, out) == (2, "")
+    assert err == "error: this is a worker of session 'main', not of 'other': say with --url where one of it listens\n"
