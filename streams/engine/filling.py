@@ -10,6 +10,9 @@ The invariant: `attempts` and `empty` stand in order, without overlaps, and begi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
 from msgspec import Struct
 
 from streams.config import SessionConfig
@@ -20,6 +23,9 @@ from streams.engine.symbol import READING, SymbolSessionData
 from streams.engine.views import GapInfo
 from streams.records import EventKind
 from streams.times import SECOND_US
+
+MOST_STRETCHES: Final = 10_000
+"""Of how many stretches of a day it is kept what became of them: they stand in one row. Beyond that nothing more is asked for."""
 
 
 class _Limits(Struct, frozen=True):
@@ -34,32 +40,31 @@ def _limits(config: SessionConfig) -> _Limits:
     return _Limits(filler.max_retries, round(filler.retry_interval_seconds * SECOND_US))
 
 
-def due_gaps(data: SymbolSessionData, config: SessionConfig, now_us: int) -> list[GapInfo]:
-    """The stretches of missing base bars to ask a source for at `now_us`, in order.
+def due_gaps(data: SymbolSessionData, config: SessionConfig, now_us: int) -> Iterator[GapInfo]:
+    """The stretches of missing base bars to ask a source for at `now_us`, in order; each is found when it is asked for.
 
     A bar is asked for when its end is `grace` past, then every `retry_interval_seconds`, `max_retries` times in all; none of a
     symbol that is not up to date, whose bars may be on their way, none where a missing bar is no gap.
     """
     if data.status not in READING or data.backlog or data.behind or config.sparse(data.symbol, data.base_interval):
-        return []
+        return
+    if len(data.attempts) + len(data.empty) >= MOST_STRETCHES:
+        return
     limits = _limits(config)
     blocked = [StretchRow(one.start_us, one.end_us) for one in data.attempts if not _is_due(one, limits, now_us)]
     closed = sorted([*blocked, *data.empty], key=lambda stretch: stretch.start_us)
-    slots = Slots(data.bars.grid)
-    due: list[GapInfo] = []
-    for gap in data.bar_gaps(data.base_interval, now_us - config.grace_us):
-        from_us = gap.start_us
-        for stretch in [*closed, StretchRow(gap.end_us, gap.end_us)]:
-            if stretch.end_us <= from_us:
-                continue
-            first, after = slots.starting_before(from_us), slots.starting_before(min(stretch.start_us, gap.end_us))
+    slots, place = Slots(data.bars.grid), 0
+    for gap_start_us, gap_end_us, _ in data.missing(data.base_interval, now_us - config.grace_us):
+        from_us = gap_start_us
+        while from_us < gap_end_us:
+            while place < len(closed) and closed[place].end_us <= from_us:
+                place += 1
+            stretch = closed[place] if place < len(closed) else StretchRow(gap_end_us, gap_end_us)
+            first, after = slots.starting_before(from_us), slots.starting_before(min(stretch.start_us, gap_end_us))
             if first < after:
                 start_us, end_us = slots.start_of(first), slots.end_of(after - 1)
-                due.append(GapInfo(start_us, end_us, after - first, data.retries(start_us, end_us)))
-            from_us = stretch.end_us
-            if from_us >= gap.end_us:
-                break
-    return due
+                yield GapInfo(start_us, end_us, after - first, data.retries(start_us, end_us))
+            from_us = max(stretch.end_us, from_us)
 
 
 def _is_due(attempt: AttemptRow, limits: _Limits, now_us: int) -> bool:

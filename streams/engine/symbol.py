@@ -7,7 +7,8 @@ the grids of the day) is not stored.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Container, Iterator, Mapping
 
 from streams.calendar import TradingDay
 from streams.engine.extrastream import ExtraStream
@@ -44,6 +45,14 @@ from streams.times import interval_us
 __all__ = ["NEVER_US", "READING", "Counts", "SymbolSessionData", "SymbolStatus"]
 
 NEVER_US = -1
+
+
+def _start_of(attempt: AttemptRow) -> int:
+    return attempt.start_us
+
+
+def _end_of(attempt: AttemptRow) -> int:
+    return attempt.end_us
 
 
 class Counts:
@@ -207,15 +216,19 @@ class SymbolSessionData:
 
     def bar_gaps(self, interval: str, now_us: int) -> list[GapInfo]:
         """The gaps of an interval at an instant, in order: maximal runs of missing bars; one that spans a break is one gap."""
-        series = self.series(interval)
-        if series is None:
-            return []
-        gaps = self._holes(series).gaps(series.newest_us, now_us)
+        gaps = self.missing(interval, now_us)
         return [GapInfo(start_us, end_us, count, self.retries(start_us, end_us)) for start_us, end_us, count in gaps]
+
+    def missing(self, interval: str, now_us: int) -> Iterator[tuple[int, int, int]]:
+        """Start, end and number of missing bars of each gap of an interval at an instant, in order."""
+        series = self.series(interval)
+        return iter(()) if series is None else self._holes(series).gaps(series.newest_us, now_us)
 
     def retries(self, start_us: int, end_us: int) -> int:
         """How often a source was asked for what it was asked for most, of a stretch."""
-        return max((one.count for one in self.attempts if one.start_us < end_us and one.end_us > start_us), default=0)
+        attempts = self.attempts
+        first, after = bisect_right(attempts, start_us, key=_end_of), bisect_left(attempts, end_us, key=_start_of)
+        return max((one.count for one in attempts[first:after]), default=0)
 
     def _holes(self, series: BarSeries) -> Holes:
         holes = series.holes

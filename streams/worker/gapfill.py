@@ -148,9 +148,9 @@ class GapFiller:
             if symbol in self._asking or symbol in waiting:
                 continue
             data = session.state.symbols[symbol]
-            due = due_gaps(data, session.state.config, now_us)
-            if due:
-                self._ask(question_of(data, due[0], session.state.calendar, now_us))
+            due = next(due_gaps(data, session.state.config, now_us), None)
+            if due is not None:
+                self._ask(question_of(data, due, session.state.calendar, now_us))
 
     def take_answers(self) -> list[JournalInput]:
         """What was asked and came to an end since this was called last: inputs, in the order in which they did."""

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from streams.engine import filling
 from streams.engine.filling import due_gaps
 from streams.engine.journal import InputKind
 from streams.engine.quality import GapInfo, completeness_of, gaps_of, quality_of
 from streams.engine.rows import QualityRow
+from streams.engine.symbol import SymbolSessionData
 from streams.records import EventKind, Marker, PublishedBar
 from streams.times import MINUTE_US, SECOND_US, iso
 from tests.support.engine import Desk, at, clock, config, events, minutes
@@ -208,7 +210,7 @@ def test_a_gap_over_a_break_is_asked_for_in_one() -> None:
     desk.load("0005")
     open_us = desk.data("0005").open_us
     desk.flow(*minutes("0005", open_us, 145), *minutes("0005", open_us + 215 * MINUTE_US, 1))
-    found = due_gaps(desk.data("0005"), desk.config, desk.now_us + 5 * SECOND_US)
+    found = list(due_gaps(desk.data("0005"), desk.config, desk.now_us + 5 * SECOND_US))
     assert found == [GapInfo(open_us + 145 * MINUTE_US, open_us + 215 * MINUTE_US, 10, 0)]
 
 
@@ -234,3 +236,30 @@ def test_a_lagging_symbol_is_not_taken_for_fresh_by_old_bars_of_a_source() -> No
     assert desk.data("SPY").lagging
     desk.feed(*minutes("SPY", at("09:59"), 1, provenance="gap_fill"))
     assert not desk.data("SPY").lagging, "one that is fresh says that the symbol is up to date"
+
+
+def test_beyond_so_many_stretches_nothing_more_is_asked_for_since_all_of_them_stand_in_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "MOST_STRETCHES", 3)
+    desk = desk_with_gap()
+    asked(desk, "09:35", "09:36", reason="failed")
+    asked(desk, "09:37", "09:38")
+    assert due(desk, "09:45") == [("09:36", "09:37", 1, 0), ("09:38", "09:40", 2, 0)]
+    asked(desk, "09:39", "09:40", reason="failed")
+    assert due(desk, "09:45") == []
+    assert gaps(desk) == [("09:35", "09:40", 4, 1)]
+
+
+def test_the_first_gap_that_is_due_is_found_without_a_look_at_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk(config("SPY", **FILLER), at("09:30"))
+    desk.load("SPY")
+    desk.flow(*minutes("SPY", at("09:30"), 60, step=2))
+    for number in range(40):
+        start_us = at("09:31") + number * 2 * MINUTE_US
+        desk.apply(desk.about(InputKind.GAP_ASKED, "SPY", start_us=start_us, end_us=start_us + MINUTE_US, count=0, reason="failed"))
+    looks: list[int] = []
+    retries = SymbolSessionData.retries
+    monkeypatch.setattr(SymbolSessionData, "retries", lambda data, *stretch: looks.append(1) or retries(data, *stretch))
+    assert in_words(next(due_gaps(desk.data("SPY"), desk.config, desk.now_us + 5 * MINUTE_US))) == ("09:31", "09:32", 1, 1)
+    assert len(looks) == 1

@@ -231,7 +231,7 @@ def test_quality_and_gaps_hold_through_bars_late_ones_corrections_answers_and_re
         data = desk.data("SPY")
         for moment in (desk.now_us, desk.now_us - 5 * SECOND_US, desk.now_us + 7 * MINUTE_US, probe.close_us):
             check(data, [(start, start + 1) for start in empty], moment)
-        due = due_gaps(data, desk.config, desk.now_us)
+        due = list(due_gaps(data, desk.config, desk.now_us))
         missing = data.bar_gaps("1m", desk.now_us - 5 * SECOND_US)
         assert sum(gap.bar_count for gap in due) <= sum(gap.bar_count for gap in missing)
         assert all(any(gap.start_us <= one.start_us and one.end_us <= gap.end_us for gap in missing) for one in due)
