@@ -42,7 +42,7 @@ from tests.support.kill_plan import LONG, SHORT, Bystander, Flaw, Plan, Scale, m
 from tests.support.kill_run import Commands, Crew, Strikes
 from tests.support.lives import Lives
 from tests.support.oracle import Evidence, judge
-from tests.support.oracle_reads import told_bars, wrong_answers, wrong_files, wrong_notes, wrong_qualities
+from tests.support.oracle_reads import told_bars, wrong_answers, wrong_files, wrong_news, wrong_notes, wrong_qualities
 from tests.support.oracle_state import Day
 from tests.support.oracle_windows import wrong_presence
 from tests.support.workers import Workers
@@ -285,6 +285,7 @@ def check_what_is_left(
 def wrong_reads(topics: SessionTopics, evidence: Evidence, day: Day, readers: HttpReaders, bystanders: Bystanders) -> list[str]:
     """What readers, the consumer and the exporter were told, and should not have been; and windows."""
     all_bars = evidence.all_bars or ()
+    told = told_bars(all_bars)
     lives = Lives(evidence.journal, evidence.topics)
     notebook = Notebook(bystanders.notebook)
     notes = notebook.rows()
@@ -294,7 +295,8 @@ def wrong_reads(topics: SessionTopics, evidence: Evidence, day: Day, readers: Ht
     return [
         *readers.wrong,
         *wrong_answers(readers.answers, lives, evidence.journal, topics.analysis_by_offset(), all_bars, day),
-        *wrong_qualities(readers.answers, lives, evidence.journal, told_bars(all_bars), day),
+        *wrong_qualities(readers.answers, lives, evidence.journal, told, day),
+        *wrong_news(evidence.events or (), lives, evidence.journal, told, day),
         *wrong_notes(notes, evidence.analysis),
         *wrong_files(bystanders.exported, all_bars, evidence.rows),
         *wrong_presence(evidence.analysis, all_bars, patience_us, alone.__contains__),

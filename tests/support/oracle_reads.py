@@ -7,6 +7,7 @@ to the transaction that made that state, and nothing later.
 from __future__ import annotations
 
 import csv
+import sys
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +16,9 @@ from pathlib import Path
 
 from streams.engine.journal import JournalRecord
 from streams.engine.rows import ExportRow, ProgressRow, Row
-from streams.records import AnalysisKind
+from streams.records import AnalysisKind, EventKind
 from streams.times import interval_us, iso, parse_instant
-from streams.wire.messages import AnalysisEvent
+from streams.wire.messages import AnalysisEvent, SessionEvent
 from tests.support.http_readers import LAST, Answer
 from tests.support.lives import Life, Lives
 from tests.support.oracle_state import Day, missing
@@ -125,6 +126,26 @@ def wrong_qualities(
             due = None if day.config.sparse(one.symbol, interval) or not expected else 100.0 * (expected - lacking) / expected
             if quality != due and (quality is None or due is None or abs(quality - due) > 1e-9):
                 yield f"quality of {one.symbol} {interval} as of {iso(one.now_us)} is {quality}, counted is {due} ({lacking} of {expected})"
+
+
+def wrong_news(
+    events: Sequence[SessionEvent], lives: Lives, journal: Sequence[JournalRecord], told: Mapping[Series, Told], day: Day
+) -> Iterator[str]:
+    """A sentence for each event about quality whose numbers a count of the bars, as they were told by then, does not give."""
+    times = [record.now_us for record in journal]
+    grace_us = day.config.grace_us
+    for event in events:
+        life = lives.of.get((event.symbol or "", event.incarnation or 0))
+        if event.kind != EventKind.QUALITY or life is None or not life.interval:
+            continue
+        interval, now_us = event.attributes["interval"], event.emitted_us
+        bars = told.get((*life.key, interval), Told()).at(now_us, sys.maxsize)
+        place = bisect_right(times, now_us) - 1
+        expected, gaps = missing(life, {bar[0] for bar in bars}, interval_us(interval), day, place, now_us - grace_us)
+        counted = (expected, sum(gap.count for gap in gaps), len(gaps))
+        said = tuple(int(event.attributes[name]) for name in ("expected", "missing", "gaps"))
+        if said != counted:
+            yield f"{life.key} {interval} at {iso(now_us)}: {said} are expected, missing and in gaps, counted are {counted}"
 
 
 def _seen(bar: Mapping[str, object]) -> tuple[object, ...]:

@@ -29,12 +29,12 @@ from streams.engine.rows import (
 )
 from streams.records import AnalysisKind, Bar, IntervalComplete
 from streams.times import DAY_US, MINUTE_US, SECOND_US, iso
-from streams.wire.messages import AnalysisBar, AnalysisEvent
+from streams.wire.messages import AnalysisBar, AnalysisEvent, SessionEvent
 from tests.support.feeders import walk
 from tests.support.http_readers import Answer
 from tests.support.kill_feeds import everything_on
 from tests.support.lives import Lives
-from tests.support.oracle_reads import told_bars, wrong_answers, wrong_files, wrong_notes, wrong_qualities
+from tests.support.oracle_reads import told_bars, wrong_answers, wrong_files, wrong_news, wrong_notes, wrong_qualities
 from tests.support.oracle_state import Day, Gap, missing, wrong_indicators, wrong_state
 from tests.support.oracle_windows import wrong_presence
 from tests.support.rows import blank
@@ -253,6 +253,21 @@ def test_answers_are_held_against_what_was_told_by_then() -> None:
     assert wrong(answer("gaps", 4, gaps=[gap, *others], gap_count=3))
     assert wrong(replace(bars_answer(4, late), analysis_offset=13))
     assert wrong(replace(answer("quality", 3, intervals=quality), interval=None))
+
+
+def test_what_is_told_of_quality_is_held_against_a_count() -> None:
+    def news(place: int, expected: int, missing: int, gaps: int) -> list[str]:
+        now_us = journal()[place].now_us
+        attributes = {"interval": "1s", "expected": str(expected), "missing": str(missing), "gaps": str(gaps)}
+        event = SessionEvent(1, "s", now_us, "quality", "AAA", 1, None, attributes)
+        return list(wrong_news([event], lives(), journal(), told_bars(told()), day()))
+
+    # What ended five seconds before: seconds 0 to 13, of which 4, 5, 8 and 9 lack; then the source has none of 8 and 9.
+    assert news(2, 14, 4, 2) == []
+    assert news(3, 12, 2, 1) == []
+    assert news(4, 12, 0, 0) == []
+    assert news(3, 14, 4, 2)
+    assert news(4, 12, 2, 1)
 
 
 def test_notes_are_all_of_analysis_once_and_in_order() -> None:
