@@ -147,12 +147,17 @@ class BarSeries:
         """The bars with start in `[from_us, to_us)`, in order."""
         first, last = max(0, bisect_right(self._first_starts, from_us) - 1), bisect_left(self._first_starts, to_us)
         for block in self._blocks[first:last]:
-            for bar in self._unpack(block):
-                if from_us <= bar.start_us < to_us:
-                    yield bar
+            for place in range(self._place(block, from_us), self._place(block, to_us)):
+                yield self._unpack_one(block, place)
         tail = self.tail
         for place in range(bisect_left(tail, from_us, key=_start), bisect_left(tail, to_us, key=_start)):
             yield tail[place]
+
+    def _place(self, block: Columns, start_us: int) -> int:
+        """How many bars of the block start before `start_us`."""
+        return bisect_left(
+            block.slots, start_us, key=lambda slot: max(block.first_start_us + slot * self.grid.width_us, self.grid.first_us)
+        )
 
     def columns(self) -> list[Columns]:
         """All bars as columns, in order: the blocks, and the tail as one more."""
