@@ -26,7 +26,10 @@ app = typer.Typer(no_args_is_help=True)
 def export(
     symbols: Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="Which symbols, or --all.", show_default=False)] = None,
     everything: Annotated[bool, typer.Option("--all", help="All symbols of the session.")] = False,
-    form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.JSON,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="How it is written; by default as the file's name ends, else JSON.", show_default=False),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -52,6 +55,7 @@ def export(
     wanted = _wanted(symbols, everything)
     if delta and (output is None or output.is_file()):
         raise typer.BadParameter("--delta needs the folder that its files are put into, such as --output exported", param_hint="--output")
+    form = chosen_form(form, output)
     if form is Format.PARQUET and output is None:
         raise typer.BadParameter("a Parquet file needs a name, such as --output bars.parquet", param_hint="--output")
     settings = load_settings(bootstrap, session)
@@ -59,6 +63,21 @@ def export(
         _export_new(settings, wanted, output, form, internal=internal, timeout_seconds=timeout, as_json=as_json)
     else:
         _export_all(settings, wanted, output, form, internal=internal, timeout_seconds=timeout, as_json=as_json)
+
+
+def chosen_form(form: Format | None, output: Path | None) -> Format:
+    """How it is written: as is said, or as the name of the file says, which must not say something else.
+
+    Raises:
+        BadParameter: it does.
+    """
+    ending = "" if output is None or output.is_dir() else output.suffix.removeprefix(".").lower()
+    named = next((one for one in Format if one == ending), None)
+    if form is not None and named is not None and form is not named:
+        raise typer.BadParameter(
+            f"{form} is not what the name {output} says: leave out --format, or name another file", param_hint="--format"
+        )
+    return form or named or Format.JSON
 
 
 def _wanted(symbols: Sequence[str] | None, everything: bool) -> list[str] | None:
