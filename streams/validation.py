@@ -7,7 +7,7 @@ how they name a place.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Final, get_args
 
@@ -31,6 +31,7 @@ _WANTED: Final = {
     "bool_parsing": "true or false",
     "string_type": "a text",
     "tuple_type": "a list",
+    "list_type": "a list",
     "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
@@ -93,6 +94,33 @@ def _explain_one(details: ErrorDetails, model: type[BaseModel], name: str) -> st
             return f"{name} must be {_WANTED[kind]}, got {got}"
         case _:
             return f"{name} {details['msg']}, got {got}"
+
+
+def explain_parameter(details: ErrorDetails, name: str, known: Sequence[str]) -> str:
+    """One complaint about a request: as those about a config, without the model that FastAPI keeps for itself.
+
+    Args:
+        known: the names that there are where this one is not known.
+    """
+    kind, context, got = details["type"], details.get("ctx", {}), shown(details["input"])
+    match kind:
+        case "extra_forbidden":
+            near = get_close_matches(name, known, n=1)
+            return f"{name} is no field here: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        case "missing":
+            return f"{name} is missing"
+        case "greater_than_equal" | "less_than_equal" | "greater_than" | "less_than":
+            return f"{name} must be {_bounds(None, context)}, got {got}"
+        case "literal_error" | "enum":
+            return f"{name} must be {str(context['expected']).replace(chr(39), chr(34))}, got {got}"
+        case "json_invalid":
+            return f"the body is no JSON: {context['error']} at character {name}"
+        case "value_error":
+            return f"{name}{_joined(str(context['error']))}"
+        case _ if kind in _WANTED:
+            return f"{name} must be {_WANTED[kind]}, got {got}"
+        case _:
+            return f"{name}: {details['msg'][:1].lower()}{details['msg'][1:]}"
 
 
 def _joined(message: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import SecretStr
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -17,6 +18,7 @@ from streams import __version__
 from streams.api import bars, commands, export, session
 from streams.api.access import Door
 from streams.api.commander import Commander
+from streams.api.commands import AddSymbol
 from streams.api.document import document, methods_of, page_answers
 from streams.api.guard import Guard, Limits
 from streams.api.problems import JSON, refusal
@@ -31,6 +33,7 @@ from streams.errors import (
     StreamsError,
 )
 from streams.times import Clock, SystemClock
+from streams.validation import explain_parameter
 
 TEXT = "text/plain"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -127,9 +130,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
             return refusal(ApiError(500, "internal", "the worker failed to answer: its log says why"))
 
 
-def _in_words(details: dict[str, object]) -> str:
+def _in_words(details: ErrorDetails) -> str:
     """One complaint of a validation: where, and what would be right."""
-    location = details["loc"]
-    where = ".".join(str(part) for part in (location[1:] if isinstance(location, tuple) else ())) or "the body"
-    message = str(details["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message[:1].lower()}{message[1:]}"
+    where = ".".join(str(part) for part in details["loc"][1:]) or "the body"
+    return explain_parameter(details, where, tuple(AddSymbol.model_fields))

@@ -189,10 +189,12 @@ def test_the_page_after_the_newest_bars_ends_where_they_end(active: Client) -> N
         ("symbols/SPY/bars?intervall=5m", 422, "invalid", "intervall is no parameter here: interval, last, since, start"),
         ("symbols/SPY/bars?start=2013-10-08T09:30:00", 422, "invalid", "has no time zone, so it names no instant: write"),
         ("symbols/SPY/bars?start=1381152600", 422, "invalid", "is no instant: write one such as 2013-10-07T13:30:00Z"),
-        ("symbols/SPY/bars?limit=5001", 422, "invalid", "limit: input should be less than or equal to 5000"),
-        ("symbols/SPY/bars?last=-1", 422, "invalid", "last: input should be greater than or equal to 0"),
-        ("symbols/SPY/history?on=0", 422, "invalid", "on: must be a date such as 2013-10-07, got '0'"),
-        ("session?internal=perhaps", 422, "invalid", "internal: "),
+        ("symbols/SPY/bars?limit=5001", 422, "invalid", 'limit must be <= 5000, got "5001"'),
+        ("symbols/SPY/bars?last=-1", 422, "invalid", 'last must be >= 0, got "-1"'),
+        ("symbols/SPY/bars?last=few", 422, "invalid", 'last must be a whole number, got "few"'),
+        ("symbols/SPY/export?format=xml", 422, "invalid", 'format must be "json", "csv" or "parquet", got "xml"'),
+        ("symbols/SPY/history?on=0", 422, "invalid", "on must be a date such as 2013-10-07, got '0'"),
+        ("session?internal=perhaps", 422, "invalid", 'internal must be true or false, got "perhaps"'),
         ("nonsense", 404, "no_such_path", "there is no /v1/nonsense here: /openapi.json lists what is"),
     ],
 )  # fmt: skip
@@ -323,14 +325,16 @@ def test_what_became_of_a_command_can_be_asked_for(active: Client) -> None:
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({}, "symbol: field required"),
+        ({}, "symbol is missing"),
         ({"symbol": ""}, "symbol: a symbol must not be empty"),
         ({"symbol": "A B"}, "has a blank, a control character or a '|' in it"),
         ({"symbol": "A", "streams": ["soon"]}, "streams.0: 'soon' is no interval"),
         ({"symbol": "A", "start": "2013-10-08T09:30:00"}, "start: 2013-10-08T09:30:00 has no time zone"),
-        ({"symbol": "A", "wait_seconds": 61}, "wait_seconds: input should be less than or equal to 60"),
-        ({"symbol": "A", "stream": ["1m"]}, "stream: extra inputs are not permitted"),
-        ([], "the body: input should be a valid dictionary"),
+        ({"symbol": "A", "wait_seconds": 61}, "wait_seconds must be <= 60, got 61"),
+        ({"symbol": "A", "stream": ["1m"]}, "stream is no field here: did you mean streams?"),
+        ({"symbol": "A", "colour": 1}, "colour is no field here: there are symbol, streams, start, must_exist, command_id, wait_seconds"),
+        ({"symbol": "A", "streams": "1m"}, 'streams must be a list, got "1m"'),
+        ([], "the body must be an object, got []"),
     ],
 )
 def test_a_command_that_is_none_is_refused(active: Client, body: object, says: str) -> None:
@@ -343,6 +347,7 @@ def test_a_command_that_is_none_is_refused(active: Client, body: object, says: s
 def test_a_body_that_is_no_json_is_refused(active: Client, body: bytes) -> None:
     answered = active.ask("POST", "/v1/symbols", content=body, headers={**bearer(COMMAND_TOKEN), "Content-Type": "application/json"})
     assert (answered.status_code, answered.json()["error"]["code"]) == (422, "invalid")
+    assert "JSON" in answered.json()["error"]["message"]
 
 
 def test_a_body_that_is_not_sent_as_json_is_refused_with_the_header_that_is_missing(active: Client) -> None:
