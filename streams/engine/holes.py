@@ -78,16 +78,19 @@ _NONE = Ranges([])
 
 
 class Holes:
-    """The holes of one series. `newest_us` in its questions is the start of the series' newest bar, None without any."""
+    """The holes of one series. `newest_us` in its questions is the start of the series' newest bar, None without any.
 
-    __slots__ = ("_absent", "_afters", "_confirmed", "_empty", "_firsts", "_gaps", "slots")
+    `absent` is how many slots before that bar have none.
+    """
+
+    __slots__ = ("_afters", "_confirmed", "_empty", "_firsts", "_gaps", "absent", "slots")
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
         self._firsts: list[int] = []
         self._afters: list[int] = []
         self._empty = _NONE
-        self._absent = self._confirmed = self._gaps = 0
+        self.absent = self._confirmed = self._gaps = 0
 
     def confirm(self, empty: Ranges) -> None:
         """Where, of the whole day, a source has no bars either: instead of what was known of that."""
@@ -125,14 +128,14 @@ class Holes:
 
     def _count(self, first: int, after: int, sign: int) -> None:
         confirmed = self._empty.count(first, after)
-        self._absent += sign * (after - first)
+        self.absent += sign * (after - first)
         self._confirmed += sign * confirmed
         self._gaps += sign * (confirmed < after - first)
 
     def completeness(self, newest_us: int | None, now_us: int) -> Completeness:
         """What should be there at an instant, and is. Bars and holes that end after it are not counted."""
         ended = self.slots.ended(now_us)
-        absent, confirmed, gaps = self._absent, self._confirmed, self._gaps
+        absent, confirmed, gaps = self.absent, self._confirmed, self._gaps
         reached = 0 if newest_us is None else self.slots.through(newest_us)
         if reached < ended:
             empty = self._empty.count(reached, ended)

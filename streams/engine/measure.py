@@ -11,7 +11,7 @@ Who is looked at follows from what is stored alone: when the last transaction wa
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heapreplace
 from zlib import crc32
 
 from streams.engine.rows import ToldRow
@@ -24,17 +24,22 @@ from streams.records import EventKind
 def tell_quality(state: SessionState) -> None:
     """At the end of a transaction: look at the symbols whose moment has come since the last one."""
     now_us, looks = state.now_us, _queue(state)
-    popped: list[SymbolSessionData] = []
+    due: list[SymbolSessionData] = []
     while looks and looks[0][0] <= now_us:
-        _, symbol, incarnation = heappop(looks)
+        look_us, symbol, incarnation = looks[0]
         data = state.symbols.get(symbol)
-        if data is not None and data.incarnation == incarnation:
-            popped.append(data)
-    period_us, since_us = state.config.quality_us, state.measured_us
-    for data in sorted(popped, key=by_symbol):
-        if _next_look_us(data, since_us, period_us) <= now_us:
-            _look(state, data)
-        heappush(looks, (_next_look_us(data, now_us, period_us), data.symbol, data.incarnation))
+        if data is None or data.incarnation != incarnation:
+            heappop(looks)
+            continue
+        period_us = state.config.quality_us
+        # Where it was told of since, its moment is another one.
+        look_us = max(look_us, data.told_us + period_us)
+        if look_us <= now_us:
+            due.append(data)
+            look_us += ((now_us - look_us) // period_us + 1) * period_us
+        heapreplace(looks, (look_us, symbol, incarnation))
+    for data in sorted(due, key=by_symbol):
+        _look(state, data)
     state.measured_us = now_us
 
 
@@ -54,8 +59,20 @@ def _next_look_us(data: SymbolSessionData, since_us: int, period_us: int) -> int
     return anchor_us + ((since_us - anchor_us) // period_us + 1) * period_us
 
 
+def _is_whole(state: SessionState, data: SymbolSessionData) -> bool:
+    """Whether all base bars are there up to now, and so all that is made of them, and nothing else was ever told: as of most symbols."""
+    if data.told or data.empty or data.frontier_us + data.base_us <= state.now_us - state.grace_us:
+        return False
+    holes = data.bars.holes
+    if holes is None:
+        if state.config.sparse(data.symbol, data.base_interval):
+            return False
+        holes = data.bars.known_holes()
+    return not holes.absent
+
+
 def _look(state: SessionState, data: SymbolSessionData) -> None:
-    if data.status not in READING or data.backlog:
+    if data.status not in READING or data.backlog or _is_whole(state, data):
         return
     for interval in (data.base_interval, *data.derived_intervals):
         if state.config.sparse(data.symbol, interval):
