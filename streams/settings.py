@@ -21,8 +21,8 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_HTTP_HOST` | `127.0.0.1` | where health, metrics and the API listen; `0.0.0.0` in a container |
 | `STREAMS_HTTP_PORT` | `6066` | their port; 0 turns them off |
 | `STREAMS_ADVERTISED_URL` | none | where other machines reach this worker's API, for a standby to send readers to; none: by host and port |
-| `STREAMS_READ_TOKEN` | none | lets whoever has it read over HTTP while the gate is shut (`internal=true`); none: nobody may |
-| `STREAMS_COMMAND_TOKEN` | none | lets whoever has it add and remove symbols over HTTP; none: nobody may |
+| `STREAMS_READ_TOKEN` | none | 16 characters or more: lets one read over HTTP while the gate is shut (`internal=true`); none: nobody may |
+| `STREAMS_COMMAND_TOKEN` | none | 16 characters or more: lets one add and remove symbols over HTTP; none: nobody may |
 | `STREAMS_INSTANCE_ID` | none | a worker's name in its group, stable over restarts; none: one is made up |
 | `STREAMS_LOG_LEVEL` | `INFO` | TRACE, DEBUG, INFO, SUCCESS, WARNING, ERROR or CRITICAL |
 | `STREAMS_LOG_JSON` | `false` | log JSON lines instead of text |
@@ -76,7 +76,7 @@ OWN_PROPERTIES: Final = frozenset(
 _TOPIC_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._-]*")
 _MAX_TOPIC_LENGTH: Final = 249
 _TOKEN_LENGTH: Final = 16
-SERVER: Final = re.compile(r"(?:[A-Za-z0-9_]+://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(?::([0-9]{1,5}))?")
+SERVER: Final = re.compile(r"(?:(?i:(?:SASL_)?(?:PLAINTEXT|SSL))://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(?::([0-9]{1,5}))?")
 """One broker's address; the group is its port."""
 
 

@@ -131,6 +131,7 @@ TOPIC = "must be letters, digits, '.', '_' and '-', as Kafka allows in a topic, 
     [
         ("BOOTSTRAP_SERVERS", "a:1,,b:2", "must be host:port, several with commas between, got '' in 'a:1,,b:2'", "a comma too many"),
         ("BOOTSTRAP_SERVERS", "a:65536", "must be host:port, several with commas between, got 'a:65536' in 'a:65536'", "no such port"),
+        ("BOOTSTRAP_SERVERS", "http://a", "must be host:port, several with commas between, got 'http://a' in 'http://a'", "no web page"),
         ("BOOTSTRAP_SERVERS", "a b", "must be host:port, several with commas between, got 'a b' in 'a b'", "a blank"),
         ("SESSION", "a.b", "must be 1 to 48 letters, digits, _ or -, since topics are named after it, got 'a.b'", "a dot separates topics"),
         ("TOPIC_PREFIX", "desk/", f"{TOPIC} 'desk/'", "a slash is not for topics"),
