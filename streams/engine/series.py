@@ -24,6 +24,7 @@ from itertools import takewhile
 from math import isnan, nan
 from operator import add
 
+from streams.engine.columns import NO_BARS, NO_DOUBLES, NO_NUMBERS, USUAL_COLUMNS, for_all, halves, sliced, united, with_bar
 from streams.engine.holes import Holes
 from streams.engine.rows import Columns
 from streams.engine.slots import Slots
@@ -35,16 +36,8 @@ SEAL_AT = 4
 SMALL_BLOCK = 16
 UNITE_AT = 24
 UNITE_SPREAD = 16
-# A bar that comes late has its block unpacked and written again, however many bars of a backlog were read at once.
+# A bar that comes late has its block copied and written again, however many bars of a backlog were read at once.
 LARGEST_BLOCK = 256
-
-# An optional column that has nothing to say, and all columns of no bars. Nobody writes into a column.
-_NO_NUMBERS = array("q")
-_NO_DOUBLES = array("d")
-_USUAL_COLUMNS: tuple[array[float], array[int], array[int], tuple[str, ...]] = (_NO_DOUBLES, _NO_NUMBERS, _NO_NUMBERS, ())
-_NO_BARS = Columns(
-    0, _NO_NUMBERS, _NO_DOUBLES, _NO_DOUBLES, _NO_DOUBLES, _NO_DOUBLES, _NO_DOUBLES, _NO_DOUBLES, _NO_NUMBERS, _NO_NUMBERS, _NO_NUMBERS, ()
-)
 
 
 class BarSeries:
@@ -240,14 +233,13 @@ class BarSeries:
 
     def _put_into_block(self, bar: SessionBar) -> None:
         at = max(0, bisect_right(self._first_starts, bar.start_us) - 1)
-        bars = self._unpack(self._blocks[at])
-        self._in_blocks -= len(bars)
-        _put(bars, bar)
-        self._in_blocks += len(bars)
-        if len(bars) > LARGEST_BLOCK:
-            self._split(at, bars)
+        before = self._blocks[at]
+        block = with_bar(before, self.grid.line_of(bar.start_us), bar, self.grid.width_us, self._usual_provenance)
+        self._in_blocks += len(block.slots) - len(before.slots)
+        if len(block.slots) > LARGEST_BLOCK:
+            self._split(at, block)
         else:
-            self._replace(at, bars)
+            self._replace(at, block)
         self._small = self._count_small()
 
     def extend(self, columns: Columns) -> None:
@@ -261,7 +253,7 @@ class BarSeries:
         if self.tail or not slots or not rises or (self._blocks and not self._after_blocks(first_us + slots[0] * width_us)):
             raise ValueError(f"bars from {first_us} us on don't follow on the {len(self)} that are there")
         for place in range(0, len(slots), LARGEST_BLOCK):
-            block = _slice(columns, place, width_us)
+            block = sliced(columns, place, place + LARGEST_BLOCK, width_us)
             self.changed.add(len(self._blocks))
             self.dropped.discard(len(self._blocks))
             self._numbers.append(len(self._blocks))
@@ -270,20 +262,20 @@ class BarSeries:
             self._first_starts.append(block.first_start_us)
             self._in_blocks += len(block.slots)
 
-    def _replace(self, at: int, bars: list[SessionBar]) -> None:
-        block = self._blocks[at] = self._pack(bars)
+    def _replace(self, at: int, block: Columns) -> None:
+        self._blocks[at] = block
         self._first_starts[at] = block.first_start_us
         self.changed.add(self._numbers[at])
 
-    def _split(self, at: int, bars: list[SessionBar]) -> None:
-        """Part a block that has grown too large: late bars by the thousand would make each of them unpack all, and a row too large."""
-        half = len(bars) // 2
-        self._replace(at, bars[:half])
+    def _split(self, at: int, block: Columns) -> None:
+        """Part a block that has grown too large: late bars by the thousand would make each of them copy all, and a row too large."""
+        first, second = halves(block, self.grid.width_us, self._usual_provenance)
+        self._replace(at, first)
         number = len(self._blocks)
-        self._blocks.insert(at + 1, _NO_BARS)
+        self._blocks.insert(at + 1, second)
         self._first_starts.insert(at + 1, 0)
         self._numbers.insert(at + 1, number)
-        self._replace(at + 1, bars[half:])
+        self._replace(at + 1, second)
         if self.tail and not self._is_base:
             self.changed.add(number + 1)  # the tail's number has gone to the new block
 
@@ -319,7 +311,7 @@ class BarSeries:
             first -= 1
             bars += len(self._blocks[first].slots)
         gone = range(first + 1, len(self._blocks))
-        self._blocks[first:] = [_united(self._blocks[first:], self.grid.width_us, self._usual_provenance)]
+        self._blocks[first:] = [united(self._blocks[first:], self.grid.width_us, self._usual_provenance)]
         del self._first_starts[first + 1 :], self._numbers[first + 1 :]
         self._small = self._count_small()
         self.changed.difference_update(gone)
@@ -360,10 +352,10 @@ class BarSeries:
 
     def _pack(self, bars: list[SessionBar], *, is_plain: bool = False) -> Columns:
         if not bars:
-            return _NO_BARS
+            return NO_BARS
         first_us, width_us = self.grid.line_of(bars[0].start_us), self.grid.width_us
-        vwaps, trades, revisions, provenances = _USUAL_COLUMNS if is_plain else self._unusual_columns(bars)
-        counts = _NO_NUMBERS
+        vwaps, trades, revisions, provenances = USUAL_COLUMNS if is_plain else self._unusual_columns(bars)
+        counts = NO_NUMBERS
         if not self._is_base:
             base_counts = [bar.base_count for bar in bars]
             if base_counts.count(1) < len(bars):
@@ -388,11 +380,11 @@ class BarSeries:
         vwaps = [nan if bar.vwap is None else bar.vwap for bar in bars]
         trades = [-1 if bar.trades is None else bar.trades for bar in bars]
         revisions = [bar.revision for bar in bars]
-        provenances = _for_all([bar.provenance for bar in bars], self._usual_provenance)
+        provenances = for_all([bar.provenance for bar in bars], self._usual_provenance)
         return (
-            array("d", vwaps) if any(bar.vwap is not None for bar in bars) else _NO_DOUBLES,
-            array("q", trades) if max(trades) >= 0 else _NO_NUMBERS,
-            array("q", revisions) if any(revisions) else _NO_NUMBERS,
+            array("d", vwaps) if any(bar.vwap is not None for bar in bars) else NO_DOUBLES,
+            array("q", trades) if max(trades) >= 0 else NO_NUMBERS,
+            array("q", revisions) if any(revisions) else NO_NUMBERS,
             provenances,
         )
 
@@ -413,61 +405,6 @@ class BarSeries:
             base_count, expected, block.revisions[place] if block.revisions else 0, base_count == expected,
             provenances[place if len(provenances) > 1 else 0] if provenances else self._usual_provenance,
         )  # fmt: skip
-
-
-def _united(blocks: list[Columns], width_us: int, usual_provenance: str) -> Columns:
-    """The bars of several blocks in one."""
-    first_us = blocks[0].first_start_us
-    slots = array("q")
-    opens, highs, lows, closes, volumes = (array("d") for _ in range(5))
-    for block in blocks:
-        shift = (block.first_start_us - first_us) // width_us
-        slots.extend([slot + shift for slot in block.slots])
-        opens.extend(block.open)
-        highs.extend(block.high)
-        lows.extend(block.low)
-        closes.extend(block.close)
-        volumes.extend(block.volume)
-    vwaps, trades, counts, revisions = array("d"), array("q"), array("q"), array("q")
-    if any(block.vwap for block in blocks):
-        for block in blocks:
-            vwaps.extend(block.vwap or array("d", [nan]) * len(block.slots))
-    for united, name, default in ((trades, "trades", -1), (counts, "base_counts", 1), (revisions, "revisions", 0)):
-        if any(getattr(block, name) for block in blocks):
-            for block in blocks:
-                united.extend(getattr(block, name) or array("q", [default]) * len(block.slots))
-    provenances: tuple[str, ...] = ()
-    if any(block.provenances for block in blocks):
-        provenances = _for_all([one for block in blocks for one in _each(block, usual_provenance)], usual_provenance)
-    return Columns(first_us, slots, opens, highs, lows, closes, volumes, vwaps, trades, counts, revisions, provenances)
-
-
-def _each(block: Columns, usual_provenance: str) -> tuple[str, ...]:
-    """The provenance of each bar of a block."""
-    given = block.provenances or (usual_provenance,)
-    return given if len(given) > 1 else given * len(block.slots)
-
-
-def _for_all(provenances: list[str], usual: str) -> tuple[str, ...]:
-    """The column of provenances: none where all are the usual one, a single one where all are the same."""
-    first = provenances[0]
-    if provenances.count(first) < len(provenances):
-        return tuple(provenances)
-    return () if first == usual else (first,)
-
-
-def _slice(columns: Columns, place: int, width_us: int) -> Columns:
-    """At most a block's length of columns from a place on, counted from its own first start."""
-    end = place + LARGEST_BLOCK
-    first_slot = columns.slots[place]
-    provenances = columns.provenances
-    return Columns(
-        columns.first_start_us + first_slot * width_us,
-        array("q", [slot - first_slot for slot in columns.slots[place:end]]),
-        columns.open[place:end], columns.high[place:end], columns.low[place:end], columns.close[place:end], columns.volume[place:end],
-        columns.vwap[place:end], columns.trades[place:end], columns.base_counts[place:end], columns.revisions[place:end],
-        provenances[place:end] if len(provenances) > 1 else provenances,
-    )  # fmt: skip
 
 
 def _start(bar: SessionBar) -> int:

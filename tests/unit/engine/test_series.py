@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.calendar import TradingCalendar
 from streams.engine import series as series_module
-from streams.engine.rows import BlockRow
+from streams.engine.columns import halves, with_bar
+from streams.engine.rows import BlockRow, Columns
 from streams.engine.series import SEAL_AT, BarSeries
 from streams.engine.windows import Grid
 from streams.records import SessionBar
@@ -150,3 +152,43 @@ def test_thousands_of_late_bars_before_the_first_one_go_into_blocks_of_bounded_s
     desk.check_redriven()
     desk.command("remove_symbol", "SPY", immediate=True)
     assert not [key for key in desk.table if "SPY" in key]
+
+
+def encoded_columns(columns: Columns) -> list[object]:
+    return [one.tobytes() if hasattr(one, "tobytes") else one for one in msgspec.structs.astuple(columns)]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    is_base=st.booleans(),
+    slots=st.lists(st.integers(0, 70), min_size=1, max_size=20, unique=True),
+    odd=st.sets(st.sampled_from(["vwap", "trades", "revision", "provenance"])),
+    slot=st.integers(0, 70),
+    is_odd=st.booleans(),
+)
+def test_a_bar_that_is_put_into_columns_gives_what_packing_all_bars_gives(
+    is_base: bool, slots: list[int], odd: set[str], slot: int, is_odd: bool
+) -> None:
+    grid = GRIDS[is_base]
+    usual = "feed" if is_base else "derived"
+
+    def plain(one: int, *, unusual: bool) -> SessionBar:
+        fields: dict[str, object] = {"vwap": None, "trades": None, "revision": 0, "provenance": usual}
+        if unusual:
+            fields |= {name: {"vwap": 1.25, "trades": 7, "revision": 2, "provenance": "gap_fill"}[name] for name in odd}
+        return msgspec.structs.replace(made(grid, one, 0, is_base=is_base), **fields)
+
+    def packed(bars: list[SessionBar]) -> Columns:
+        series = BarSeries(grid, is_base=is_base)
+        series.tail, series.is_plain = sorted(bars, key=lambda one: one.start_us), False
+        return series.tail_columns()
+
+    bars = {one: plain(one, unusual=one % 3 == 0) for one in slots if one < 78}
+    bar = plain(slot, unusual=is_odd)
+    got = with_bar(packed(list(bars.values())), grid.line_of(bar.start_us), bar, grid.width_us, usual)
+    assert encoded_columns(got) == encoded_columns(packed(list((bars | {slot: bar}).values())))
+    if len(got.slots) > 1:
+        ordered = sorted((bars | {slot: bar}).items())
+        middle = len(ordered) // 2
+        parts = [packed([one for _, one in half]) for half in (ordered[:middle], ordered[middle:])]
+        assert list(map(encoded_columns, halves(got, grid.width_us, usual))) == list(map(encoded_columns, parts))
