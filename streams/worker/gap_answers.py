@@ -24,8 +24,8 @@ from streams.history.source import words_of
 from streams.records import PROVENANCE_GAP_FILL, Bar
 from streams.times import DAY_US, interval_us, iso
 
-MOST_SLOTS: Final = 10_000
-"""How many bars are asked for at once: the rest of a longer gap is asked for after them."""
+MOST_SLOTS: Final = 1_000
+"""How many bars are asked for at once: the rest of a longer gap is asked for after them, and the feed's bars come in between."""
 LONGEST_REASON: Final = 300
 """Characters of a reason in the journal: a source may say whole pages."""
 
