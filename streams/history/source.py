@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from streams.errors import SettingsError, StreamsError
 from streams.records import Bar
@@ -31,6 +31,7 @@ KAFKA: Final = "kafka://"
 PATTERN: Final = "pattern"
 
 _FORMS: Final = "a store's folder, kafka://host:port of a cluster that has the bars, or module:attribute of a source of your own"
+_TOPICS: Final = re.compile(r"kafka://([^/?#]*)([^?#]*)(?:\?([^#]*))?(#.*)?")
 _OBJECT: Final = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 
 
@@ -131,17 +132,18 @@ def close_source(source: HistorySource) -> None:
 
 def _topic_place(text: str) -> TopicPlace:
     # The text is not shown whole where it is wrong: passwords may stand in it.
-    parts = urlsplit(text)
-    servers = parts.netloc
+    # It is no URL that the library for those would take, as it names several hosts.
+    found = _TOPICS.fullmatch(text)
+    servers, path, query, fragment = ("", text, "", "") if found is None else (found[1], found[2], found[3] or "", found[4] or "")
     for server in servers.split(","):
         match = SERVER.fullmatch(server.strip())
         if match is None or not 1 <= int(match[1] or 9092) <= 65535:
             raise SettingsError(f"{VARIABLE} must name brokers as in kafka://host:9092,other:9092, got {server.strip()!r}")
-    if parts.path.strip("/") or parts.fragment:
-        raise SettingsError(f"{VARIABLE} must have nothing but ?pattern=bars.{{symbol}} behind the brokers, got {parts.path or '#'!r}")
+    if path.strip("/") or fragment:
+        raise SettingsError(f"{VARIABLE} must have nothing but ?pattern=bars.{{symbol}} behind the brokers, got {path or '#'!r}")
     pattern: str | None = None
     properties: dict[str, str] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+    for name, value in parse_qsl(query, keep_blank_values=True):
         if name == PATTERN:
             pattern = value
         elif name in OWN_PROPERTIES or "." not in name:

@@ -147,4 +147,4 @@ def test_a_worker_of_another_session_is_not_taken_for_the_one_that_is_meant(
         monkeypatch.setenv("STREAMS_SESSION", "other")
         assert shell(*words, "--url", url) == (code, out, err)
     assert (code, out) == (2, "")
-    assert err == "error: this is a worker of session 'main', not of 'other': say with --url where one of it listens\n"
+    assert err == "error: this is a worker of session 'main', not of 'other': say with --url where a worker of it listens\n"

@@ -116,7 +116,7 @@ def test_while_the_gate_is_shut_what_is_new_is_refused_since_nothing_would_be_ta
 def test_a_format_that_is_none_is_refused(active: Client) -> None:
     answered = active.get("/v1/export?format=xls")
     assert answered.status_code == 422
-    assert "'json', 'csv' or 'parquet'" in answered.json()["error"]["message"]
+    assert 'format must be "json", "csv" or "parquet", got "xls"' in answered.json()["error"]["message"]
 
 
 def test_an_install_that_can_not_write_a_format_says_so(active: Client, monkeypatch: pytest.MonkeyPatch) -> None:

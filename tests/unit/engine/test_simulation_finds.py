@@ -259,7 +259,7 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (told_windows_are_forgotten_on_restore, ("analysis holds", "restored")),
     (windows_are_told_while_what_was_missed_is_read, ("analysis holds",)),
     (late_bars_fill_no_hole, ("quality and gaps", "told of quality", "each change")),
-    (quality_is_told_with_each_transaction, ("each change", "told of quality")),
+    (quality_is_told_with_each_transaction, ("each change", "told of quality", "restored")),
     (what_was_told_of_quality_is_forgotten_on_restore, ("restored", "each change", "told of quality", "asked for")),
     (answers_of_a_source_do_not_count, ("asked for",)),
     (the_latest_quote_is_the_one_that_came_last, ("the latest quote",)),
