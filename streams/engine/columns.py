@@ -72,16 +72,16 @@ def with_bar(columns: Columns, line_us: int, bar: SessionBar, width_us: int, usu
         put_perhaps(columns.trades, -1 if bar.trades is None else bar.trades, -1),
         put_perhaps(columns.base_counts, bar.base_count, 1),
         put_perhaps(columns.revisions, bar.revision, 0),
-        for_all(provenances, usual_provenance),
+        tuple(provenances),
     )
-    return _without_the_usual(changed)
+    return _without_the_usual(changed, usual_provenance)
 
 
 def _filled(vwaps: array[float], count: int) -> array[float]:
     return vwaps or array("d", [nan]) * count
 
 
-def _without_the_usual(columns: Columns) -> Columns:
+def _without_the_usual(columns: Columns, usual_provenance: str) -> Columns:
     """The same bars, with every optional column empty that has nothing to say."""
     return Columns(
         columns.first_start_us, columns.slots, columns.open, columns.high, columns.low, columns.close, columns.volume,
@@ -89,7 +89,7 @@ def _without_the_usual(columns: Columns) -> Columns:
         NO_NUMBERS if not columns.trades or max(columns.trades) < 0 else columns.trades,
         NO_NUMBERS if columns.base_counts.count(1) == len(columns.base_counts) else columns.base_counts,
         columns.revisions if any(columns.revisions) else NO_NUMBERS,
-        columns.provenances,
+        for_all(list(columns.provenances), usual_provenance) if columns.provenances else (),
     )  # fmt: skip
 
 
@@ -97,17 +97,7 @@ def halves(columns: Columns, width_us: int, usual_provenance: str) -> tuple[Colu
     """A block in two."""
     middle = len(columns.slots) // 2
     first, second = sliced(columns, 0, middle, width_us), sliced(columns, middle, len(columns.slots), width_us)
-    if len(columns.provenances) > 1:
-        first, second = _told(first, usual_provenance), _told(second, usual_provenance)
-    return _without_the_usual(first), _without_the_usual(second)
-
-
-def _told(columns: Columns, usual_provenance: str) -> Columns:
-    """The same bars, with the provenances that stand there one by one told in short where they can be."""
-    return Columns(
-        columns.first_start_us, columns.slots, columns.open, columns.high, columns.low, columns.close, columns.volume, columns.vwap,
-        columns.trades, columns.base_counts, columns.revisions, for_all(list(columns.provenances), usual_provenance),
-    )  # fmt: skip
+    return _without_the_usual(first, usual_provenance), _without_the_usual(second, usual_provenance)
 
 
 def united(blocks: list[Columns], width_us: int, usual_provenance: str) -> Columns:
