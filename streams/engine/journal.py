@@ -77,7 +77,10 @@ class JournalInput(Struct, frozen=True):
 
 
 class JournalRecord(Struct, frozen=True):
-    """One transaction: `now_us`, its inputs, and the sequences `(before_sequence, last_sequence]` that it wrote."""
+    """One transaction: `now_us`, its inputs, and the sequences `(before_sequence, last_sequence]` that it wrote.
+
+    `rules` is the version of the engine's rules that it ran under (`engine.rules`).
+    """
 
     session: str
     epoch: int
@@ -87,3 +90,4 @@ class JournalRecord(Struct, frozen=True):
     before_sequence: int
     last_sequence: int
     inputs: tuple[JournalInput, ...]
+    rules: int = 1

@@ -33,6 +33,7 @@ from streams.engine.rows import (
     progress_key,
     quality_key,
 )
+from streams.engine.rules import check_known
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, SymbolSessionData, SymbolStatus
@@ -57,6 +58,8 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     state.next_incarnation = session.next_incarnation
     state.control_offset, state.control_topic_id = session.control_offset, session.control_topic_id
     state.measured_us = session.measured_us
+    state.rules = check_known(session.rules, f"the state of session {session.session}")
+    state.opened_rules = check_known(session.opened_rules, f"the epoch of session {session.session}")
     state.next_close_us = 0
 
     commands = [row for row in rows.values() if isinstance(row, CommandRow)]

@@ -111,7 +111,8 @@ class SessionRow(Struct, frozen=True):
 
     `sequence` is the last one given to an analysis record, `transaction` the number of the transaction that wrote
     this row, `now_us` the engine's last `now`, `trading_days` the day that every symbol has reached, `owner_url` where
-    the worker that wrote it answers over HTTP, `measured_us` when quality was told last.
+    the worker that wrote it answers over HTTP, `measured_us` when quality was told last, `rules` and `opened_rules` the rules version
+    (`engine.rules`) of the transaction that wrote it and of the one that opened the epoch.
     """
 
     session: str
@@ -130,6 +131,8 @@ class SessionRow(Struct, frozen=True):
     owner_url: str = ""
     measured_us: int = -1
     completed: tuple[CompletedRow, ...] = ()
+    rules: int = 1
+    opened_rules: int = 1
 
 
 class ConfigRow(Struct, frozen=True):

@@ -44,6 +44,7 @@ from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.journal import JournalInput
 from streams.engine.restore import restore_state
 from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row, is_block_key
+from streams.engine.rules import RULES
 from streams.engine.state import SessionState, by_symbol
 from streams.engine.symbol import SymbolSessionData
 from streams.errors import RedriveError
@@ -85,10 +86,20 @@ class Session:
 
     @classmethod
     def open(
-        cls, config: SessionConfig, *, epoch: int, control_topic_id: str, control_offset: int, owner: str, now_us: int, owner_url: str = ""
+        cls,
+        config: SessionConfig,
+        *,
+        epoch: int,
+        control_topic_id: str,
+        control_offset: int,
+        owner: str,
+        now_us: int,
+        owner_url: str = "",
+        rules: int = RULES,
     ) -> tuple[Session, list[Outcome]]:
         """Begin a session anew, with the config's symbols pending."""
         state = SessionState(config, config.calendar())
+        state.rules = state.opened_rules = rules
         state.epoch, state.owner, state.owner_url, state.now_us = epoch, owner, owner_url, now_us
         state.control_topic_id, state.control_offset = control_topic_id, control_offset
         state.days = state.calendar.current_day(now_us).days
@@ -114,6 +125,15 @@ class Session:
         state = restore_state(rows)
         punctuation.go_on(state)
         return cls(state, rows)
+
+    def adopt_rules(self, rules: int, now_us: int) -> None:
+        """Go on under another version of the rules; to be called first in a transaction."""
+
+        def adopt(state: SessionState) -> None:
+            state.rules = rules
+
+        if rules != self._state.rules:
+            self._run(adopt, now_us)
 
     def resume(self, owner: str, now_us: int, *, owner_url: str = "") -> list[Outcome]:
         """A worker takes over, which answers at `owner_url`: each symbol reads what was missed.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from streams.calendar import TradingCalendar, TradingDay
 from streams.config import SessionConfig
 from streams.engine.rows import CommandRow, CompletedRow, Row, SessionRow, command_key
+from streams.engine.rules import RULES
 from streams.engine.symbol import NEVER_US, SymbolSessionData, SymbolStatus
 from streams.engine.waits import Wait
 from streams.errors import EngineError
@@ -28,17 +29,20 @@ class SessionState:
     """All of a session's state. `outcomes` are those of the verb that is running."""
 
     __slots__ = (
-        "active", "by_open", "calendar", "changed_commands", "commands", "completed", "config", "config_changed", "control_offset",
-        "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us",
-        "lagging", "looks", "looks_for", "measured_us", "min_completeness", "next_close_us", "next_complete_us", "next_incarnation",
-        "now_us", "outcomes", "owner", "owner_url", "removed_keys", "revised", "sequence", "silent", "stale_indicators", "strategy",
-        "streamed", "symbols", "tells_held_back", "transaction", "waits",
+        "active", "by_open", "calendar", "changed_commands", "commands", "completed", "config", "config_changed",
+        "control_offset", "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us",
+        "gate_reason", "grace_us", "lagging", "looks", "looks_for", "measured_us", "min_completeness", "next_close_us",
+        "next_complete_us", "next_incarnation", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys",
+        "revised", "rules", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back",
+        "transaction", "waits",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
         self.calendar = calendar
         self.use(config)
         self.epoch = 1
+        # See `engine.rules`.
+        self.rules = self.opened_rules = RULES
         self.transaction = 0
         self.sequence = 0
         self.now_us = 0
@@ -155,4 +159,5 @@ class SessionState:
             next_incarnation=self.next_incarnation, control_offset=self.control_offset, control_topic_id=self.control_topic_id,
             owner=self.owner, owner_url=self.owner_url, measured_us=self.measured_us,
             completed=tuple([CompletedRow(interval, end_us) for interval, end_us in self.completed.items()]),
+            rules=self.rules, opened_rules=self.opened_rules,
         )  # fmt: skip

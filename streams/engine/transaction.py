@@ -28,6 +28,7 @@ from streams.engine.inputs import apply_input, in_words, instead_of, is_current
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.placing import placer
 from streams.engine.rows import Row
+from streams.engine.rules import RULES, check_known
 from streams.engine.session import Session
 from streams.engine.symbol import READING
 from streams.errors import EngineError, FatalError
@@ -103,7 +104,7 @@ def merge_order(ranges: Sequence[RangeRead]) -> list[tuple[int, str, int, int]]:
 class Transaction:
     """Applies inputs to a session and gathers what comes of them."""
 
-    def __init__(self, session: Session, *, owner: str, now_us: int) -> None:
+    def __init__(self, session: Session, *, owner: str, now_us: int, rules: int = RULES) -> None:
         self._session = session
         self._owner = owner
         self._inputs: list[JournalInput] = []
@@ -114,17 +115,27 @@ class Transaction:
         self._reason_bytes = 0
         # Time never goes back in the engine, and what the journal says must be what the engine went by.
         self.now_us = max(now_us, session.state.now_us)
+        session.adopt_rules(rules, session.state.now_us)
 
     @classmethod
     def of_new_session(
-        cls, config: SessionConfig, *, epoch: int, control_topic_id: str, control_offset: int, owner: str, now_us: int, owner_url: str = ""
+        cls,
+        config: SessionConfig,
+        *,
+        epoch: int,
+        control_topic_id: str,
+        control_offset: int,
+        owner: str,
+        now_us: int,
+        owner_url: str = "",
+        rules: int = RULES,
     ) -> tuple[Session, Transaction]:
         """Open a session, and the transaction that says so."""
         session, outcomes = Session.open(
             config, epoch=epoch, control_topic_id=control_topic_id, control_offset=control_offset, owner=owner, now_us=now_us,
-            owner_url=owner_url,
+            owner_url=owner_url, rules=rules,
         )  # fmt: skip
-        transaction = cls(session, owner=owner, now_us=now_us)
+        transaction = cls(session, owner=owner, now_us=now_us, rules=rules)
         transaction._before_sequence = 0
         transaction._outcomes = outcomes
         transaction._inputs.append(
@@ -329,7 +340,7 @@ class Transaction:
         state = session.state
         journal = JournalRecord(
             session=state.config.session_name, epoch=state.epoch, transaction=state.transaction, now_us=self.now_us, owner=self._owner,
-            before_sequence=self._before_sequence, last_sequence=state.sequence, inputs=tuple(self._inputs),
+            before_sequence=self._before_sequence, last_sequence=state.sequence, inputs=tuple(self._inputs), rules=state.rules,
         )  # fmt: skip
         return TransactionResult(self.now_us, self._outcomes, self._dead_letters, finished.rows, journal, state.tells_held_back)
 
@@ -355,19 +366,21 @@ def redrive(session: Session | None, record: JournalRecord, read: Callable[[Jour
 
     Raises:
         EngineError: the record does not follow on the session's state.
+        StateError: it was written under rules that this version does not have.
     """
+    rules = check_known(record.rules, f"transaction {record.transaction} of the journal")
     inputs = list(record.inputs)
     if inputs and inputs[0].kind is InputKind.OPENED:
         opening = inputs.pop(0)
         session, transaction = Transaction.of_new_session(
             SessionConfig.from_json(opening.text or ""), epoch=record.epoch, control_topic_id=opening.topic_id or "",
             control_offset=opening.first_offset or 0, owner=record.owner, now_us=record.now_us,
-            owner_url=opening.reason or "",
+            owner_url=opening.reason or "", rules=rules,
         )  # fmt: skip
     elif session is None:
         raise EngineError(f"the journal begins with transaction {record.transaction}, which does not open a session")
     else:
-        transaction = Transaction(session, owner=record.owner, now_us=record.now_us)
+        transaction = Transaction(session, owner=record.owner, now_us=record.now_us, rules=rules)
     place = 0
     while place < len(inputs):
         if inputs[place].kind is not InputKind.RANGE:

@@ -45,7 +45,7 @@ class JournalBytes:
             parts.append(longs[len(record.inputs)])
             for given in record.inputs:
                 self._write_input(parts, given)
-        parts.append(NULL)
+        parts += (NULL, longs[record.rules])
         return b"".join(parts)
 
     def _write_input(self, parts: list[bytes], given: JournalInput) -> None:

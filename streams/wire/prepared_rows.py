@@ -113,7 +113,7 @@ class RowBytes:
             parts.append(longs[len(row.completed)])
             for completed in row.completed:
                 parts += (texts[completed.interval], long_bytes(completed.end_us))
-        parts.append(NULL)
+        parts += (NULL, longs[row.rules], longs[row.opened_rules])
         return b"".join(parts)
 
     def write_block(self, row: BlockRow) -> bytes:

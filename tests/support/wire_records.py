@@ -212,11 +212,12 @@ journal_records = made(
     before_sequence=longs,
     last_sequence=longs,
     inputs=st.lists(journal_inputs, max_size=4).map(tuple),
+    rules=ints,
 )
 session_rows = made(
     SessionRow,
     **dict.fromkeys(("session", "gate_reason", "control_topic_id", "owner"), words),
-    **dict.fromkeys(("epoch", "trading_days", "next_incarnation"), ints),
+    **dict.fromkeys(("epoch", "trading_days", "next_incarnation", "rules", "opened_rules"), ints),
     **dict.fromkeys(("transaction", "sequence", "now_us", "control_offset"), longs),
     owner_url=words,
     measured_us=longs,

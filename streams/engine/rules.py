@@ -1,0 +1,43 @@
+"""The rules version: which generation of the engine's rules a session runs under.
+
+A journal must verify with the software that reads it, also when another version wrote it. So where a rule gives other outcomes,
+rows or state for the same inputs than it used to, the old rule stays for sessions that still run under it:
+
+    if state.rules >= 2: ...      # else as in version 1
+
+Each journal record carries the version that its transaction ran under. A worker runs its first transaction, and every one after it,
+under the newest version it has; a re-drive runs each transaction under the version of its record. What must not change while a
+session's state lives, such as where its windows lie, goes by `state.opened_rules`: the version under which the epoch was opened.
+
+    version   since     what changed
+    1                   the first version; records and rows that name none are of it
+    2         0.1.0     bars wait until their end; days roll one by one; windows count as missing after their grace;
+                        clock windows follow the exchange's clock; indicators are seeded by math.fsum
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.errors import StateError
+
+FIRST_RULES: Final = 1
+RULES: Final = 2
+
+
+def check_known(rules: int, where: str) -> int:
+    """The version, if this software has its rules.
+
+    Args:
+        rules: a rules version.
+        where: what carries it, for the message.
+
+    Raises:
+        StateError: it was written by a newer version of the software.
+    """
+    if not FIRST_RULES <= rules <= RULES:
+        raise StateError(
+            f"{where} runs under rules version {rules}, and this version of streams has rules {FIRST_RULES} to {RULES}: "
+            "use the version of streams that wrote it, or a newer one"
+        )
+    return rules
