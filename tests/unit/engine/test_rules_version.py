@@ -55,9 +55,10 @@ def test_rules_survive_a_verb_that_raises(monkeypatch: pytest.MonkeyPatch) -> No
     desk = Desk(config("SPY"), NINE_THIRTY)
     desk.load("SPY")
     transaction = Transaction(desk.session, owner="w", now_us=NINE_THIRTY, rules=1)
-    with pytest.raises(KeyError), monkeypatch.context() as patched:
+    with monkeypatch.context() as patched:
         patched.setattr("streams.engine.intake._take_new", lambda *_: {}["a bug"])
-        desk.session.receive(bar("SPY", NINE_THIRTY), at("09:31"))
+        with pytest.raises(KeyError):
+            desk.session.receive(bar("SPY", NINE_THIRTY), at("09:31"))
     assert desk.session.state.rules == 1
     assert transaction.finish().journal.rules == 1
 
