@@ -18,7 +18,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from datetime import date, tzinfo
 from difflib import get_close_matches
+from importlib.metadata import version
 from math import gcd
+from textwrap import shorten
 from typing import Final
 
 import exchange_calendars
@@ -277,10 +279,42 @@ def _read_calendar(exchange: str) -> exchange_calendars.ExchangeCalendar:
         advice = f"did you mean {' or '.join(near)}?" if near else "write a name such as XNYS, XNAS, XLON, CMES or 24/7"
         raise SessionConfigError(f"exchange must be a calendar of exchange_calendars, got {exchange!r}: {advice}")
     try:
+        source = _built(exchange)
+    except Exception as error:  # a calendar's rules are library code of many authors: what they raise is of any kind
+        raise _unusable(exchange, f"can't be built ({type(error).__name__}: {shorten(str(error), 100)})") from error
+    if _has_lost_weekends(source):
+        raise _unusable(exchange, "lacks its sessions at weekends")
+    return source
+
+
+def _built(exchange: str) -> exchange_calendars.ExchangeCalendar:
+    try:
         return exchange_calendars.get_calendar(exchange, start=HISTORY_FROM.isoformat())
     except ValueError:
         shorter = exchange_calendars.get_calendar(exchange)
         return exchange_calendars.get_calendar(exchange, start=type(shorter).bound_min() or shorter.first_session)
+
+
+def _has_lost_weekends(source: exchange_calendars.ExchangeCalendar) -> bool:
+    """Whether the calendar names periods with sessions at weekends and has no such session in any of them.
+
+    With a version of pandas that `exchange_calendars` was not made for, its rule for such periods is ignored without an error.
+    """
+    any_period = False
+    for begins, ends, weekmask in getattr(source, "special_weekmasks", ()):
+        first = source.first_session if begins is None else max(begins.tz_localize(None), source.first_session)
+        last = source.last_session if ends is None else min(ends.tz_localize(None), source.last_session)
+        special = {day for day, is_open in enumerate(weekmask) if is_open == "1" and source.weekmask[day] != "1"}
+        if special and first < last:
+            any_period = True
+            if special & set(source.sessions[source.sessions.slice_indexer(first, last)].dayofweek):
+                return False
+    return any_period
+
+
+def _unusable(exchange: str, why: str) -> SessionConfigError:
+    installed = f"exchange_calendars {version('exchange_calendars')} and pandas {version('pandas')}"
+    return SessionConfigError(f"with {installed}, the calendar {exchange} {why}: use the tested pandas (`pip install 'pandas>=3.0,<3.1'`)")
 
 
 def _session_days(source: exchange_calendars.ExchangeCalendar) -> list[int]:
