@@ -49,7 +49,22 @@ from typing import ClassVar
 
 
 class StreamsError(Exception):
-    """The root of every exception that this project raises on purpose."""
+    """The root of every exception that this project raises on purpose.
+
+    Args:
+        args: the message, for people: it may name paths and hosts.
+        reason: the same for records, without paths and hosts, since a record must not depend on where it was made. By default
+            the message, for errors that name neither.
+    """
+
+    def __init__(self, *args: object, reason: str | None = None) -> None:
+        super().__init__(*args)
+        self._reason = reason
+
+    @property
+    def reason(self) -> str:
+        """What a record says of the error: no path and no host name stands in it."""
+        return str(self) if self._reason is None else self._reason
 
 
 class SessionConfigError(StreamsError, ValueError):

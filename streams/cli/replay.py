@@ -114,6 +114,9 @@ def replay(
             "--speed", min=0, metavar="N", help="Times real time; 0: as fast as possible. By default the config's.", show_default=False
         ),
     ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Exit with code 0 although a symbol or a command has failed: the rest was replayed.")
+    ] = False,
     bootstrap: Bootstrap = None,
     session: SessionName = None,
     as_json: AsJson = False,
@@ -122,6 +125,8 @@ def replay(
 
     The same bars, commands and config give the same records, and so the same hash, at every speed. Summary and hash go to standard
     output, or to standard error where the records go to standard output; --json makes them JSON. Nights pass at once at every speed.
+
+    A symbol or a command that fails does so alone and the rest is replayed; the exit code is then 1, unless --keep-going is given.
     """
     origin = source or (From.LEAN if paths else From.STORE if store else From.KAFKA)
     _check_origin(origin, paths, store)
@@ -142,10 +147,10 @@ def replay(
                 sink = _topic_sink(settings, loaded, topic, overwrite=overwrite)
             case To.NONE:
                 sink = NoSink()
-        _run(run, Outputs(loaded.session_name, EPOCH, sink), sink, to_stdout=to is not To.JSONL, as_json=as_json)
+        _run(run, Outputs(loaded.session_name, EPOCH, sink), sink, to_stdout=to is not To.JSONL, as_json=as_json, keep_going=keep_going)
 
 
-def _run(run: Replay, outputs: Outputs, sink: Sink, *, to_stdout: bool, as_json: bool) -> None:
+def _run(run: Replay, outputs: Outputs, sink: Sink, *, to_stdout: bool, as_json: bool, keep_going: bool) -> None:
     clock: Clock = SystemClock()
     began = clock.monotonic()
     steps, told, interrupted = 0, 0, False
@@ -178,6 +183,20 @@ def _run(run: Replay, outputs: Outputs, sink: Sink, *, to_stdout: bool, as_json:
     if not summary.bars_in:
         say(f"error: there was no bar to replay from {report['start']} to {report['end']}: are these the bars' days and symbols?")
         raise typer.Exit(1)
+    failures = _failures(summary)
+    if failures and not keep_going:
+        say(f"error: {failures}: the rest was replayed (--keep-going: exit with 0 all the same)")
+        raise typer.Exit(1)
+
+
+def _failures(summary: ReplaySummary) -> str:
+    """The symbols and commands that failed, in words; empty without any."""
+    parts = []
+    if summary.failed:
+        parts.append(f"{plural(len(summary.failed), 'symbol')} failed ({', '.join(summary.failed)})")
+    if commands := summary.commands.get(ReplyStatus.FAILED, 0):
+        parts.append(f"{plural(commands, 'command')} failed")
+    return ", ".join(parts)
 
 
 def _day(given: datetime | None) -> date | None:
@@ -233,14 +252,19 @@ def _tell_trouble(step: ReplayStep, told: int) -> int:
     """Say what went wrong in a step; of dead letters the first few. Gives how many of those have been said."""
     for outcome in step.outcomes:
         if isinstance(outcome, Marker) and outcome.kind == "symbol_failed":
-            say(f"warning: {outcome.symbol} failed: {outcome.reason}")
+            say(f"warning: {outcome.symbol} failed: {_detail(step, outcome.reason)}")
         elif isinstance(outcome, Event) and outcome.kind is EventKind.SOURCE_LOST:
-            say(f"warning: {outcome.symbol}: no {outcome.attributes.get('stream', 'bars')}: {outcome.reason}")
+            say(f"warning: {outcome.symbol}: no {outcome.attributes.get('stream', 'bars')}: {_detail(step, outcome.reason)}")
         elif isinstance(outcome, Reply) and outcome.status is ReplyStatus.FAILED:
-            say(f"warning: command {outcome.command_id} ({outcome.kind} {outcome.symbol}) failed: {outcome.reason}")
+            say(f"warning: command {outcome.command_id} ({outcome.kind} {outcome.symbol}) failed: {_detail(step, outcome.reason)}")
     for letter in step.dead_letters[: max(0, _DEAD_LETTERS_SAID - told)]:
         say(f"dead letter: {letter.symbol} at offset {letter.offset}: {letter.code}: {letter.message}")
     return told + len(step.dead_letters)
+
+
+def _detail(step: ReplayStep, reason: str | None) -> str:
+    """A reason as people are told it, with the path or the host that records leave out."""
+    return step.details.get(reason or "", reason or "")
 
 
 def _words(summary: ReplaySummary, report: Report) -> Iterator[str]:
@@ -255,8 +279,8 @@ def _words(summary: ReplaySummary, report: Report) -> Iterator[str]:
         yield f"took in {summary.quotes_and_ticks:,} quotes and ticks, {summary.bad_quotes_and_ticks:,} of them dead letters"
     gate = "open" if summary.active else "shut"
     yield f"the gate opened {plural(summary.activations, 'time')}, shut {plural(summary.deactivations, 'time')}, and ends {gate}"
-    if summary.failed:
-        yield f"failed: {', '.join(summary.failed)}"
+    if failures := _failures(summary):
+        yield failures
     if report["interrupted"]:
         yield "interrupted: the numbers and the hash are of the part that was replayed"
     yield f"sha256 {report['sha256']}"

@@ -160,14 +160,18 @@ def named_topics(settings: Settings, session: str) -> TopicNames:
 def no_broker(settings: Settings, note: ErrorNote) -> NobodyThereError:
     """The error that says that no broker answers."""
     last = f" ({note.last})" if note.last else ""
-    return NobodyThereError(f"no broker answers at {settings.bootstrap_servers}{last}: is it running? `streams broker up` starts one")
+    return NobodyThereError(
+        f"no broker answers at {settings.bootstrap_servers}{last}: is it running? `streams broker up` starts one",
+        reason="no broker answers",
+    )
 
 
 def explain(error: KafkaError, settings: Settings, note: ErrorNote, what: str) -> StreamsError:
     """An error of Kafka's as one of ours; `what` says what was tried, as in `creating topic bars.SPY`."""
     if error.code() in _NOT_THERE:
         return no_broker(settings, note)
-    return BrokerRefusedError(f"{what}: the broker at {settings.bootstrap_servers} answered {error.name()}: {error.str()}")
+    answer = f"answered {error.name()}: {error.str()}"
+    return BrokerRefusedError(f"{what}: the broker at {settings.bootstrap_servers} {answer}", reason=f"{what}: the broker {answer}")
 
 
 def leaderless(error: KafkaError) -> bool:

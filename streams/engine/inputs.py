@@ -130,6 +130,7 @@ _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] =
     InputKind.READ: lambda session, given, now_us: [],
     InputKind.CAUGHT_UP: lambda session, given, now_us: session.caught_up(given.symbol or "", now_us),
     InputKind.SILENT: lambda session, given, now_us: session.silent(given.symbol or "", now_us),
+    InputKind.ENDED: lambda session, given, now_us: session.ended(now_us),
     InputKind.REWOUND: lambda session, given, now_us: session.rewound(now_us),
     InputKind.SOURCE_LOST: _source_lost,
     InputKind.GAP_ASKED: _gap_asked,

@@ -35,6 +35,7 @@ class InputKind(StrEnum):
     STREAM_LOCATED = "stream_located"
     HISTORY = "history"
     GAP_ASKED = "gap_asked"
+    ENDED = "ended"
 
 
 class JournalInput(Struct, frozen=True):
@@ -52,7 +53,7 @@ class JournalInput(Struct, frozen=True):
     source_lost: symbol, incarnation, topic_id, first_offset (where reading goes on), reason.
     stream_located: symbol, incarnation, stream, topic_id, first_offset (where reading begins). history: symbol, incarnation,
     interval, trading_days, bars; without bars reason says why there are none. gap_asked: symbol, incarnation, start_us, end_us,
-    count (of the bars that a source gave), reason (why it gave none, when it failed).
+    count (of the bars that a source gave), reason (why it gave none, when it failed). ended: nothing; a replay's last input.
     range, skipped and source_lost have stream where they are about quotes or ticks; source_lost of such without a topic_id says that they
     are not read until stream_located.
     """

@@ -221,6 +221,15 @@ class Session:
         """Reading begins again at the stored positions: what lies beyond them is backlog."""
         return self._run(source.rewound, now_us)
 
+    def ended(self, now_us: int) -> list[Outcome]:
+        """A replay has come to its end: each open run gets its `held_back` record, as when its symbol is removed."""
+
+        def run(state: SessionState) -> None:
+            for data in state.ordered():
+                gate.flush_held_back(state, data)
+
+        return self._run(run, now_us)
+
     def advance(self, now_us: int) -> list[Outcome]:
         """Time has come to `now_us`: windows close, days roll, deadlines pass, old answers are forgotten."""
 

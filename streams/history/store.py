@@ -185,7 +185,8 @@ class HistoryStore:
         except FileNotFoundError:
             return []
         except (pa.ArrowException, OSError) as error:
-            raise HistoryError(f"{path}: is damaged: {_words(error)}: delete it and import its day again") from None
+            message = f"{path}: is damaged: {_words(error)}: delete it and import its day again"
+            raise HistoryError(message, reason=f"{_file(partition)} is damaged") from None
         self._check_table(path, kind, partition, table)
         return kind.records(table, partition.symbol, partition.interval)
 
@@ -357,12 +358,14 @@ class HistoryStore:
 
     def _check_table(self, path: Path, kind: Kind[Any], partition: Partition, table: Any) -> None:
         if not table.schema.equals(kind.schema):
-            raise HistoryError(f"{path}: its columns are not those of the store: import it with `streams import parquet`")
+            message = f"{path}: its columns are not those of the store: import it with `streams import parquet`"
+            raise HistoryError(message, reason=f"{_file(partition)} has other columns than those of the store")
         written = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         for name, value in self._metadata(partition).items():
             if written.get(name) != value:
                 word = name.removeprefix("streams.")
-                raise HistoryError(f"{path}: its {word} is {written.get(name)!r}, in this place it must be {value!r}")
+                fault = f"its {word} is {written.get(name)!r}, in this place it must be {value!r}"
+                raise HistoryError(f"{path}: {fault}", reason=f"{_file(partition)} is in the wrong place: {fault}")
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -379,6 +382,11 @@ class HistoryStore:
             yield
         finally:
             lock.release()
+
+
+def _file(partition: Partition) -> str:
+    """A file of the store as records name it."""
+    return f"the store's file of {partition.symbol}, {partition.interval} {partition.kind} of {partition.day},"
 
 
 def _read_mark(root: Path) -> Adjustment:

@@ -31,7 +31,7 @@ from streams.client.kafka import (
 )
 from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, WireError
 from streams.records import Undecodable
-from streams.replay.source import OpenedTopic, Read
+from streams.replay.source import OpenedTopic, Read, no_bars, no_extras
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 
@@ -127,13 +127,13 @@ class KafkaSource:
             NobodyThereError: no broker answers.
             BrokerRefusedError: the broker answered with an error.
         """
-        return self._open(symbol, None, from_us)
+        return self._open(symbol, None, from_us, no_bars(symbol, interval))
 
     def open_extra(self, symbol: str, stream: str, from_us: int) -> OpenedTopic:
         """As `ExtraSource.open_extra`; otherwise as `open`."""
-        return self._open(symbol, stream, from_us)
+        return self._open(symbol, stream, from_us, no_extras(symbol, stream))
 
-    def _open(self, symbol: str, stream: str | None, from_us: int) -> OpenedTopic:
+    def _open(self, symbol: str, stream: str | None, from_us: int, missing: str) -> OpenedTopic:
         try:
             topic = self._names.of(symbol, stream)
         except InvalidSymbolError as error:
@@ -142,7 +142,8 @@ class KafkaSource:
             self._ends.update(self._present_ends([symbol], stream))
         end = self._ends.get(topic)
         if end is None:
-            raise HistoryError(f"there is no topic {topic} at {self._settings.bootstrap_servers}: `streams produce` makes it")
+            where = self._settings.bootstrap_servers
+            raise HistoryError(f"there is no topic {topic} at {where}: `streams produce` makes it", reason=missing)
         found = self._offsets({topic: OffsetSpec.for_timestamp(from_us // 1000 + 1)})[topic]
         first = self._offsets({topic: _EARLIEST})[topic]
         offset = end if found < 0 else min(found, end)

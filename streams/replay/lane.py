@@ -48,7 +48,7 @@ class Lane:
         self.stream = stream
         self.incarnation = incarnation
         self.due_us: int | None = None
-        self.failure: str | None = None
+        self.failure: HistoryError | None = None
         self._opened = opened
         self._end_of_day = end_of_day
         self._place = place
@@ -92,7 +92,7 @@ class Lane:
         """Stand at the next record."""
         found = self._ahead.popleft() if self._ahead else self._read()
         if isinstance(found, HistoryError):
-            self.failure = str(found)
+            self.failure = found
             found = None
         self._head = found
         if found is None:

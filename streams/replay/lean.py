@@ -13,7 +13,7 @@ from typing import Final
 from streams.errors import BarFileError, HistoryError
 from streams.history.lean import EXCHANGE_ZONE, LeanFile, lean_files, read_lean_files
 from streams.records import Bar
-from streams.replay.source import OpenedTopic, Read
+from streams.replay.source import OpenedTopic, Read, no_bars
 from streams.times import DAY_US, SECOND_US, to_us
 
 _NAME: Final = "lean"
@@ -47,13 +47,14 @@ class LeanSource:
             HistoryError: there is no file of the symbol with bars of this interval.
         """
         of_symbol = self._files.get(symbol)
+        reason = no_bars(symbol, interval)
         if of_symbol is None:
-            raise HistoryError(f"there is no LEAN file of {symbol}: there are those of {', '.join(sorted(self._files)) or 'no symbol'}")
+            present = ", ".join(sorted(self._files)) or "no symbol"
+            raise HistoryError(f"there is no LEAN file of {symbol}: there are those of {present}", reason=reason)
         files = of_symbol.get(interval)
         if files is None:
-            raise HistoryError(
-                f"there is no LEAN file of {symbol} with {interval} bars: there are those with {', '.join(sorted(of_symbol))}"
-            )
+            present = ", ".join(sorted(of_symbol))
+            raise HistoryError(f"there is no LEAN file of {symbol} with {interval} bars: there are those with {present}", reason=reason)
         wanted = [file for file in files if _ends_us(file) > from_us]
         return OpenedTopic(_NAME, from_us // SECOND_US, _read(wanted, from_us))
 
@@ -74,7 +75,13 @@ def _read(files: list[LeanFile], from_us: int) -> Iterator[Read]:
             if bar.end_us > from_us:
                 yield _offset(bar), bar
     except BarFileError as error:
-        raise HistoryError(str(error)) from error
+        raise HistoryError(str(error), reason=_without_folders(str(error), files)) from error
+
+
+def _without_folders(message: str, files: list[LeanFile]) -> str:
+    for file in files:
+        message = message.replace(str(file.path), file.path.name)
+    return message
 
 
 def _offset(bar: Bar) -> int:

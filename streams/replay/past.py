@@ -75,6 +75,6 @@ def _read(source: BarSource, wanted: Wanted, asked: Stretch) -> Iterator[Bar]:
                 return
             yield record
     except HistoryError as error:
-        raise HistoryError(shortened(str(error))) from error
+        raise HistoryError(shortened(str(error)), reason=shortened(error.reason)) from error
     finally:
         opened.close()

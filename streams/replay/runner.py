@@ -22,7 +22,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -50,13 +50,18 @@ OWNER: Final = "replay"
 
 
 class ReplayStep(Struct, frozen=True):
-    """One stand of the clock: what came of it, its journal, and how many records the engine took from the source."""
+    """One stand of the clock: what came of it, its journal, and how many records the engine took from the source.
+
+    Records must not depend on where a source lies, so their reasons name no path and no host. `details` has, by such a reason,
+    the message for people that does.
+    """
 
     now_us: int
     outcomes: list[Outcome]
     dead_letters: list[DeadLetter]
     journal: JournalRecord
     bars: int
+    details: Mapping[str, str] = {}
 
 
 def replay(
@@ -114,6 +119,7 @@ class Replay:
         self._now_us = 0
         self._commands_run = 0
         self._tally = Tally()
+        self._details: dict[str, str] = {}
 
     @property
     def session(self) -> Session:
@@ -142,6 +148,8 @@ class Replay:
             now_us = max(next_us, self._now_us)
             self._pacer.wait(self.days.traded_us(now_us))
             yield self._step(now_us)
+        if any(data.runs for data in self.session.state.symbols.values()):
+            yield self._end()
 
     def _begin(self, now_us: int) -> ReplayStep:
         self._now_us = now_us
@@ -177,7 +185,7 @@ class Replay:
         self._tell_lost_extras(transaction)
         for lane in lanes:
             if lane.failure is not None:
-                transaction.apply(JournalInput(InputKind.LOAD_FAILED, lane.symbol, lane.incarnation, reason=lane.failure))
+                self._fail(transaction, lane.symbol, lane.incarnation, lane.failure)
         self._tell_silence(transaction)
         for lane in lanes:
             self._go_on(lane)
@@ -185,8 +193,16 @@ class Replay:
 
     def _finish(self, transaction: Transaction, bars_before: int) -> ReplayStep:
         result = transaction.finish()
-        self._tally.take(result.outcomes, result.dead_letters)
-        return ReplayStep(result.now_us, result.outcomes, result.dead_letters, result.journal, self._tally.bars_in - bars_before)
+        details, self._details = self._details, {}
+        self._tally.take(result.outcomes, result.dead_letters, details)
+        bars = self._tally.bars_in - bars_before
+        return ReplayStep(result.now_us, result.outcomes, result.dead_letters, result.journal, bars, details)
+
+    def _end(self) -> ReplayStep:
+        """Account for what is still held back, so that the records alone add up to every accepted bar."""
+        transaction = Transaction(self.session, owner=OWNER, now_us=self._now_us)
+        transaction.apply(JournalInput(InputKind.ENDED))
+        return self._finish(transaction, self._tally.bars_in)
 
     # Lanes
 
@@ -228,7 +244,7 @@ class Replay:
         for key, lane in list(self._extra_lanes.items()):
             if lane.failure is not None:
                 self._extra_lanes.pop(key).close()
-                _lose(transaction, lane.symbol, lane.incarnation, key[1], lane.failure)
+                self._lose(transaction, lane.symbol, lane.incarnation, key[1], lane.failure)
 
     def _data_of(self, symbol: str, incarnation: int) -> SymbolSessionData | None:
         data = self.session.symbol(symbol)
@@ -298,14 +314,14 @@ class Replay:
             past = past_inputs(self._source, wanted(self.session.state, data), self._config.calendar(), self._now_us)
             opened = self._source.open(symbol, data.base_interval, from_us)
         except HistoryError as error:
-            transaction.apply(JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error)))
+            self._fail(transaction, symbol, incarnation, error)
             return
         place = placer(data.base_interval, data.anchor, self._config.calendar()) if data.is_uneven else None
         lane = Lane(symbol, incarnation, opened, from_us, self.days.end_of_day, place)
         backlog = lane.take(self._now_us)
         if lane.failure is not None:
             lane.close()
-            transaction.apply(JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=lane.failure))
+            self._fail(transaction, symbol, incarnation, lane.failure)
             return
         for given in past:
             transaction.apply(given)
@@ -316,8 +332,8 @@ class Replay:
                 end_offset=backlog.next_offset, reason=opened.note,
             )
         )  # fmt: skip
-        for stream, reason in lost.items():
-            _lose(transaction, symbol, incarnation, stream, reason)
+        for stream, why in lost.items():
+            self._lose(transaction, symbol, incarnation, stream, why)
         self._lanes[symbol] = lane
         self._tally.watch(data)
         if backlog.records:
@@ -325,18 +341,18 @@ class Replay:
             transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol, incarnation))
         self._go_on(lane)
 
-    def _open_extras(self, transaction: Transaction, data: SymbolSessionData, from_us: int) -> dict[str, str]:
+    def _open_extras(self, transaction: Transaction, data: SymbolSessionData, from_us: int) -> dict[str, HistoryError]:
         """Open a symbol's quotes and ticks; gives the reasons for which that can't be done."""
         lost = {}
         for stream in data.extras:
             if not isinstance(self._source, ExtraSource):
-                lost[stream] = f"{stream} are read from topics alone: this source has bars"
+                lost[stream] = HistoryError(f"{stream} are read from topics alone: this source has bars")
                 continue
             try:
                 # A quote of the very open is one of the day.
                 opened = self._source.open_extra(data.symbol, stream, from_us - 1)
             except HistoryError as error:
-                lost[stream] = str(error)
+                lost[stream] = error
                 continue
             transaction.apply(
                 JournalInput(
@@ -348,9 +364,13 @@ class Replay:
             self._extra_lanes[data.symbol, stream] = lane
         return lost
 
+    def _fail(self, transaction: Transaction, symbol: str, incarnation: int, error: HistoryError) -> None:
+        self._details[error.reason] = str(error)
+        transaction.apply(JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=error.reason))
 
-def _lose(transaction: Transaction, symbol: str, incarnation: int, stream: str, reason: str) -> None:
-    transaction.apply(JournalInput(InputKind.SOURCE_LOST, symbol, incarnation, stream=stream, reason=reason))
+    def _lose(self, transaction: Transaction, symbol: str, incarnation: int, stream: str, error: HistoryError) -> None:
+        self._details[error.reason] = str(error)
+        transaction.apply(JournalInput(InputKind.SOURCE_LOST, symbol, incarnation, stream=stream, reason=error.reason))
 
 
 def _date(given: date | None, configured: date | None, name: str) -> date:

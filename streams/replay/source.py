@@ -86,7 +86,8 @@ class MemorySource:
         """
         records = self._records.get(symbol)
         if records is None:
-            raise HistoryError(f"there are no bars of {symbol}: there are those of {', '.join(sorted(self._records)) or 'no symbol'}")
+            present = ", ".join(sorted(self._records)) or "no symbol"
+            raise HistoryError(f"there are no bars of {symbol}: there are those of {present}", reason=no_bars(symbol, interval))
         return _opened(records, from_us)
 
     def open_extra(self, symbol: str, stream: str, from_us: int) -> OpenedTopic:
@@ -97,7 +98,7 @@ class MemorySource:
         """
         records = self._extras.get((symbol, stream))
         if records is None:
-            raise HistoryError(f"there are no {stream} of {symbol}")
+            raise HistoryError(no_extras(symbol, stream))
         return _opened(records, from_us)
 
     def close(self) -> None:
@@ -107,6 +108,16 @@ class MemorySource:
 def ends_us_of(record: Bar | Quote | Tick | Undecodable) -> int:
     """When a record is known; 0 for what is none."""
     return 0 if isinstance(record, Undecodable) else known_us(record)
+
+
+def no_bars(symbol: str, interval: str) -> str:
+    """What records say where a source has no such bars: the same for every source, whatever else it has."""
+    return f"there are no {interval} bars of {symbol}"
+
+
+def no_extras(symbol: str, stream: str) -> str:
+    """What records say where a source has no quotes or ticks of a symbol."""
+    return f"there are no {stream} of {symbol}"
 
 
 def _opened(records: Sequence[Bar | Quote | Tick | Undecodable], from_us: int) -> OpenedTopic:

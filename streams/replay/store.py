@@ -12,7 +12,7 @@ from typing import Final
 from streams.errors import HistoryError
 from streams.history.kinds import BARS
 from streams.history.store import HistoryStore
-from streams.replay.source import OpenedTopic, Read
+from streams.replay.source import OpenedTopic, Read, no_bars
 from streams.times import SECOND_US, interval_us
 
 _NAME: Final = "store"
@@ -40,12 +40,13 @@ class StoreSource:
         """
         intervals = self._intervals.get(symbol)
         where = self._store.root
+        reason = no_bars(symbol, interval)
         if intervals is None:
-            raise HistoryError(f"{where} has no bars of {symbol}: it has those of {', '.join(sorted(self._intervals)) or 'no symbol'}")
+            present = ", ".join(sorted(self._intervals)) or "no symbol"
+            raise HistoryError(f"{where} has no bars of {symbol}: it has those of {present}", reason=reason)
         if interval not in intervals:
-            raise HistoryError(
-                f"{where} has no {interval} bars of {symbol}: it has those of {', '.join(sorted(intervals, key=interval_us))}"
-            )
+            present = ", ".join(sorted(intervals, key=interval_us))
+            raise HistoryError(f"{where} has no {interval} bars of {symbol}: it has those of {present}", reason=reason)
         # A bar that has begun before the instant and ends after it is one of those asked for.
         first_us = from_us - interval_us(interval) + 1
         return OpenedTopic(_NAME, first_us // SECOND_US, self._read(symbol, interval, first_us, from_us))

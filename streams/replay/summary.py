@@ -1,13 +1,13 @@
 """What became of a replay's bars, counted from the outcomes, so that it can be held against what the engine counted.
 
 The invariant: `bars_in = base_accepted + dropped + dead_letters`, and `accepted = published + held_back + still_held`, where
-`still_held` are the bars of runs that are open at the end.
+`still_held` are the bars of runs that are open as yet: none once the last step was taken, which ends them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -23,8 +23,8 @@ class ReplaySummary(Struct, frozen=True):
 
     `bars_in` are the records that the engine took from the source. `accepted`, `published`, `held_back` and `still_held`
     count base and derived bars and their revisions; `base_accepted` those of base bars alone. `dropped` and `dead_letters`
-    are by reason, `failed` are symbols with theirs. `sequence` is that of the last analysis record. Quotes and ticks are counted
-    by themselves, and of those the ones that were dead letters.
+    are by reason, `failed` are symbols with theirs, in the words for people. `sequence` is that of the last analysis record.
+    Quotes and ticks are counted by themselves, and of those the ones that were dead letters.
     """
 
     bars_in: int
@@ -69,13 +69,13 @@ class Tally:
         self._bases[key] = data.base_interval
         self._counts[key] = data.counts
 
-    def take(self, outcomes: Iterable[Outcome], dead_letters: Iterable[DeadLetter]) -> None:
-        """Count what a transaction brought."""
+    def take(self, outcomes: Iterable[Outcome], dead_letters: Iterable[DeadLetter], details: Mapping[str, str]) -> None:
+        """Count what a transaction brought; `details` has the full texts of reasons that records shorten."""
         for outcome in outcomes:
             if isinstance(outcome, PublishedBar):
                 self._published[outcome.symbol, outcome.incarnation, outcome.interval] += 1
             elif isinstance(outcome, Marker):
-                self._take_marker(outcome)
+                self._take_marker(outcome, details)
             elif isinstance(outcome, Reply) and outcome.status is not ReplyStatus.ACCEPTED:
                 self._commands[outcome.status.value] += 1
         for letter in dead_letters:
@@ -84,12 +84,13 @@ class Tally:
             else:
                 self._bad_extras += 1
 
-    def _take_marker(self, marker: Marker) -> None:
+    def _take_marker(self, marker: Marker, details: Mapping[str, str]) -> None:
         self._kinds[marker.kind] += 1
         if marker.kind is AnalysisKind.HELD_BACK and marker.extent is not None:
             self._held_back[marker.symbol or "", marker.incarnation or 0, marker.interval or ""] += marker.extent.count
         elif marker.kind is AnalysisKind.SYMBOL_FAILED:
-            self._failed[marker.symbol or ""] = marker.reason or ""
+            reason = marker.reason or ""
+            self._failed[marker.symbol or ""] = details.get(reason, reason)
 
     def summary(self, symbols: Iterable[SymbolSessionData], *, active: bool, sequence: int, trading_days: int) -> ReplaySummary:
         """The numbers as they stand; `symbols` are those that the session has now."""

@@ -183,7 +183,7 @@ class Follower:
             self._die(error)
             return
         except StreamsError as error:
-            found = [JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=str(error))]
+            found = [JournalInput(InputKind.LOAD_FAILED, symbol, incarnation, reason=error.reason)]
         else:
             found = [_located(data, stream, position) for stream, position in zip(data.extras, extras, strict=True)]
             notes = [position.note for position in (bars, *extras) if position.note is not None]
@@ -222,7 +222,7 @@ class Follower:
             self._die(error)
             return
         except StreamsError as error:
-            found = JournalInput(InputKind.SOURCE_LOST, data.symbol, data.incarnation, stream=stream, reason=str(error))
+            found = JournalInput(InputKind.SOURCE_LOST, data.symbol, data.incarnation, stream=stream, reason=error.reason)
         self._hand_in(generation, [found])
 
     async def _locate(self, data: SymbolSessionData, stream: str | None, day: TradingDay) -> SourcePosition:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +14,7 @@ from typing import Any
 
 from streams.config import SessionConfig
 from streams.engine.transaction import DeadLetter
-from streams.records import Bar, Event, Marker, Outcome, PublishedBar, Reply, Undecodable
+from streams.records import Bar, Event, Outcome, Reply, Undecodable
 from streams.replay.commands import parse_commands
 from streams.replay.pace import Pacer
 from streams.replay.runner import EPOCH, Replay, ReplayStep
@@ -101,18 +102,19 @@ def lean_rows(folder: Path, symbol: str, day: str = "20131007", *, from_ms: int 
 
 
 def check_sums(result: Result) -> None:
-    """Every bar that went in is somewhere: counted here from the records alone."""
-    summary, bases = result.summary, {}
-    published = held = 0
-    for _, outcome in result.outcomes:
-        if isinstance(outcome, PublishedBar):
-            published += outcome.interval == "1m"
-        elif isinstance(outcome, Marker) and outcome.kind == "held_back" and outcome.extent is not None:
-            held += outcome.extent.count if outcome.interval == "1m" else 0
+    """Every bar that went in is somewhere: counted here from the records alone, those of a symbol also as the engine counts them."""
+    summary = result.summary
+    accepted: Counter[tuple[str, int, str]] = Counter()
+    for line in result.lines:
+        if line["kind"] == "bar":
+            accepted[line["symbol"], line["incarnation"], line["interval"]] += 1
+        elif line["kind"] == "held_back":
+            accepted[line["symbol"], line["incarnation"], line["interval"]] += line["extent"]["count"]
+    accepted_base = sum(count for (_, _, interval), count in accepted.items() if interval == "1m")
+    assert (summary.base_accepted, summary.still_held) == (accepted_base, 0)
     for data in result.replay.session.state.symbols.values():
-        bases[data.symbol] = sum(run.count for run in data.runs.rows() if run.interval == "1m")
-    accepted_base = published + held + sum(bases.values())
-    assert summary.base_accepted == accepted_base
+        of_symbol = sum(count for series, count in accepted.items() if series[:2] == (data.symbol, data.incarnation))
+        assert (data.symbol, of_symbol) == (data.symbol, data.counts.accepted)
     assert summary.bars_in == accepted_base + sum(summary.dropped.values()) + sum(summary.dead_letters.values())
     assert summary.accepted == summary.published + summary.held_back + summary.still_held
     assert sum(summary.dead_letters.values()) == len(result.dead_letters)

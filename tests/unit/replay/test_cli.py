@@ -41,11 +41,34 @@ def test_what_goes_wrong_on_the_way_is_said_and_the_rest_is_done(capsys: pytest.
         '{"at": "2013-10-07T16:00:00Z", "command": "add_symbol", "symbol": "NONE"}\n'
         '{"at": "2014-10-07T16:00:00Z", "command": "add_symbol", "symbol": "IBM"}\n'
     )
-    assert run(["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--to", "none", "--commands", str(commands)]) == 0
+    assert run(["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--to", "none", "--commands", str(commands)]) == 1
     shown = capsys.readouterr().err
     assert "warning: NONE failed: there is no LEAN file of NONE" in shown
     assert "warning: command line-1 (add_symbol NONE) failed" in shown
     assert "note: 1 command left out, outside the days from 2013-10-07 to 2013-10-07" in shown
+    assert shown.splitlines()[-1].startswith("error: 1 symbol failed (NONE), 1 command failed: the rest was replayed")
+
+
+def test_a_failed_symbol_or_command_ends_with_exit_code_1_unless_it_is_to_keep_going(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    # The symbol is in the session, and GONE is not: both commands are refused, and no symbol fails.
+    refused = [
+        {"at": "2013-10-07T16:00:00Z", "command": "add_symbol", "symbol": "SPY"},
+        {"at": "2013-10-07T16:00:01Z", "command": "remove_symbol", "symbol": "GONE"},
+    ]
+    missing = [{"at": "2013-10-07T16:00:00Z", "command": "add_symbol", "symbol": "NONE"}]
+    for given, said in ((refused, "error: 2 commands failed:"), (missing, "error: 1 symbol failed (NONE), 1 command failed:")):
+        commands = tmp_path / "commands.jsonl"
+        commands.write_text("".join(f"{json.dumps(command)}\n" for command in given))
+        words = ["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--to", "none", "--json", "--commands", str(commands)]
+        assert run(words) == 1
+        stopped = capsys.readouterr()
+        assert said in stopped.err
+        assert run([*words, "--keep-going"]) == 0
+        went_on = capsys.readouterr()
+        assert "error:" not in went_on.err
+        assert json.loads(went_on.out)["sha256"] == json.loads(stopped.out)["sha256"]
 
 
 def test_the_config_of_a_live_session_is_replayed_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:

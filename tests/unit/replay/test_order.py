@@ -210,9 +210,20 @@ def test_a_symbol_without_bars_fails_its_addition_and_the_rest_goes_on() -> None
         ("GONE", clock("09:30")), ("NONE", clock("12:00")),
     ]  # fmt: skip
     failed = [(name, reason or "") for name, status, reason in result.replies() if status == "failed"]
-    assert failed == [("mine", "there are no bars of NONE: there are those of SPY"), ("line-2", "SPY is in the session already (loaded)")]
-    assert set(result.summary.failed) == {"GONE", "NONE"}
+    assert failed == [("mine", "there are no 1m bars of NONE"), ("line-2", "SPY is in the session already (loaded)")]
+    assert result.summary.failed == {name: f"there are no bars of {name}: there are those of SPY" for name in ("GONE", "NONE")}
     assert result.summary.deactivations == 0
+
+
+def test_what_is_held_back_at_the_end_has_its_record() -> None:
+    # Referred to by its open, a minute is 60 s old when it is known: with a threshold of 30 s none is ever fresh.
+    session = session_of("SPY", derived_intervals=["5m"], catchup_threshold_seconds=30, reference="open", silence_threshold_seconds=43200)
+    result = run_replay(session, {"SPY": day_of("SPY", count=10)})
+    last = [(line["kind"], line["symbol"], line["interval"], line["extent"]["count"]) for line in result.lines[-2:]]
+    assert last == [("held_back", "SPY", "1m", 10), ("held_back", "SPY", "5m", 2)]
+    assert (result.lines[-2]["extent"]["first_start"], result.lines[-2]["extent"]["last_end"]) == (clock("09:30"), clock("09:40"))
+    assert result.bars("SPY") == []
+    check_sums(result)
 
 
 class BreaksOff:
