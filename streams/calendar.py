@@ -15,19 +15,22 @@ its date, or its open where that lies on the evening before, but never before th
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, tzinfo
 from difflib import get_close_matches
 from importlib.metadata import version
 from math import gcd
 from textwrap import shorten
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import exchange_calendars
 from msgspec import Struct
 
 from streams.errors import SessionConfigError
 from streams.hours import DayOverride, Hours, Segments, Window, local_us, parse_windows, segments_on
+from streams.markets import market_hours
+from streams.presets import preset_of
 from streams.times import DAY_US, date_of_days, days_of, from_us, iso
 
 HISTORY_FROM: Final = date(1990, 1, 1)
@@ -92,10 +95,11 @@ class TradingCalendar:
         """Read the calendar of `exchange` (`XNYS`, `XHKG`, `CMES`, `24/7`, ...).
 
         Args:
-            hours: `regular` takes opens, early closes and breaks from the calendar. One `(open, close)` or a list of
-                such, `HH:MM` in exchange local time, holds on each of the calendar's dates instead; a window belongs
-                to the date of its open and may cross midnight. An early close of the calendar that lies between the
-                first open and the last close ends such a day; breaks of the calendar do not count.
+            hours: `regular` takes opens, early closes and breaks from the calendar. The name of a preset (`streams.presets`)
+                takes those of a group of products. One `(open, close)` or a list of such, `HH:MM` in exchange local time,
+                holds on each of the calendar's dates instead; a window belongs to the date of its open, or to the next one
+                where the open is written `HH:MM previous day`, and may cross midnight. An early close of the calendar that
+                lies between the first open and the last close ends such a day; breaks of the calendar do not count.
             overrides: a date is `closed`, or has windows of its own, also where the calendar has no trading on it;
                 an early close does not shorten what is written here.
 
@@ -105,7 +109,7 @@ class TradingCalendar:
         self.exchange = exchange
         source = _read_calendar(exchange)
         self.timezone: tzinfo = source.tz
-        by_day = _regular_hours(source) if hours == "regular" else self._own_hours(source, hours)
+        by_day = self._hours_of(source, hours)
         self._override(by_day, overrides or {})
 
         self._days = sorted(by_day)
@@ -226,13 +230,27 @@ class TradingCalendar:
             day = self._made[index] = TradingDay(days, self._segments[index], starts_us)
         return day
 
-    def _own_hours(self, source: exchange_calendars.ExchangeCalendar, hours: Hours) -> dict[int, Segments]:
-        windows = _parse(f"hours of {self.exchange}", hours)
+    def _hours_of(self, source: exchange_calendars.ExchangeCalendar, hours: Hours) -> dict[int, Segments]:
+        if not isinstance(hours, str):
+            windows = _parse(f"hours of {self.exchange}", hours)
+            return self._own_hours(source, lambda _: windows)
+        if hours == "regular":
+            return _regular_hours(source)
+        try:
+            preset = preset_of(hours, self.exchange)
+        except ValueError as error:
+            raise SessionConfigError(f"hours {error}") from None
+        if preset.market:
+            return market_hours(preset, source.first_session.date(), source.last_session.date())
+        self.timezone = ZoneInfo(preset.zone) if preset.zone else self.timezone
+        return self._own_hours(source, preset.windows_on())
+
+    def _own_hours(self, source: exchange_calendars.ExchangeCalendar, windows_on: Callable[[int], Sequence[Window]]) -> dict[int, Segments]:
         closes = dict(zip(_session_days(source), (source.closes_nanos // 1000).tolist(), strict=True))
         early_closes = [closes[days_of(session.date())] for session in source.early_closes]
         by_day: dict[int, Segments] = {}
         for days in closes:
-            segments = segments_on(self.timezone, days, windows)
+            segments = segments_on(self.timezone, days, windows_on(days))
             if segments:
                 nearest = bisect_right(early_closes, segments[0][0])
                 if nearest < len(early_closes):

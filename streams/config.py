@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from streams.config_parts import (
     BacktestConfig,
@@ -34,6 +34,7 @@ from streams.config_parts import (
 )
 from streams.errors import SessionConfigError
 from streams.hours import DayOverride
+from streams.presets import preset_of
 from streams.times import interval_us
 from streams.validation import explain
 
@@ -53,13 +54,21 @@ class SessionConfig(Section):
     exchange: Exchange = "XNYS"
     """The trading calendar, by its name in exchange_calendars; `24/7` is one."""
     hours: SessionHours = "regular"
-    """The exchange's regular hours, or windows of one's own in exchange time."""
+    """The exchange's regular hours, a preset such as `us_equity_futures`, or windows of one's own in exchange time."""
     hours_overrides: dict[date, HoursOverride] = Field(default_factory=dict)
     """Other hours on single dates, or `closed`."""
     window_anchor: Literal["session", "clock"] = "session"
     """Whether windows of derived intervals, and bars that the hours cut, begin at the open or at clock multiples; `1d` is the day."""
     backtest_config: BacktestConfig = BacktestConfig()
     session_data_config: SessionDataConfig = Field(description='an object with at least "symbols"')
+
+    @field_validator("hours")
+    @classmethod
+    def _check_hours(cls, hours: SessionHours, info: ValidationInfo) -> SessionHours:
+        exchange = info.data.get("exchange")
+        if isinstance(hours, str) and hours != "regular" and exchange is not None:
+            preset_of(hours, exchange)
+        return hours
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -230,7 +239,7 @@ class SessionConfig(Section):
         overrides: dict[date, DayOverride] = {
             day: "closed" if hours == "closed" else pairs_of(hours) for day, hours in self.hours_overrides.items()
         }
-        return TradingCalendar(self.exchange, "regular" if self.hours == "regular" else pairs_of(self.hours), overrides)
+        return TradingCalendar(self.exchange, self.hours if isinstance(self.hours, str) else pairs_of(self.hours), overrides)
 
 
 def _without_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainSerializer, Tag, ValidationInfo, field_validator
 
 from streams.hours import parse_windows
+from streams.presets import PRESETS, PresetName
 from streams.records import EXTRA_STREAMS, check_symbol
 from streams.times import DAY_US, SECOND_US, interval_us
 
@@ -110,12 +111,12 @@ class Section(BaseModel):
 
 
 class HoursWindow(Section):
-    """A window of trading hours, `HH:MM` in exchange time; a close at or before the open lies on the next date."""
+    """A window of trading hours, `HH:MM` in exchange time; the close is the first such time after the open."""
 
     open: str
-    """a time such as "09:30", in exchange time"""
+    """a time such as "09:30", in exchange time, or "18:00 previous day" for the evening before the trading date"""
     close: str
-    """a time such as "16:00", in exchange time; at or before the open it lies on the next date"""
+    """a time such as "16:00", in exchange time; the first such time after the open"""
 
 
 def _check_windows(windows: HoursWindow | tuple[HoursWindow, ...]) -> HoursWindow | tuple[HoursWindow, ...]:
@@ -131,24 +132,28 @@ def pairs_of(windows: HoursWindow | Sequence[HoursWindow]) -> list[tuple[str, st
 
 def _branch_of_hours(value: object) -> str | None:
     if isinstance(value, str):
-        return f"<{value}>"
+        return "<preset>" if value in PRESETS else f"<{value}>"
     if isinstance(value, dict | HoursWindow):
         return "<one>"
     return "<list>" if isinstance(value, list | tuple) else None
 
 
-def _hours_choice(word: str) -> Discriminator:
+def _hours_choice(words: str) -> Discriminator:
     return Discriminator(
         _branch_of_hours,
         custom_error_type="hours",
-        custom_error_message=f'must be "{word}", a window such as {{"open": "09:30", "close": "16:00"}} or a list of such',
+        custom_error_message=f'must be {words}, a window such as {{"open": "09:30", "close": "16:00"}} or a list of such',
     )
 
 
 OneWindow = Annotated[HoursWindow, AfterValidator(_check_windows), Tag("<one>")]
 WindowList = Annotated[tuple[HoursWindow, ...], AfterValidator(_check_windows), Tag("<list>")]
-SessionHours = Annotated[Annotated[Literal["regular"], Tag("<regular>")] | OneWindow | WindowList, _hours_choice("regular")]
-HoursOverride = Annotated[Annotated[Literal["closed"], Tag("<closed>")] | OneWindow | WindowList, _hours_choice("closed")]
+_REGULAR_OR_PRESET = f'"regular", a preset ({", ".join(PRESETS)})'
+SessionHours = Annotated[
+    Annotated[Literal["regular"], Tag("<regular>")] | Annotated[PresetName, Tag("<preset>")] | OneWindow | WindowList,
+    _hours_choice(_REGULAR_OR_PRESET),
+]
+HoursOverride = Annotated[Annotated[Literal["closed"], Tag("<closed>")] | OneWindow | WindowList, _hours_choice('"closed"')]
 
 
 def _branch_of_apply_to(value: object) -> str | None:

@@ -1,8 +1,9 @@
 """Windows of trading hours in exchange local time: parsed and checked once, for the config and for the calendar.
 
-A window belongs to the date of its open. A close at or before the open lies on the next date, so `("18:00", "17:00")`
-lasts 23 hours and `("00:00", "00:00")`, like `("00:00", "24:00")`, the whole day. Invariant of what `parse_windows`
-returns: at least one window, in order, none overlapping another, and the last one over before the first opens again.
+A window belongs to the date of its open, or to the one after it: `("18:00 previous day", "17:00")` opens on the evening
+before its trading date. A close is the first such time after the open, so `("18:00", "17:00")` lasts 23 hours and ends on the next
+date, and `("00:00", "00:00")`, like `("00:00", "24:00")`, is the whole day. Invariant of what `parse_windows` returns: at least one
+window, in order, none overlapping another, and the last one over before the first opens again.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ DAY_SECONDS: Final = 86_400
 
 OpenClose = tuple[str, str]
 Windows = OpenClose | Sequence[OpenClose]
-Hours = Literal["regular"] | Windows
+Hours = str | Windows
+"""`regular`, the name of a preset (`streams.presets`), or windows."""
 DayOverride = Literal["closed"] | Windows
 
 Segments = tuple[tuple[int, int], ...]
 """Stretches `[open_us, close_us)` of one trading day, in order."""
 
+PREVIOUS_DAY: Final = " previous day"
+
 _TIME: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9]))?")
 
 
 class Window(Struct, frozen=True):
-    """Seconds after local midnight of the window's date; `close_seconds` goes beyond 86,400 after midnight."""
+    """Seconds after local midnight of the window's date: below 0 on the evening before, 86,400 and more after the next midnight."""
 
     open_seconds: int
     close_seconds: int
@@ -41,20 +45,29 @@ def _seconds(text: str) -> int:
     match = _TIME.fullmatch(text)
     seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3] or 0) if match else DAY_SECONDS + 1
     if seconds > DAY_SECONDS:
-        raise ValueError(f"{text!r} is no time of day: write hours and minutes such as 09:30, at most 24:00")
+        raise ValueError(
+            f"{text!r} is no time of day: write hours and minutes such as 09:30, at most 24:00, "
+            "or such as 18:00 previous day for the evening before the date"
+        )
     return seconds
 
 
 def parse_window(opens: str, closes: str) -> Window:
-    """The window from `opens` to `closes`, both `HH:MM` or `HH:MM:SS` in exchange local time.
+    """The window from `opens` to `closes`, both `HH:MM` or `HH:MM:SS` in exchange local time, with or without ` previous day`.
 
     Raises:
-        ValueError: not a time of day, or an open at 24:00.
+        ValueError: not a time of day, an open at 24:00, or a close on the day before the open's.
     """
-    open_seconds, close_seconds = _seconds(opens), _seconds(closes)
+    open_seconds, close_seconds = _seconds(opens.removesuffix(PREVIOUS_DAY)), _seconds(closes.removesuffix(PREVIOUS_DAY))
     if open_seconds == DAY_SECONDS:
         raise ValueError("a window can't open at 24:00: write 00:00 of the next date")
-    return Window(open_seconds, close_seconds if close_seconds > open_seconds else close_seconds + DAY_SECONDS)
+    if close_seconds <= open_seconds:
+        close_seconds += DAY_SECONDS
+    if opens.endswith(PREVIOUS_DAY):
+        open_seconds, close_seconds = open_seconds - DAY_SECONDS, close_seconds - DAY_SECONDS
+    if closes.endswith(PREVIOUS_DAY) and (close_seconds > 0 or not opens.endswith(PREVIOUS_DAY)):
+        raise ValueError(f"a window that opens {opens} can't close {closes}: that is before it opens")
+    return Window(open_seconds, close_seconds)
 
 
 def parse_windows(windows: Windows) -> tuple[Window, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.config import SessionConfig
+from streams.presets import PRESETS
 from tests.support.engine import bar
 from tests.support.replay import at, run_replay, session_of
 
@@ -19,11 +20,18 @@ HOURS = re.findall(r'^\| `("hours[^`]*)` \|', PAGE, flags=re.MULTILINE)
 @pytest.mark.parametrize("written", HOURS)
 def test_the_hours_of_the_page_are_those_of_a_config(written: str) -> None:
     values = json.loads("{" + written + "}")
+    if isinstance(values.get("hours"), str) and values["hours"] in PRESETS:
+        values["exchange"] = PRESETS[values["hours"]].exchange
     SessionConfig.from_dict({**values, "session_data_config": {"symbols": ["SPY"]}}).calendar()
 
 
 def test_there_are_hours_on_the_page() -> None:
-    assert len(HOURS) == 4
+    assert len(HOURS) == 5
+
+
+def test_the_presets_of_the_page_are_those_there_are() -> None:
+    listed = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| ([^|]+) \|", PAGE, flags=re.MULTILINE)
+    assert listed[1:] == [(name, preset.exchange, preset.what) for name, preset in PRESETS.items()]
 
 
 def test_the_record_of_the_page_is_what_a_replay_gives() -> None:

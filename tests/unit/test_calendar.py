@@ -265,6 +265,38 @@ def test_hours_that_cross_midnight_belong_to_the_date_of_their_open() -> None:
     assert night.current_day(at("2013-10-08T21:00:00")) == tuesday
 
 
+def test_hours_that_open_on_the_evening_before_belong_to_the_next_date() -> None:
+    futures = TradingCalendar("CMES", ("17:00 previous day", "16:00"))
+    monday = on(futures, "2024-11-25")
+    assert monday.segments == ((at("2024-11-24T23:00"), at("2024-11-25T22:00")),), "from Sunday 17:00 in Chicago"
+    assert futures.day_of(at("2024-11-24T23:00")) == monday
+    assert futures.day_of(at("2024-11-22T23:30")) is None, "nobody trades on Friday evening"
+    assert futures.day_of(at("2024-11-25T22:30")) is None, "the daily pause"
+    assert monday.expected(MINUTE, monday.open_us, monday.close_us) == 1380
+    assert futures.current_day(at("2024-11-25T22:30")) == monday, "in the pause, the day before goes on"
+    assert futures.current_day(at("2024-11-25T23:00")).days == days("2024-11-26")
+    assert on(futures, "2024-11-28").segments == ((at("2024-11-27T23:00"), at("2024-11-28T18:00")),), "Thanksgiving halts at noon"
+    assert on(futures, "2024-11-29").open_us == at("2024-11-28T23:00"), "and goes on in the evening for Friday"
+
+
+def test_hours_of_the_evening_before_can_pause_within_the_day() -> None:
+    grains = TradingCalendar("CMES", [("19:00 previous day", "07:45"), ("08:30", "13:20")])
+    assert on(grains, "2024-11-25").segments == (
+        (at("2024-11-25T01:00"), at("2024-11-25T13:45")),
+        (at("2024-11-25T14:30"), at("2024-11-25T19:20")),
+    )
+    assert on(grains, "2024-11-29").segments[-1] == (at("2024-11-29T14:30"), at("2024-11-29T18:00")), "the early close ends the day"
+
+
+def test_an_evening_before_over_a_clock_change_keeps_its_clock_times() -> None:
+    futures = TradingCalendar("CMES", ("17:00 previous day", "16:00"))
+    assert on(futures, "2024-03-08").open_us == at("2024-03-07T23:00")
+    monday = on(futures, "2024-03-11")
+    assert monday.segments == ((at("2024-03-10T22:00"), at("2024-03-11T21:00")),), "the clocks changed on Sunday morning"
+    night = TradingCalendar("XNYS", overrides={date(2024, 3, 10): ("20:00 previous day", "04:00")})
+    assert on(night, "2024-03-10").segments == ((at("2024-03-10T01:00"), at("2024-03-10T08:00")),), "seven hours: the clocks go on"
+
+
 def test_hours_in_an_hour_that_a_clock_change_leaves_out_move_forward_with_the_clock() -> None:
     spring = TradingCalendar("XNYS", overrides={date(2024, 3, 10): ("02:30", "04:00")})
     assert on(spring, "2024-03-10").segments == ((at("2024-03-10T07:30"), at("2024-03-10T08:00")),), "03:30 to 04:00 in summer time"
@@ -360,6 +392,13 @@ def test_wrong_hours_are_refused_with_their_place() -> None:
         ([("13:00", "16:00"), ("09:30", "12:00")], "opens 09:30 begins before", "out of order"),
         ([("18:00", "02:00"), ("03:00", "04:00")], "opens 03:00 begins before", "only the last may cross midnight"),
         ([("09:30", "16:00"), ("18:00", "10:00")], "after the first one has opened again at 09:30", "into its own next day"),
+        (("18:00 previous days", "17:00"), "'18:00 previous days' is no time of day", "the words are exact"),
+        (("-18:00", "17:00"), "'-18:00' is no time of day", "a minus could mean several things"),
+        (("24:00 previous day", "17:00"), "can't open at 24:00", "that is 00:00 of the date"),
+        (("09:30", "16:00 previous day"), "opens 09:30 can't close 16:00 previous day", "before it opens"),
+        (("18:00 previous day", "17:00 previous day"), "can't close 17:00 previous day: that is before it opens", "likewise"),
+        ([("18:00 previous day", "17:00"), ("17:00", "19:00")], "after the first one has opened again at 18:00 previous day", "25 hours"),
+        ([("09:30", "16:00"), ("18:00 previous day", "02:00")], "opens 18:00 previous day begins before", "out of order"),
     ],
 )
 def test_windows_that_can_not_be_are_refused(windows: object, message: str, reason: str) -> None:
@@ -375,6 +414,12 @@ def test_windows_that_can_not_be_are_refused(windows: object, message: str, reas
         (("00:00", "00:00"), [(0, 86_400)], "the same, written otherwise"),
         (("18:00", "17:00"), [(64_800, 147_600)], "23 hours over midnight"),
         (("09:30:15", "16:00"), [(34_215, 57_600)], "with seconds"),
+        (("18:00 previous day", "17:00"), [(-21_600, 61_200)], "23 hours up to 17:00 of the date"),
+        (("18:00 previous day", "24:00"), [(-21_600, 0)], "up to its midnight"),
+        (("18:00 previous day", "20:00"), [(-21_600, -14_400)], "a close is the first such time after the open"),
+        (("18:00 previous day", "20:00 previous day"), [(-21_600, -14_400)], "the same, written out"),
+        (("00:00 previous day", "00:00"), [(-86_400, 0)], "all of the day before"),
+        ([("17:00 previous day", "15:15"), ("15:30", "16:00")], [(-25_200, 54_900), (55_800, 57_600)], "a pause within"),
         ([("09:30", "12:00"), ("12:00", "16:00")], [(34_200, 43_200), (43_200, 57_600)], "windows may touch"),
         ([("09:30", "16:00"), ("18:00", "09:30")], [(34_200, 57_600), (64_800, 120_600)], "the last may end as the first opens again"),
     ],

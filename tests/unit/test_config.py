@@ -105,6 +105,7 @@ ACCEPTED = [
     ("window_anchor", "clock", "the other anchor"),
     ("hours", {"open": "09:30", "close": "16:00"}, "one window"),
     ("hours", {"open": "18:00", "close": "17:00"}, "over midnight"),
+    ("hours", {"open": "18:00 previous day", "close": "17:00"}, "from the evening before"),
     ("hours", [{"open": "09:30", "close": "12:00"}, {"open": "13:00", "close": "16:00"}], "several windows"),
     ("hours_overrides", {"2024-12-24": "closed", "2024-12-23": {"open": "09:30", "close": "12:00"}}, "dates by name"),
     ("hours_overrides", {"2024-12-23": [{"open": "09:30", "close": "12:00"}]}, "a date with a list"),
@@ -162,6 +163,10 @@ def test_what_lies_within_the_bounds_is_taken_and_written_back_the_same(path: st
         assert written == value, reason
 
 
+PRESET = (
+    "a preset (us_equity_futures, us_rate_futures, us_fx_futures, us_energy_futures, us_metal_futures, us_grain_futures, "
+    "ice_energy_futures, fx)"
+)
 WINDOW = 'a window such as {"open": "09:30", "close": "16:00"} or a list of such'
 
 REFUSED = [
@@ -173,12 +178,15 @@ REFUSED = [
     ("mode", "paper", 'must be "live" or "backtest", got "paper"', "a mode that is not there"),
     ("exchange", " ", "must be the name of a calendar such as XNYS or 24/7, got ' '", "blank"),
     ("window_anchor", "midnight", 'must be "session" or "clock", got "midnight"', "not an anchor"),
-    ("hours", "all day", f'must be "regular", {WINDOW}, got "all day"', "a word that is not one"),
-    ("hours", 9, f'must be "regular", {WINDOW}, got 9', "a number"),
+    ("hours", "all day", f'must be "regular", {PRESET}, {WINDOW}, got "all day"', "a word that is not one"),
+    ("hours", 9, f'must be "regular", {PRESET}, {WINDOW}, got 9', "a number"),
     (
         "hours",
         {"open": "9:30", "close": "16:00"},
-        ": '9:30' is no time of day: write hours and minutes such as 09:30, at most 24:00",
+        (
+            ": '9:30' is no time of day: write hours and minutes such as 09:30, at most 24:00, "
+            "or such as 18:00 previous day for the evening before the date"
+        ),
         "one digit",
     ),
     ("hours", [], ': a list of windows must not be empty: name at least one, or write "closed" for a date', "no window"),

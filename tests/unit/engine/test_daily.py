@@ -80,6 +80,27 @@ def test_a_daily_bar_covers_its_trading_day(exchange: str, start: str, end: str,
 
 
 @pytest.mark.parametrize(
+    ("start", "end", "lies", "why"),
+    [
+        ("2026-11-24T00:00", "2026-11-25T00:00", ("2026-11-23T23:00", "2026-11-24T22:00"), "midnight UTC of the trading date"),
+        ("2026-11-24T06:00", "2026-11-25T06:00", ("2026-11-23T23:00", "2026-11-24T22:00"), "midnight in Chicago"),
+        ("2026-11-23T23:00", "2026-11-24T22:00", ("2026-11-23T23:00", "2026-11-24T22:00"), "the open on the evening before, to the pause"),
+        ("2026-11-29T23:00", "2026-11-30T23:00", ("2026-11-29T23:00", "2026-11-30T22:00"), "Sunday's open is Monday's bar"),
+        ("2026-11-30T00:00", "2026-12-01T00:00", ("2026-11-29T23:00", "2026-11-30T22:00"), "Monday"),
+        ("2026-11-27T00:00", "2026-11-28T00:00", ("2026-11-26T23:00", "2026-11-27T18:15"), "the day after Thanksgiving"),
+        ("2026-03-09T00:00", "2026-03-10T00:00", ("2026-03-08T22:00", "2026-03-09T21:00"), "the first Monday of summer time"),
+    ],
+)  # fmt: skip
+def test_a_daily_bar_of_futures_goes_from_the_evening_before_to_the_pause(start: str, end: str, lies: tuple[str, str], why: str) -> None:
+    desk = desk_of("ES", begin_us=utc(lies[0]), exchange="CMES", hours="us_equity_futures")
+    desk.feed(bar("ES", utc(start), "1d", end_us=utc(end)), now_us=utc(lies[1]))
+    (kept,) = desk.bars("ES", "1d")
+    assert span(kept) == lies, why
+    assert (kept.complete, desk.data("ES").frontier_us) == (True, utc(lies[1]))
+    desk.check_redriven()
+
+
+@pytest.mark.parametrize(
     ("start", "end", "code", "words", "why"),
     [
         ("2013-10-07T00:00", "2013-10-08T00:00", "future", "the bar ends at 2013-10-07T20:00:00Z, 600.000 s after now", "not known yet"),

@@ -21,6 +21,8 @@ from tests.support.engine import Desk, at, bar, config, events, markers, minutes
 
 TWO_WINDOWS = [{"open": "09:30", "close": "11:00"}, {"open": "13:00", "close": "14:00"}]
 EVENING = {"open": "18:00", "close": "17:00"}
+FUTURES = {"exchange": "CMES", "hours": "us_equity_futures"}
+GRAINS = [{"open": "19:00 previous day", "close": "07:45"}, {"open": "08:30", "close": "13:20"}]
 WHOLE = {"open": "00:00", "close": "24:00"}
 
 
@@ -102,6 +104,30 @@ TURNS = [
         OneDay("2014-03-07", [("2014-03-06T23:00", "2014-03-07T23:00")], [1440]),
         OneDay("2014-03-10", [("2014-03-09T22:00", "2014-03-10T22:00")], [1440]),
         "2014-03-09T22:00:00",
+    ),
+    Turn(
+        "index futures, over their daily pause", FUTURES,
+        OneDay("2026-11-24", [("2026-11-23T23:00", "2026-11-24T22:00")], [1380]),
+        OneDay("2026-11-25", [("2026-11-24T23:00", "2026-11-25T22:00")], [1380]),
+        "2026-11-24T23:00:00",
+    ),
+    Turn(
+        "index futures, to Sunday evening, when clocks have gone forward", FUTURES,
+        OneDay("2026-03-06", [("2026-03-05T23:00", "2026-03-06T22:00")], [1380]),
+        OneDay("2026-03-09", [("2026-03-08T22:00", "2026-03-09T21:00")], [1380]),
+        "2026-03-08T22:00:00",
+    ),
+    Turn(
+        "index futures, from the halt on Thanksgiving to the early close on the day after", FUTURES,
+        OneDay("2026-11-26", [("2026-11-25T23:00", "2026-11-26T18:00")], [1140]),
+        OneDay("2026-11-27", [("2026-11-26T23:00", "2026-11-27T18:15")], [1155]),
+        "2026-11-26T23:00:00",
+    ),
+    Turn(
+        "windows of one's own from the evening before, with a pause in the morning", {"exchange": "CMES", "hours": GRAINS},
+        OneDay("2013-10-11", [("2013-10-11T00:00", "2013-10-11T12:45"), ("2013-10-11T13:30", "2013-10-11T18:20")], [765, 290]),
+        OneDay("2013-10-14", [("2013-10-14T00:00", "2013-10-14T12:45"), ("2013-10-14T13:30", "2013-10-14T18:20")], [765, 290]),
+        "2013-10-14T00:00:00",
     ),
     Turn(
         "a break at noon, over a holiday on Monday", {"exchange": "XHKG"},

@@ -11,6 +11,7 @@ from streams.engine.reads import SessionData
 from streams.engine.rows import ProgressRow
 from streams.engine.views import SymbolSnapshot
 from streams.records import EventKind
+from streams.times import SECOND_US, parse_instant
 from tests.support.engine import Desk, at, bar, config, events, shown
 
 
@@ -66,3 +67,23 @@ def test_what_a_silent_feed_does_not_send_is_missing() -> None:
     desk.apply(desk.about(InputKind.SILENT, "SPY"), now_us=at("10:06"))
     (before, gap) = SessionData(desk.session.state).get_gaps("SPY", internal=True)
     assert (before.bar_count, gap.start_us, gap.end_us) == (30, at("10:01"), at("10:06"))
+
+
+@pytest.mark.parametrize(
+    ("begins", "last", "pause", "opens", "why"),
+    [
+        ("2026-11-24T21:00", "2026-11-24T21:59", "2026-11-24T22:30", "2026-11-24T23:00", "the daily pause, 16:00 to 17:00 in Chicago"),
+        ("2026-11-26T17:00", "2026-11-26T17:59", "2026-11-26T21:00", "2026-11-26T23:00", "the afternoon of Thanksgiving"),
+        ("2026-11-27T18:00", "2026-11-27T18:14", "2026-11-29T22:59", "2026-11-29T23:00", "the weekend, up to Sunday evening"),
+    ],
+)
+def test_futures_are_not_silent_while_they_pause(begins: str, last: str, pause: str, opens: str, why: str) -> None:
+    begins_us, last_us, pause_us, opens_us = (parse_instant(f"{text}Z") for text in (begins, last, pause, opens))
+    desk = Desk(config("ES", silence_threshold_seconds=300, exchange="CMES", hours="us_equity_futures"), begins_us)
+    desk.load("ES")
+    desk.flow(bar("ES", last_us))
+    assert desk.session.quiet_symbols(pause_us) == [], why
+    desk.advance(pause_us)
+    desk.advance(opens_us)
+    assert desk.session.quiet_symbols(opens_us + 299 * SECOND_US) == []
+    assert desk.session.quiet_symbols(opens_us + 361 * SECOND_US) == ["ES"], "from the open on it is waited for"
