@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Processes that the tests run in, each with a broker of its own: many tests wait more than they work.
+JOBS ?= 3
 INPUTS := pyproject.toml constraints.txt
 PEERS := .venv-peers
 PEER_INPUTS := benchmarks/peers/requirements.txt benchmarks/constraints-peers.txt
@@ -18,8 +20,8 @@ help: ## Show the targets
 demo: $(VENV)/.runs ## Show it all once: broker, worker, real bars, a symbol added, a crash (KEEP=1 stays up)
 	@$(BIN)/streams demo $(if $(KEEP),--keep)
 
-test: $(VENV)/.develops ## Run the tests, on a real broker (ARGS="-k gate" are handed to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.develops ## Run the tests, on real brokers (ARGS="-k gate" go to pytest; JOBS=1 runs them in one process)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 chaos: $(VENV)/.develops ## Run the kill tests, the long ones too, and the long simulation (ARGS="-k million")
 	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)

@@ -1,16 +1,17 @@
-"""Fixtures for all tests: the broker of the run, started by the first test that asks for it, and a session name each."""
+"""Fixtures for all tests: the broker of the process, started by the first test that asks for it, and a session name each."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 
 from tests.support.topics import unique_name
 
-_ORIGIN = pytest.StashKey[str]()
+_ORIGINS = pytest.StashKey[list[str]]()
 
 
 def pytest_configure() -> None:
@@ -25,11 +26,14 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def bootstrap_servers(pytestconfig: pytest.Config) -> Iterator[str]:
-    """A ready broker, the same for the whole run: STREAMS_BOOTSTRAP_SERVERS, a container, or the embedded one."""
+    """A ready broker, the same for all tests of the process: STREAMS_BOOTSTRAP_SERVERS, a container, or the embedded one."""
     from tests.support.brokers import a_broker  # unit tests alone need no container library
 
     with a_broker() as broker:
-        pytestconfig.stash[_ORIGIN] = f"{broker.bootstrap_servers}, {broker.origin}"
+        origin = f"{broker.bootstrap_servers}, {broker.origin}"
+        pytestconfig.stash[_ORIGINS] = [origin]
+        if hasattr(pytestconfig, "workeroutput"):  # one of several processes: the one that reports hears of it at the end
+            pytestconfig.workeroutput["broker"] = origin
         yield broker.bootstrap_servers
 
 
@@ -40,7 +44,14 @@ def session_name(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which broker the tests ran on."""
-    origin = config.stash.get(_ORIGIN, None)
-    if origin is not None:
+    """Say which brokers the tests ran on."""
+    for origin in config.stash.get(_ORIGINS, []):
         terminalreporter.write_line(f"broker: {origin}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process of the run has ended: keep which broker it used."""
+    origin = getattr(node, "workeroutput", {}).get("broker")
+    if origin is not None:
+        node.config.stash.setdefault(_ORIGINS, []).append(origin)
