@@ -6,13 +6,15 @@ They are of the days before the symbol's own, so they hold for all of it, from b
     average_daily_volume                 the mean of the last n days' volumes
     sma                                  the mean of the last n closes
     ema                                  the mean of the first n closes, then close * 2/(n+1) + before * (1 - 2/(n+1))
-    atr                                  Wilder's: the mean of the first n true ranges, then (before * (n-1) + range) / n
+    atr                                  Wilder's: the mean of the first n true ranges, then (before * (n-1) + range) / n; the oldest
+                                         bar's is high - low, since there is no close before it
     vwap                                 the price of the last n bars, weighted by volume
 
 `1d` is a bar a day: the kept one, or what the day's bars come to where none is. Bars of another interval that is not kept
 are made of base bars. An average price is a bar's vwap, where it has one, or else (high + low + close) / 3. EMA and ATR begin
 20 periods before the last n bars at most: what lies further back weighs less than a hundred-millionth. With fewer than n bars
-there is no value. Averages are talipp's, which is loaded with the first of them: readers of rows do without.
+there is no value. Averages are those of `averages`, the same on every Python. Under the first rules they were talipp's, which takes their
+first values by the built-in `sum`; VWAP, a running sum, still is. It is loaded with the first of them: readers of rows do without.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import Final
 from msgspec import Struct
 
 from streams.config_parts import IndicatorConfig
-from streams.engine import history
+from streams.engine import averages, history
 from streams.engine.rows import Columns, IndicatorRow, IndicatorsRow, indicators_key
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
@@ -73,7 +75,7 @@ def _row(state: SessionState, data: SymbolSessionData) -> IndicatorsRow | None:
     if not declared or not state.config.has_history(data.symbol):
         return None
     past = _Past(data, _day_before(state, data), with_prices=any(one.kind == "vwap" and one.is_daily for one in declared))
-    values = tuple(IndicatorRow(one.name, _value(one, past)) for one in declared)
+    values = tuple(IndicatorRow(one.name, _value(one, past, state.rules)) for one in declared)
     return IndicatorsRow(data.symbol, data.incarnation, data.day.days, values)
 
 
@@ -84,20 +86,21 @@ def _day_before(state: SessionState, data: SymbolSessionData) -> int:
         return -1  # the first day that the calendar knows
 
 
-def _value(indicator: IndicatorConfig, past: _Past) -> float | None:
+def _value(indicator: IndicatorConfig, past: _Past, rules: int) -> float | None:
     period = indicator.period
+    sma, ema, atr = (averages.sma, averages.ema, averages.atr) if rules >= 2 else (_talipp_sma, _talipp_ema, _talipp_atr)
     match indicator.kind:
         case "prior_close" | "prior_high" | "prior_low":
             prior = past.prior()
             return None if prior is None else _price_of(indicator.kind, prior)
         case "average_daily_volume":
-            return _sma(period, [bar.volume for bar in past.last(indicator.interval, period)])
+            return sma(period, [bar.volume for bar in past.last(indicator.interval, period)])
         case "sma":
-            return _sma(period, [bar.close for bar in past.last(indicator.interval, period)])
+            return sma(period, [bar.close for bar in past.last(indicator.interval, period)])
         case "ema":
-            return _ema(period, [bar.close for bar in past.last(indicator.interval, period * (WARM_UP_PERIODS + 1))])
+            return ema(period, [bar.close for bar in past.last(indicator.interval, period * (WARM_UP_PERIODS + 1))])
         case "atr":
-            return _atr(period, past.last(indicator.interval, period * (WARM_UP_PERIODS + 1)))
+            return atr(period, past.last(indicator.interval, period * (WARM_UP_PERIODS + 1)))
         case "vwap":
             return _vwap(period, past.last(indicator.interval, period))
 
@@ -184,19 +187,19 @@ def _as_one(series: BarSeries | None, *, with_price: bool) -> _PastBar | None:
     return _PastBar(high, low, close, volume, price)
 
 
-def _sma(period: int, values: list[float]) -> float | None:
+def _talipp_sma(period: int, values: list[float]) -> float | None:
     from talipp.indicators.SMA import SMA
 
     return _last(SMA(period, values))
 
 
-def _ema(period: int, values: list[float]) -> float | None:
+def _talipp_ema(period: int, values: list[float]) -> float | None:
     from talipp.indicators.EMA import EMA
 
     return _last(EMA(period, values))
 
 
-def _atr(period: int, bars: list[_PastBar]) -> float | None:
+def _talipp_atr(period: int, bars: list[_PastBar]) -> float | None:
     from talipp.indicators.ATR import ATR
     from talipp.ohlcv import OHLCV
 

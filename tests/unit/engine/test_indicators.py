@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from talipp.indicators import ATR, EMA, SMA
+from talipp.ohlcv import OHLCV
 
+from streams.engine import averages
 from streams.engine.reads import SessionData
-from streams.engine.rows import IndicatorsRow
+from streams.engine.rows import SESSION_KEY, IndicatorRow, IndicatorsRow, SessionRow
+from streams.engine.session import Session
+from streams.engine.transaction import RangeRead, Transaction
 from streams.records import Bar
 from streams.times import DAY_US
 from tests.support.engine import Desk, at, bar, config, encoded, minutes
@@ -218,3 +227,83 @@ def test_a_bug_in_a_command_after_a_roll_leaves_them_as_they_should_be(monkeypat
         transaction.apply(desk.command_input("add_symbol", "IBM"))
     desk.end(transaction)
     assert values(desk) == {"close": 70.0, "sma2": None}
+
+
+# Ten times 0.1 make 1.0, and added one by one 0.9999999999999999: Python's `sum` does the latter up to 3.11, and `math.fsum` never.
+TENTHS = [
+    ({"kind": "sma", "interval": "1m"}, 0.1),
+    ({"kind": "ema", "interval": "1m"}, 0.1),
+    ({"kind": "atr", "interval": "1m"}, 0.1),  # 0.2 - 0.1 each, and never further from the close before
+    ({"kind": "average_daily_volume", "interval": "1d"}, 0.1),
+]
+
+
+def tenths(day: str) -> list[Bar]:
+    """Ten bars with a close, a range and a volume of a tenth."""
+    starts = [at("09:30", day) + minute * 60_000_000 for minute in range(10)]
+    return [Bar("SPY", "1m", start, start + 60_000_000, 0.15, 0.2, 0.1, 0.1, 0.1) for start in starts]
+
+
+@pytest.mark.parametrize(("indicator", "expected"), TENTHS, ids=[str(one["kind"]) for one, _ in TENTHS])
+def test_an_average_begins_with_the_sum_that_is_rounded_once(indicator: dict[str, Any], expected: float) -> None:
+    desk = desk_of([{"name": "x", **indicator, "period": 10}], at("08:00", "2013-10-15"), historical={"trailing_days": 10})
+    # The ten trading days before the 15th; the Columbus Day of the 14th is one.
+    days = ["2013-10-01", "2013-10-02", "2013-10-03", "2013-10-04", *(f"2013-10-{day:02}" for day in (7, 8, 9, 10, 11, 14))]
+    desk.history("SPY", *[one for day in days for one in tenths(day)[: 1 if indicator["interval"] == "1d" else 10]])
+    desk.load("SPY")
+    assert values(desk) == {"x": expected}
+
+
+def test_a_session_of_the_first_rules_keeps_its_values_until_the_next_day() -> None:
+    indicators = [{"name": "x", "kind": "sma", "interval": "1m", "period": 10}]
+    desk = desk_of(indicators, at("09:30"), historical={"trailing_days": 1})
+    desk.history("SPY", *tenths(FRIDAY))
+    desk.load("SPY")
+    (row,) = [desk.table["indicators|SPY"]]
+    assert isinstance(row, IndicatorsRow)
+    # What a worker of the first rules had stored, on Python 3.11.
+    stored = replace(row, values=(IndicatorRow("x", 0.09999999999999999),))
+    session_row = desk.table[SESSION_KEY]
+    assert isinstance(session_row, SessionRow)
+    session = Session.restore({**desk.table, "indicators|SPY": stored, SESSION_KEY: replace(session_row, rules=1, opened_rules=1)})
+
+    def value_after(now_us: int, *bars: Bar) -> float | None:
+        transaction = Transaction(session, owner="w", now_us=now_us)
+        data = session.state.symbols["SPY"]
+        first, offsets = data.offset, range(data.offset, data.offset + len(bars))
+        transaction.read([RangeRead("SPY", data.incarnation, first, offsets.stop, offsets, bars)])
+        assert transaction.finish().journal.rules >= 2
+        return SessionData(session.state).get_indicators("SPY", internal=True)["x"]
+
+    monday, tuesday = tenths(MONDAY), tenths(TUESDAY)
+    assert value_after(at("09:40"), *monday) == 0.09999999999999999
+    assert value_after(at("09:31", TUESDAY), tuesday[0]) == 0.1
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(1, 10_000_000).map(lambda cents: cents / 100), min_size=1, max_size=60), st.integers(1, 20))
+def test_averages_are_those_of_another_library_but_for_the_last_bits(closes: list[float], period: int) -> None:
+    bars = [OHLCV(close, close + 0.5, close - 0.25, close, 1.0) for close in closes]
+    pairs = [
+        (averages.sma(period, closes), SMA(period, closes)),
+        (averages.ema(period, closes), EMA(period, closes)),
+        (averages.atr(period, bars), ATR(period, bars)),
+    ]
+    for ours, theirs in pairs:
+        other = theirs[-1]
+        assert ours == (None if other is None else pytest.approx(other, rel=1e-9))
+
+
+def test_the_first_mean_is_the_exact_one_rounded() -> None:
+    closes = [round(100 + (n * 7919 % 1000) / 100, 2) for n in range(500)]
+    for first in range(480):
+        window = closes[first : first + 20]
+        assert averages.sma(20, window) == averages.ema(20, window) == float(sum(map(Fraction, window))) / 20
+
+
+def test_the_oldest_bar_s_true_range_is_high_less_low() -> None:
+    # Ranges of 2 and 1, and of the second bar 4 from the close before: (2 + 4) / 2. Without the first bar, as TA-Lib has it, none yet.
+    bars = [OHLCV(10.0, 11.0, 9.0, 10.0), OHLCV(14.0, 14.0, 13.0, 13.5)]
+    assert averages.true_ranges(bars) == [2.0, 4.0]
+    assert averages.atr(2, bars) == 3.0
+    assert averages.atr(3, bars) is None
