@@ -11,12 +11,25 @@ from typing import Annotated, Final
 import typer
 
 from streams.cli.bars import Store, counting
-from streams.cli.options import AsJson, IntervalOfLines, SymbolOfLines, Zone, parse_zone, print_json, say
+from streams.cli.leanfiles import chosen, lean_found, parse_assumed
+from streams.cli.options import (
+    AsJson,
+    DataZone,
+    IntervalOfLines,
+    MarketName,
+    SecurityType,
+    SymbolOfLines,
+    Zone,
+    parse_zone,
+    print_json,
+    say,
+)  # fmt: skip
 from streams.cli.words import plural
 from streams.errors import BarFileError
 from streams.history.fields import NAMES
-from streams.history.importing import Form, ImportedFile, ImportFile, csv_imports, import_file, lean_imports, parquet_imports
+from streams.history.importing import Form, ImportedFile, ImportFile, csv_imports, import_file, lean_import, parquet_imports
 from streams.history.kinds import ADJUSTMENTS, Adjustment
+from streams.history.lean import check_one_market
 from streams.history.store import HistoryStore, WriteResult
 from streams.times import interval_us
 
@@ -27,6 +40,7 @@ app = typer.Typer(
 )
 
 _REFUSED: Final = 1
+_KINDS: Final = {"trade": "bars", "quote": "quotes"}
 
 
 class Prices(StrEnum):
@@ -77,27 +91,24 @@ def lean(
     store: Store,
     only: Annotated[Only | None, typer.Option("--kind", help="Only these; by default both.", show_default=False)] = None,
     symbols: Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="Only these.", show_default=False)] = None,
-    interval: Annotated[str | None, typer.Option("--interval", metavar="1s|1m", help="Only this.", show_default=False)] = None,
+    interval: Annotated[str | None, typer.Option("--interval", metavar="1s|1m|1h|1d", help="Only this.", show_default=False)] = None,
+    security_type: SecurityType = None,
+    market: MarketName = None,
+    zone: DataZone = None,
     adjustment: Adjusted = Prices.RAW,
     max_errors: MaxErrors = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Import LEAN's minute and second zips, trades as bars and quotes as quote bars; their times are New York's."""
-    found = [file for path in paths for file in lean_imports(path)]
-    files = [file for file in found if (only is None or file.kind.name == only) and (interval is None or file.interval == interval)]
-    if symbols is not None:
-        wanted = {symbol.strip().upper() for symbol in symbols.split(",")}
-        lacking = wanted - {file.symbol for file in files}
-        if lacking:
-            there = ", ".join(sorted({file.symbol or "" for file in files}))
-            raise BarFileError(
-                f"there are no files of {', '.join(sorted(lacking))} as asked for: there are those of {there or 'no symbol'}"
-            )
-        files = [file for file in files if file.symbol in wanted]
-    if not files:
-        kinds = " and ".join(sorted({f"{file.interval} {file.kind.name}" for file in found}))
-        raise BarFileError(f"there is no file of what was asked for: there are those of {kinds}")
-    _import(files, store, adjustment, max_errors, as_json=as_json)
+    """Import LEAN's second, minute, hour and daily zips, trades as bars and quotes as quote bars, each type by LEAN's own rules."""
+    found = lean_found(paths, parse_assumed(security_type, market, zone))
+    kinds = sorted({_KINDS[file.what] for file in found})
+    of_kind = [file for file in found if only in (None, _KINDS[file.what])]
+    if not of_kind:
+        raise BarFileError(f"there is no file of {only}: there are those of {' and '.join(kinds)}")
+    files = chosen(of_kind, symbols, interval)
+    check_one_market(files)
+    files = sorted(files, key=lambda file: file.what == "quote")
+    _import([lean_import(file) for file in files], store, adjustment, max_errors, as_json=as_json)
 
 
 @app.command(epilog="Example: streams import csv bars.csv --symbol SPY --interval 1m --zone America/New_York --store bars")

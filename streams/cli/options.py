@@ -44,6 +44,25 @@ Zone = Annotated[
     str | None,
     typer.Option("--zone", metavar="NAME", help="Of times without an offset, such as America/New_York.", show_default=False),
 ]
+SecurityType = Annotated[
+    str | None,
+    typer.Option(
+        "--security-type",
+        metavar="TYPE",
+        help="Of LEAN files that lie outside of its folders: equity, crypto, forex and so on.",
+        show_default=False,
+    ),
+]
+MarketName = Annotated[
+    str | None,
+    typer.Option(
+        "--market", metavar="NAME", help="Of LEAN files that lie outside of its folders: usa, coinbase and so on.", show_default=False
+    ),
+]
+DataZone = Annotated[
+    str | None,
+    typer.Option("--zone", metavar="NAME", help="Of the times in LEAN files, where it is not that of LEAN's database.", show_default=False),
+]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the worker's answer.")]
 
 

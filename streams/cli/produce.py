@@ -15,14 +15,27 @@ from typing import Annotated, Final, Protocol, TextIO
 
 import typer
 
-from streams.cli.options import AsJson, Bootstrap, IntervalOfLines, SymbolOfLines, Zone, load_settings, parse_zone, say
+from streams.cli.leanfiles import chosen, lean_found, parse_assumed, zone_of
+from streams.cli.options import (
+    AsJson,
+    Bootstrap,
+    DataZone,
+    IntervalOfLines,
+    MarketName,
+    SecurityType,
+    SymbolOfLines,
+    Zone,
+    load_settings,
+    parse_zone,
+    say,
+)  # fmt: skip
 from streams.cli.sending import LineErrors, Sender
 from streams.cli.words import plural
 from streams.client.pacing import Pace, Survey
 from streams.errors import BarFileError
 from streams.history.checks import OnError
 from streams.history.extrafiles import Format, read_extras
-from streams.history.lean import EXCHANGE_ZONE, LeanFile, lean_files, read_lean_files
+from streams.history.lean import LeanFile, read_lean_files
 from streams.history.selection import TimeWindow
 from streams.history.textfiles import read_csv, read_jsonl
 from streams.records import QUOTES, TICKS, Bar, Quote, Tick
@@ -74,22 +87,30 @@ MaxErrors = Annotated[
 def lean(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Trade zips, or folders of them (minute/spy/20131007_trade.zip).", show_default=False),
+        typer.Argument(
+            metavar="PATH...", help="Trade zips, or folders of them (equity/usa/minute/spy/20131007_trade.zip).", show_default=False
+        ),
     ],
     speed: Speed = "max",
     rebase: Rebase = False,
     symbols: Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="Only these.")] = None,
-    interval: Annotated[str | None, typer.Option("--interval", metavar="1s|1m", help="Only this, where the folders hold both.")] = None,
+    interval: Annotated[
+        str | None, typer.Option("--interval", metavar="1s|1m|1h|1d", help="Only this, where the folders hold several.")
+    ] = None,
+    security_type: SecurityType = None,
+    market: MarketName = None,
+    zone: DataZone = None,
     first: From = None,
     last: To = None,
     json_values: JsonValues = False,
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send the bars of LEAN minute and second trade zips, merged by time and symbol; times of day are New York's."""
+    """Send the bars of LEAN's trade zips, merged by time and symbol; times of day are those of the files' zone."""
     factor = _speed(speed)
-    window = _window(first, last, EXCHANGE_ZONE)
-    files = _choose([file for path in paths for file in lean_files(path)], symbols, interval)
+    _window(first, last, UTC)  # what can't be read is said before any file is
+    files = _of_one_interval(chosen(lean_found(paths, parse_assumed(security_type, market, zone), "trade"), symbols, interval))
+    window = _window(first, last, _zone_of_times(files, first, last))
     settings = load_settings(bootstrap)
     # The files are read twice, once for counts and ends, so that they need not fit into memory.
     survey = Survey.of(window.select(read_lean_files(files)))
@@ -279,29 +300,35 @@ def _run(
         raise typer.Exit(130)
 
 
-def _choose(files: list[LeanFile], symbols: str | None, interval: str | None) -> list[LeanFile]:
-    """The files that are meant.
+def _of_one_interval(files: list[LeanFile]) -> list[LeanFile]:
+    """The files themselves.
 
     Raises:
-        BarFileError: a symbol that is not among them, or one with files of two intervals.
+        BarFileError: a symbol has files of two intervals.
     """
-    found = sorted({file.symbol for file in files})
-    if symbols is not None:
-        wanted = {symbol.strip().upper() for symbol in symbols.split(",")}
-        if wanted - set(found):
-            raise BarFileError(f"there are no files of {', '.join(sorted(wanted - set(found)))}: there are those of {', '.join(found)}")
-        files = [file for file in files if file.symbol in wanted]
-    if interval is not None:
-        files = [file for file in files if file.interval == interval]
-        if not files:
-            raise BarFileError(f"there are no files of {interval}: LEAN's folders second and minute hold 1s and 1m")
-    for symbol in found:
-        intervals = sorted({file.interval for file in files if file.symbol == symbol})
-        if len(intervals) > 1:
+    intervals: dict[str, set[str]] = {}
+    for file in files:
+        intervals.setdefault(file.symbol, set()).add(file.interval)
+    for symbol, found in sorted(intervals.items()):
+        if len(found) > 1:
             raise BarFileError(
-                f"there are files of {symbol} with {' and '.join(intervals)} bars, a topic takes one: choose with --interval 1m"
+                f"there are files of {symbol} with {' and '.join(sorted(found))} bars, a topic takes one: choose with --interval "
+                f"{min(found)}"
             )
     return files
+
+
+def _zone_of_times(files: list[LeanFile], first: str | None, last: str | None) -> tzinfo:
+    """The zone of `--from` and `--to`.
+
+    Raises:
+        BarFileError: it can't be told, since the files have several.
+    """
+    zone = zone_of(files)
+    if zone is None and (first is not None or last is not None):
+        zones = ", ".join(sorted({str(file.zone) for file in files}))
+        raise BarFileError(f"--from and --to need files of one zone, these have {zones}: choose with --symbols")
+    return zone or UTC
 
 
 def _speed(text: str) -> float | None:

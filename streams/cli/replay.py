@@ -13,10 +13,12 @@ from typing import Annotated, Final, TypedDict
 
 import typer
 
-from streams.cli.options import AsJson, Bootstrap, SessionName, load_settings, named, say
+from streams.cli.leanfiles import lean_found, parse_assumed
+from streams.cli.options import AsJson, Bootstrap, DataZone, MarketName, SecurityType, SessionName, load_settings, named, say
 from streams.cli.words import plural
 from streams.client.kafka import topics_of
 from streams.config import SessionConfig
+from streams.history.lean import LeanFile
 from streams.history.store import HistoryStore
 from streams.records import ControlCommand, Event, EventKind, Marker, Reply, ReplyStatus
 from streams.replay.commands import read_commands
@@ -117,6 +119,9 @@ def replay(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Exit with code 0 although a symbol or a command has failed: the rest was replayed.")
     ] = False,
+    security_type: SecurityType = None,
+    market: MarketName = None,
+    zone: DataZone = None,
     bootstrap: Bootstrap = None,
     session: SessionName = None,
     as_json: AsJson = False,
@@ -136,7 +141,8 @@ def replay(
     given = read_commands(commands) if commands is not None else []
     settings = load_settings(bootstrap, loaded.session_name)
     factor = loaded.backtest_config.speed_multiplier if speed is None else speed
-    with _source(origin, paths or [], store, settings, loaded, given) as bars:
+    files = lean_found(paths, parse_assumed(security_type, market, zone), "trade") if paths else []
+    with _source(origin, files, store, settings, loaded, given) as bars:
         run = Replay(loaded, source=bars, start=_day(start), end=_day(end), commands=given, pacer=Pacer(factor))
         _tell_beforehand(loaded, run)
         sink: Sink
@@ -215,7 +221,7 @@ def _check_origin(origin: From, paths: list[Path] | None, store: Path | None) ->
 @contextmanager
 def _source(
     origin: From,
-    paths: list[Path],
+    files: list[LeanFile],
     store: Path | None,
     settings: Settings,
     session: SessionConfig,
@@ -223,7 +229,7 @@ def _source(
 ) -> Iterator[BarSource]:
     source: BarSource
     if origin is From.LEAN:
-        source = LeanSource.of(paths)
+        source = LeanSource(files)
     elif store is not None:
         source = StoreSource(HistoryStore.open(store, adjustment=session.session_data_config.historical.adjustment))
     else:

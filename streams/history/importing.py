@@ -22,7 +22,7 @@ from streams.errors import BarFileError, HistoryError
 from streams.history.checks import Check, Faults, FileCheck, OnError
 from streams.history.fields import Stamp
 from streams.history.kinds import BARS, QUOTES, Kind
-from streams.history.lean import LeanFile, lean_files, read_lean_file, read_lean_quotes
+from streams.history.lean import LeanFile, find, none_of, read_lean_file, read_lean_quotes
 from streams.history.quotes import QuoteBar
 from streams.history.store import HistoryStore, WriteResult
 from streams.history.tables import adjustment_in, read_parquet
@@ -77,20 +77,21 @@ class ImportedFile(Struct):
     refused: str | None = None
 
 
+def lean_import(file: LeanFile) -> ImportFile:
+    """A LEAN file as one to import."""
+    return _trades(file) if file.what == "trade" else _quotes(file)
+
+
 def lean_imports(path: Path) -> list[ImportFile]:
-    """The trade and quote files of LEAN that a path names: itself, or all below it.
+    """The trade and quote files of LEAN that a path names: itself, or all below it; trades first.
 
     Raises:
         BarFileError: there is none, or a file's path does not say what it holds.
     """
-    if not path.is_dir():
-        is_quote = path.name.endswith("_quote.zip")
-        return [_quotes(file) for file in lean_files(path, "quote")] if is_quote else [_trades(file) for file in lean_files(path)]
-    found: list[ImportFile] = []
-    has_quotes = any(path.rglob("*_quote.zip"))
-    if not has_quotes or any(path.rglob("*_trade.zip")):
-        found += [_trades(file) for file in lean_files(path)]
-    return found + ([_quotes(file) for file in lean_files(path, "quote")] if has_quotes else [])
+    found = find(path)
+    if not found.files:
+        raise BarFileError(none_of(path, "trade", found))
+    return [lean_import(file) for file in sorted(found.files, key=lambda file: file.what == "quote")]
 
 
 def csv_imports(path: Path, form: Form) -> list[ImportFile]:

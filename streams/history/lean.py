@@ -1,9 +1,9 @@
 """Trade bars and quote bars from the files of QuantConnect's LEAN engine.
 
-A LEAN zip says little about itself; its path says the rest: `minute/spy/20131007_trade.zip` holds the one-minute trade
-bars of SPY on 7 October 2013. Inside is one CSV without a header: milliseconds since midnight in exchange time of the
-bar's start, then open, high, low and close in 1/10000 of a dollar, then the volume. A quote row has two such groups, of bid
-and ask, each with the last size in place of the volume; a side that nobody quoted is empty.
+A LEAN zip says little about itself; its path says the rest: `crypto/coinbase/minute/btcusd/20180404_trade.zip` holds the one-minute
+trade bars of BTCUSD on Coinbase of 4 April 2018. Inside is a CSV without a header: the bar's start, then open, high, low, close, then
+the volume. A quote row has two such groups, of bid and ask, each with the last size in place of the volume; a side that nobody
+quoted is empty. `lean_paths` knows the places, `lean_markets` the zones of times and the units of prices, `lean_rows` the rows.
 
 The invariant: bars come out in order of (end, symbol, length of the interval), however many files they come from, and
 no more files are open at a time than there are symbols. Seconds and minutes without a trade have no row and give no bar.
@@ -21,15 +21,19 @@ from typing import Final
 
 from streams.errors import BarFileError
 from streams.history.checks import Check, OnError
-from streams.history.lean_rows import EXCHANGE_ZONE, PRICE_SCALE, LeanFile, lean_files, read_rows
+from streams.history.lean_paths import NOTHING, Assumed, LeanFile, What, find, lean_files, none_of
+from streams.history.lean_rows import read_rows
 from streams.history.quotes import QuoteBar
 from streams.records import Bar
 
-__all__ = ["EXCHANGE_ZONE", "LeanFile", "lean_files", "read_lean", "read_lean_file", "read_lean_files", "read_lean_quotes"]
+__all__ = [
+    "NOTHING", "Assumed", "LeanFile", "What", "check_one_market", "find", "lean_files", "none_of",
+    "read_lean", "read_lean_file", "read_lean_files", "read_lean_quotes",
+]  # fmt: skip
 
-_TRADE_FIELDS: Final = ("milliseconds", "open", "high", "low", "close", "volume")
+_TRADE_FIELDS: Final = ("start", "open", "high", "low", "close", "volume")
 _QUOTE_FIELDS: Final = (
-    "milliseconds",
+    "start",
     *(f"{side}_{name}" for side in ("bid", "ask") for name in ("open", "high", "low", "close", "size")),
 )
 _SIZES: Final = (4, 9)
@@ -48,10 +52,12 @@ def read_lean_files(files: Iterable[LeanFile]) -> Iterator[Bar]:
     """The bars of these files as one stream, in order of (end, symbol, length of the interval).
 
     Raises:
-        BarFileError: a file can't be read, or two hold the same symbol, interval and day.
+        BarFileError: a file can't be read, or two hold the same symbol, interval and day, or a symbol is that of two markets.
     """
     chains: dict[tuple[str, str], list[LeanFile]] = {}
-    for file in sorted(set(files)):
+    files = sorted(set(files))
+    check_one_market(files)
+    for file in files:
         chain = chains.setdefault((file.symbol, file.interval), [])
         if chain and chain[-1].day == file.day:
             raise BarFileError(f"{file.path}: holds the same bars as {chain[-1].path}: name one of them")
@@ -59,8 +65,24 @@ def read_lean_files(files: Iterable[LeanFile]) -> Iterator[Bar]:
     return heapq.merge(*(_chained(chain) for chain in chains.values()), key=_order)
 
 
+def check_one_market(files: Iterable[LeanFile]) -> None:
+    """Hold the files of each symbol against each other: EURUSD of two markets is not one series.
+
+    Raises:
+        BarFileError: a symbol is that of two markets.
+    """
+    first: dict[str, LeanFile] = {}
+    for file in sorted(files):
+        known = first.setdefault(file.symbol, file)
+        if known.market != file.market:
+            raise BarFileError(
+                f"{file.path}: {file.symbol} is of {file.market}, and of {known.market} in {known.path}: name the files of one of them"
+            )
+
+
 def read_lean_file(file: LeanFile, *, on_error: OnError | None = None, check: Check | None = None) -> Iterator[Bar]:
     """The bars of one trade file; parameters and errors as for `read_rows`."""
+    scale = file.scale
 
     def make(start_us: int, end_us: int, values: Sequence[float | None]) -> Bar:
         open_, high, low, close, volume = (value or 0.0 for value in values)  # none is missing: they are not optional
@@ -69,24 +91,25 @@ def read_lean_file(file: LeanFile, *, on_error: OnError | None = None, check: Ch
             interval=file.interval,
             start_us=start_us,
             end_us=end_us,
-            open=open_ / PRICE_SCALE,
-            high=high / PRICE_SCALE,
-            low=low / PRICE_SCALE,
-            close=close / PRICE_SCALE,
+            open=open_ / scale,
+            high=high / scale,
+            low=low / scale,
+            close=close / scale,
             volume=volume,
         )
 
-    return read_rows(file, _TRADE_FIELDS, make, what="trade", on_error=on_error, check=check)
+    return read_rows(file, _TRADE_FIELDS, make, on_error=on_error, check=check)
 
 
 def read_lean_quotes(file: LeanFile, *, on_error: OnError | None = None, check: Check | None = None) -> Iterator[QuoteBar]:
     """The quote bars of one quote file; parameters and errors as for `read_rows`."""
+    scale = file.scale
 
     def make(start_us: int, end_us: int, values: Sequence[float | None]) -> QuoteBar:
-        scaled = [value if value is None or place in _SIZES else value / PRICE_SCALE for place, value in enumerate(values)]
+        scaled = [value if value is None or place in _SIZES else value / scale for place, value in enumerate(values)]
         return QuoteBar(file.symbol, file.interval, start_us, end_us, *scaled)
 
-    return read_rows(file, _QUOTE_FIELDS, make, what="quote", optional=True, on_error=on_error, check=check)
+    return read_rows(file, _QUOTE_FIELDS, make, optional=True, on_error=on_error, check=check)
 
 
 def _order(bar: Bar) -> tuple[int, str, int]:

@@ -6,12 +6,12 @@ A bar's offset is its start in whole seconds since 1970, so it does not depend o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import Final
 
 from streams.errors import BarFileError, HistoryError
-from streams.history.lean import EXCHANGE_ZONE, LeanFile, lean_files, read_lean_files
+from streams.history.lean import NOTHING, Assumed, LeanFile, lean_files, read_lean_files
 from streams.records import Bar
 from streams.replay.source import OpenedTopic, Read, no_bars
 from streams.times import DAY_US, SECOND_US, to_us
@@ -32,13 +32,13 @@ class LeanSource:
             self._files.setdefault(file.symbol, {}).setdefault(file.interval, []).append(file)
 
     @classmethod
-    def of(cls, paths: Iterable[Path]) -> LeanSource:
-        """The files that the paths name: zips, or folders of them.
+    def of(cls, paths: Iterable[Path], assumed: Assumed = NOTHING) -> LeanSource:
+        """The files that the paths name: zips, or folders of them; `assumed` says what their paths don't.
 
         Raises:
             BarFileError: a path does not exist, holds no trade file, or does not say what it holds.
         """
-        return cls(file for path in paths for file in lean_files(path))
+        return cls(file for path in paths for file in lean_files(path, assumed=assumed))
 
     def open(self, symbol: str, interval: str, from_us: int) -> OpenedTopic:
         """As `BarSource.open`.
@@ -55,16 +55,16 @@ class LeanSource:
         if files is None:
             present = ", ".join(sorted(of_symbol))
             raise HistoryError(f"there is no LEAN file of {symbol} with {interval} bars: there are those with {present}", reason=reason)
-        wanted = [file for file in files if _ends_us(file) > from_us]
+        wanted = [file for file in files if file.day is None or _ends_us(file.day, file.zone) > from_us]
         return OpenedTopic(_NAME, from_us // SECOND_US, _read(wanted, from_us))
 
     def close(self) -> None:
         """A file is open only while it is read."""
 
 
-def _ends_us(file: LeanFile) -> int:
-    """An instant after the last bar of the file's day."""
-    midnight = datetime.combine(file.day, datetime.min.time(), EXCHANGE_ZONE)
+def _ends_us(day: date, zone: tzinfo) -> int:
+    """An instant after the last bar of a file's day."""
+    midnight = datetime.combine(day, datetime.min.time(), zone)
     # A day may have 25 hours, and a bar may end after midnight.
     return to_us(midnight) + 2 * DAY_US
 

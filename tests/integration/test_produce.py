@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
@@ -18,7 +19,7 @@ from streams.client.kafka import existing_topics
 from streams.client.produce import BarProducer
 from streams.client.reader import BEGINNING, Record, TopicReader
 from streams.errors import BrokerRefusedError, NobodyThereError
-from streams.history.lean import EXCHANGE_ZONE, read_lean
+from streams.history.lean import read_lean
 from streams.history.selection import TimeWindow
 from streams.records import Bar, Quote, Tick
 from streams.settings import Settings
@@ -46,7 +47,7 @@ def records_of(bootstrap_servers: str, topic: str) -> list[Record]:
 
 def lean_zip(folder: Path, symbol: str, source: str) -> Path:
     """The bars of a real zip under a symbol of the test's own."""
-    path = folder / "minute" / symbol.lower() / "20131007_trade.zip"
+    path = folder / "equity" / "usa" / "minute" / symbol.lower() / "20131007_trade.zip"
     path.parent.mkdir(parents=True)
     with zipfile.ZipFile(DATA / source) as original, zipfile.ZipFile(path, "w") as copy:
         (name,) = original.namelist()
@@ -123,7 +124,7 @@ def test_produce_lean_sends_the_regular_hours_of_a_real_day(
     assert told["created_topics"] == [f"bars.{symbol}"]
     codec = Codec()
     found = [codec.bar_from(record.value) for record in records_of(bootstrap_servers, f"bars.{symbol}")]
-    regular = TimeWindow.parse("09:30", "16:00", zone=EXCHANGE_ZONE)
+    regular = TimeWindow.parse("09:30", "16:00", zone=ZoneInfo("America/New_York"))
     expected = regular.select(read_lean(DATA / "minute/spy/20131007_trade.zip"))
     assert [(each.start_us, each.close, each.volume) for each in found] == [(each.start_us, each.close, each.volume) for each in expected]
 

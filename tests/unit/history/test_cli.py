@@ -202,8 +202,8 @@ def nothing(folder: str) -> None:
     [
         (nothing, ["history", "list"], 1, "is no store: `streams import` makes one"),
         (nothing, ["import", "lean", "no/such"], 1, "no/such: there is no such file or folder"),
-        (nothing, ["import", "lean", str(LEAN), "--symbols", "SPY,NONE"], 1, "there are no files of NONE as asked for: there are those of"),
-        (nothing, ["import", "lean", SPY, "--interval", "1s"], 1, "there is no file of what was asked for: there are those of 1m bars"),
+        (nothing, ["import", "lean", str(LEAN), "--symbols", "SPY,NONE"], 1, "there are no files of NONE: there are those of"),
+        (nothing, ["import", "lean", SPY, "--interval", "1s"], 1, "there is no file of 1s bars: there are those of 1m"),
         (nothing, ["import", "csv", "x", "--zone", "Mars/Base"], 2, "'Mars/Base' is no time zone"),
         (nothing, ["import", "csv", "x", "--interval", "1x"], 2, "'1x' is no interval"),
         (nothing, ["import", "csv", "x", "--column", "ts"], 2, "'ts' is no FIELD=NAME such as start=ts"),

@@ -50,7 +50,7 @@ def text_file(tmp_path: Path, text: str) -> Path:
 
 
 def lean_zip(tmp_path: Path, text: str, what: str = "trade") -> Path:
-    path = tmp_path / "lean" / "minute" / "spy" / f"20131007_{what}.zip"
+    path = tmp_path / "equity" / "usa" / "minute" / "spy" / f"20131007_{what}.zip"
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("bars.csv", text)
@@ -97,7 +97,7 @@ def test_a_bad_file_is_told_line_and_column_nothing_of_it_is_written_and_the_res
     assert refused.faults == [
         f"{bad}: line 2, column 4: low 0.009 is above high 0.008",
         f"{bad}: line 3, column 5: close is 'x': it must be a number",
-        f"{bad}: line 4, column 4: has 4 fields: a trade row has 6: milliseconds,open,high,low,close,volume",
+        f"{bad}: line 4, column 4: has 4 fields: a trade row has 6: start,open,high,low,close,volume",
     ]
     assert all_bars(store) == []
     assert (done.refused, done.result.added) == (None, 453)
@@ -114,7 +114,7 @@ def test_lines_that_cannot_be_kept_are_left_out_where_that_is_allowed(store: His
     [
         ("nowhere", "nowhere: there is no such file or folder"),
         (".", "there is no LEAN trade file in or below this folder"),
-        ("other.zip", "other.zip: is no LEAN trade file"),
+        ("other.zip", "other.zip: is not a LEAN trade or quote file"),
     ],
 )
 def test_a_path_without_lean_files_is_refused(tmp_path: Path, path: str, said: str) -> None:

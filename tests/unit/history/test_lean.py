@@ -19,11 +19,11 @@ OPEN_US = to_us(datetime(2013, 10, 7, 13, 30, tzinfo=UTC))
 CLOSE_US = to_us(datetime(2013, 10, 7, 20, 0, tzinfo=UTC))
 
 
-def zip_of(tmp_path: Path, text: str, *, name: str = "minute/spy/20131007_trade.zip") -> Path:
+def zip_of(tmp_path: Path, text: str, *, name: str = "equity/usa/minute/spy/20131007_trade.zip") -> Path:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("20131007_spy_minute_trade.csv", text)
+        archive.writestr(f"{path.name[:8]}_spy_minute_trade.csv", text)
     return path
 
 
@@ -74,7 +74,7 @@ def test_a_folder_is_read_in_order_of_end_and_symbol_and_leaves_quotes_out() -> 
 
 
 def test_winter_time_is_five_hours_behind_utc(tmp_path: Path) -> None:
-    path = zip_of(tmp_path, "34200000,1,1,1,1,1\n", name="minute/spy/20131202_trade.zip")
+    path = zip_of(tmp_path, "34200000,1,1,1,1,1\n", name="equity/usa/minute/spy/20131202_trade.zip")
     (bar,) = read_lean(path)
     assert bar.start_us == to_us(datetime(2013, 12, 2, 14, 30, tzinfo=UTC))
 
@@ -83,7 +83,7 @@ def test_winter_time_is_five_hours_behind_utc(tmp_path: Path) -> None:
     ("text", "where", "what"),
     [
         ("34200000,1,1,1,1,1\n34260000,1,1,1,1\n", "line 2, column 5", "has 5 fields"),
-        ("x,1,1,1,1,1\n", "line 1, column 1", "no number of milliseconds"),
+        ("x,1,1,1,1,1\n", "line 1, column 1", "not a number of milliseconds"),
         ("86400000,1,1,1,1,1\n", "line 1, column 1", "0 to 86399999"),
         ("34200500,1,1,1,1,1\n", "line 1, column 1", "multiple of 60000"),
         ("34200000,1,1,,1,1\n", "line 1, column 4", "low is ''"),
@@ -101,7 +101,7 @@ def test_a_bad_row_is_named_by_file_line_and_column(tmp_path: Path, text: str, w
 
 
 def test_a_file_that_is_no_zip_says_so(tmp_path: Path) -> None:
-    path = tmp_path / "minute" / "spy" / "20131007_trade.zip"
+    path = tmp_path / "equity" / "usa" / "minute" / "spy" / "20131007_trade.zip"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"34200000,1,1,1,1,1\n")
     with pytest.raises(BarFileError, match="is damaged"):
@@ -112,9 +112,9 @@ def test_a_file_that_is_no_zip_says_so(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("nowhere", "no such file or folder"),
-        ("minute/spy/20131007_quote.zip", "is no LEAN trade file"),
-        ("hour/spy/20131007_trade.zip", "is no LEAN trade file"),
-        ("minute/spy/20131307_trade.zip", "20131307 is no date"),
+        ("equity/usa/minute/spy/20131007_quote.zip", "there is no LEAN trade file: quote bars alone"),
+        ("equity/usa/minute/spy/20131307_trade.zip", "20131307 is not a date"),
+        ("equity/usa/minute/spy/other.zip", "is not a LEAN trade or quote file"),
     ],
 )
 def test_a_path_that_says_nothing_is_refused(tmp_path: Path, name: str, message: str) -> None:
@@ -130,7 +130,7 @@ def test_a_folder_without_trade_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_same_day_of_a_symbol_from_two_folders_is_refused(tmp_path: Path) -> None:
-    zip_of(tmp_path, "34200000,1,1,1,1,1\n", name="a/minute/spy/20131007_trade.zip")
-    zip_of(tmp_path, "34200000,1,1,1,1,1\n", name="b/minute/spy/20131007_trade.zip")
+    zip_of(tmp_path, "34200000,1,1,1,1,1\n", name="a/equity/usa/minute/spy/20131007_trade.zip")
+    zip_of(tmp_path, "34200000,1,1,1,1,1\n", name="b/equity/usa/minute/spy/20131007_trade.zip")
     with pytest.raises(BarFileError, match="holds the same bars as"):
         list(read_lean_files(lean_files(tmp_path)))

@@ -70,14 +70,14 @@ def store_with_five_minutes_of_ibm(folder: Path) -> BarSource:
 
 
 def damaged_zip(folder: Path) -> BarSource:
-    copytree(MINUTES, folder / "minute")
-    path = folder / "minute" / "ibm" / "20131008_trade.zip"
+    copytree(MINUTES, folder / "equity" / "usa" / "minute")
+    path = folder / "equity" / "usa" / "minute" / "ibm" / "20131008_trade.zip"
     path.write_bytes(path.read_bytes()[:2000])
     return LeanSource.of([folder])
 
 
 def zips_without_ibm(folder: Path) -> BarSource:
-    copytree(MINUTES / "spy", folder / "minute" / "spy")
+    copytree(MINUTES / "spy", folder / "equity" / "usa" / "minute" / "spy")
     return LeanSource.of([folder])
 
 

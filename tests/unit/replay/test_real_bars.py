@@ -178,7 +178,7 @@ def test_outputs_do_not_depend_on_how_bars_are_cut_into_files_or_held() -> None:
 
 def test_a_file_that_is_damaged_fails_its_symbol_alone(tmp_path: Path) -> None:
     for symbol in ("spy", "ibm"):
-        folder = tmp_path / "minute" / symbol
+        folder = tmp_path / "equity" / "usa" / "minute" / symbol
         folder.mkdir(parents=True)
         whole = (MINUTES / symbol / "20131007_trade.zip").read_bytes()
         (folder / "20131007_trade.zip").write_bytes(whole if symbol == "spy" else whole[:2000])
