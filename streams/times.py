@@ -91,6 +91,18 @@ def interval_us(name: str) -> int:
     return int(match[1]) * _UNIT_US[match[2]]
 
 
+def interval_name(length_us: int) -> str:
+    """The name of an interval of whole seconds, such as `5m`, in the largest unit that fits.
+
+    Raises:
+        ValueError: no interval has this length.
+    """
+    for unit, unit_us in reversed(_UNIT_US.items()):
+        if length_us > 0 and length_us % unit_us == 0 and length_us // unit_us <= 99_999:
+            return f"{length_us // unit_us}{unit}"
+    raise ValueError(f"{length_us} microseconds are no interval of whole seconds")
+
+
 class Clock(Protocol):
     """Where a shell gets `now` from. Injected, so that a test can hold time still."""
 

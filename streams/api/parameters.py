@@ -9,8 +9,9 @@ from typing import Annotated, Final
 from fastapi import Query
 from pydantic import BeforeValidator, WithJsonSchema
 
+from streams.instants import read_instant
 from streams.records import EXTRA_STREAMS
-from streams.times import from_us, interval_us, parse_instant
+from streams.times import from_us, interval_us
 
 PAGE: Final = 1000
 LARGEST_PAGE: Final = 5000
@@ -27,7 +28,7 @@ def _instant(value: object) -> datetime:
     if not isinstance(value, str):
         raise ValueError(f"must be an instant such as 2013-10-07T13:30:00Z, got {value!r}")
     # A plus that was not sent as %2B arrives as a blank.
-    return from_us(parse_instant(_BARE_PLUS.sub(r"\1+\2", value)))
+    return from_us(read_instant(_BARE_PLUS.sub(r"\1+\2", value)))
 
 
 def _interval(value: object) -> str:

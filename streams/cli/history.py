@@ -19,10 +19,10 @@ from streams.cli.words import plural
 from streams.errors import HistoryError
 from streams.history.audit import audit
 from streams.history.export import write_csv, write_jsonl, write_parquet
-from streams.history.fields import read_instant
 from streams.history.files import replace_file
 from streams.history.kinds import BARS, QUOTES, Kind
 from streams.history.store import HistoryStore, StoredSeries
+from streams.instants import read_instant
 from streams.times import interval_us
 
 app = typer.Typer(

@@ -14,20 +14,23 @@ from streams.cli.bars import Store, counting
 from streams.cli.leanfiles import chosen, lean_found, parse_assumed
 from streams.cli.options import (
     AsJson,
+    BarColumns,
     DataZone,
+    Ignored,
     IntervalOfLines,
     MarketName,
     SecurityType,
     SymbolOfLines,
     Zone,
+    parse_columns,
     parse_zone,
     print_json,
     say,
-)  # fmt: skip
+)
 from streams.cli.words import plural
 from streams.errors import BarFileError
-from streams.history.fields import NAMES
-from streams.history.importing import Form, ImportedFile, ImportFile, csv_imports, import_file, lean_import, parquet_imports
+from streams.history.fields import BAR_FIELDS, Form
+from streams.history.importing import ImportedFile, ImportFile, csv_imports, import_file, lean_import, parquet_imports
 from streams.history.kinds import ADJUSTMENTS, Adjustment
 from streams.history.lean import check_one_market
 from streams.history.store import HistoryStore, WriteResult
@@ -74,14 +77,9 @@ MaxErrors = Annotated[
     int, typer.Option("--max-errors", min=0, help="How many lines of a file that can't be kept are left out; with one more the file is.")
 ]
 Stamp = Annotated[Stamped, typer.Option("--stamp", help="Whether a line's time is that of the bar's open or of its close.")]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column",
-        metavar="FIELD=NAME",
-        help=f"A column with a name of its own; may be repeated. Fields: {', '.join(NAMES)}.",
-        show_default=False,
-    ),
+Sparse = Annotated[
+    bool,
+    typer.Option("--sparse", help="Take bars although all of them lie on a coarser grid than their interval's: of what trades seldom."),
 ]
 
 
@@ -119,7 +117,9 @@ def csv(
     interval: IntervalOfLines = None,
     zone: Zone = None,
     stamp: Stamp = Stamped.OPEN,
-    columns: Columns = None,
+    columns: BarColumns = None,
+    ignored: Ignored = None,
+    sparse: Sparse = False,
     adjustment: Adjusted = Prices.RAW,
     max_errors: MaxErrors = 0,
     as_json: AsJson = False,
@@ -130,8 +130,8 @@ def csv(
     are such symbol, interval, end, vwap, trades, provenance; others by --column. Times are ISO 8601, or counts since 1970 whose unit
     is told by their size.
     """
-    form = _form(symbol, interval, parse_zone(zone), stamp, columns)
-    _import([file for path in paths for file in csv_imports(path, form)], store, adjustment, max_errors, as_json=as_json)
+    form = _form(symbol, interval, parse_zone(zone), stamp, columns, ignored)
+    _import([file for path in paths for file in csv_imports(path, form, sparse=sparse)], store, adjustment, max_errors, as_json=as_json)
 
 
 @app.command(epilog="Example: streams import parquet bars.parquet --symbol SPY --interval 1m --column start=ts --store bars")
@@ -142,30 +142,33 @@ def parquet(
     interval: IntervalOfLines = None,
     zone: Zone = None,
     stamp: Stamp = Stamped.OPEN,
-    columns: Columns = None,
+    columns: BarColumns = None,
+    ignored: Ignored = None,
+    sparse: Sparse = False,
     adjustment: Adjusted = Prices.RAW,
     max_errors: MaxErrors = 0,
     as_json: AsJson = False,
 ) -> None:
     """Import Parquet files of other programs: columns as for csv, of any type that holds what is needed."""
-    form = _form(symbol, interval, parse_zone(zone), stamp, columns)
-    _import([file for path in paths for file in parquet_imports(path, form)], store, adjustment, max_errors, as_json=as_json)
+    form = _form(symbol, interval, parse_zone(zone), stamp, columns, ignored)
+    _import([file for path in paths for file in parquet_imports(path, form, sparse=sparse)], store, adjustment, max_errors, as_json=as_json)
 
 
-def _form(symbol: str | None, interval: str | None, zone: tzinfo | None, stamp: Stamped, columns: Sequence[str] | None) -> Form:
+def _form(
+    symbol: str | None,
+    interval: str | None,
+    zone: tzinfo | None,
+    stamp: Stamped,
+    columns: Sequence[str] | None,
+    ignored: Sequence[str] | None,
+) -> Form:
     if interval is not None:
         try:
             interval_us(interval)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--interval") from None
-    names: dict[str, str] = {}
-    for text in columns or ():
-        meaning, separator, name = text.partition("=")
-        if not separator or not name or meaning not in NAMES:
-            known = ", ".join(NAMES)
-            raise typer.BadParameter(f"{text!r} is no FIELD=NAME such as start=ts; fields are {known}", param_hint="--column")
-        names[meaning] = name
-    return Form(symbol, interval, zone, "close" if stamp is Stamped.CLOSE else "open", names)
+    names = parse_columns(columns, BAR_FIELDS)
+    return Form(symbol, interval, zone, "close" if stamp is Stamped.CLOSE else "open", names, tuple(ignored or ()))
 
 
 def _import(files: list[ImportFile], folder: Path, prices: Prices, max_errors: int, *, as_json: bool) -> None:
@@ -188,6 +191,9 @@ def _import(files: list[ImportFile], folder: Path, prices: Prices, max_errors: i
         if refused:
             print(f"refused {plural(len(refused), 'file')}: nothing of it is imported")
     if refused:
+        raise typer.Exit(_REFUSED)
+    if total == WriteResult():
+        say("nothing is imported: the files hold no records")
         raise typer.Exit(_REFUSED)
 
 

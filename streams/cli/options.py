@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from rich.console import Console
 
 from streams.config import SessionConfig
+from streams.history.fields import BAR_FIELDS, QUOTE_FIELDS, TICK_FIELDS, Fields
 from streams.settings import Settings, misspelt
 
 _PIPE_WIDTH: Final = 500
@@ -62,6 +63,24 @@ MarketName = Annotated[
 DataZone = Annotated[
     str | None,
     typer.Option("--zone", metavar="NAME", help="Of the times in LEAN files, where it is not that of LEAN's database.", show_default=False),
+]
+
+
+def _columns(fields: Fields) -> Any:
+    return typer.Option(
+        "--column",
+        metavar="FIELD=NAME",
+        help=f"A column with a name of its own; may be repeated. Fields: {', '.join(fields.names)} (the date beside a time).",
+        show_default=False,
+    )
+
+
+BarColumns = Annotated[list[str] | None, _columns(BAR_FIELDS)]
+QuoteColumns = Annotated[list[str] | None, _columns(QUOTE_FIELDS)]
+TickColumns = Annotated[list[str] | None, _columns(TICK_FIELDS)]
+Ignored = Annotated[
+    list[str] | None,
+    typer.Option("--ignore-column", metavar="NAME", help="A column to leave aside; may be repeated.", show_default=False),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the worker's answer.")]
 
@@ -114,6 +133,22 @@ def parse_zone(name: str | None) -> tzinfo | None:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise typer.BadParameter(f"{name!r} is no time zone: write one such as America/New_York or UTC", param_hint="--zone") from None
+
+
+def parse_columns(texts: Sequence[str] | None, fields: Fields) -> dict[str, str]:
+    """What columns with names of their own hold: field to name, of texts such as `start=ts`.
+
+    Raises:
+        BadParameter: a text has not this form, or names another field.
+    """
+    names: dict[str, str] = {}
+    for text in texts or ():
+        field, separator, name = text.partition("=")
+        if not separator or not name or field not in fields.names:
+            right = f"FIELD=NAME such as {fields.time}=ts; fields are {', '.join(fields.names)}"
+            raise typer.BadParameter(f"{text!r} is no {right}", param_hint="--column")
+        names[field] = name
+    return names
 
 
 def print_json(value: object) -> None:

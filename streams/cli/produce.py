@@ -18,26 +18,33 @@ import typer
 from streams.cli.leanfiles import chosen, lean_found, parse_assumed, zone_of
 from streams.cli.options import (
     AsJson,
+    BarColumns,
     Bootstrap,
     DataZone,
+    Ignored,
     IntervalOfLines,
     MarketName,
+    QuoteColumns,
     SecurityType,
     SymbolOfLines,
+    TickColumns,
     Zone,
     load_settings,
+    parse_columns,
     parse_zone,
     say,
-)  # fmt: skip
+)
 from streams.cli.sending import LineErrors, Sender
 from streams.cli.words import plural
 from streams.client.pacing import Pace, Survey
 from streams.errors import BarFileError
 from streams.history.checks import OnError
-from streams.history.extrafiles import Format, read_extras
+from streams.history.extrafiles import EXTRA_FIELDS, read_extras
+from streams.history.fields import BAR_FIELDS, Fields
+from streams.history.fields import Form as LineForm
 from streams.history.lean import LeanFile, read_lean_files
 from streams.history.selection import TimeWindow
-from streams.history.textfiles import read_csv, read_jsonl
+from streams.history.textfiles import TextFormat, read_csv, read_jsonl
 from streams.records import QUOTES, TICKS, Bar, Quote, Tick
 from streams.settings import Settings
 from streams.times import SystemClock
@@ -129,6 +136,8 @@ def csv(
     rebase: Rebase = False,
     first: From = None,
     last: To = None,
+    columns: BarColumns = None,
+    ignored: Ignored = None,
     max_errors: MaxErrors = 0,
     json_values: JsonValues = False,
     bootstrap: Bootstrap = None,
@@ -140,8 +149,9 @@ def csv(
     are such symbol, interval, end, vwap, trades. Times are ISO 8601, or counts since 1970 whose unit is told by their size: seconds,
     milliseconds, microseconds or nanoseconds.
     """
-    source = _TextSource(file, symbol, interval, parse_zone(zone), LineErrors(max_errors))
-    delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(first, last, source.zone or UTC), json_values, as_json)
+    delivery = _delivery(bootstrap, speed, rebase, json_values, as_json, window=_window(first, last, parse_zone(zone) or UTC))
+    form = _form(BAR_FIELDS, delivery, symbol, interval, zone, columns, ignored)
+    source = _TextSource(file, form, LineErrors(max_errors))
     _send_text(read_csv, source, delivery)
 
 
@@ -155,14 +165,17 @@ def jsonl(
     rebase: Rebase = False,
     first: From = None,
     last: To = None,
+    columns: BarColumns = None,
+    ignored: Ignored = None,
     max_errors: MaxErrors = 0,
     json_values: JsonValues = False,
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
 ) -> None:
     """Send the bars of lines that each hold one JSON object, with the same fields as a CSV has columns."""
-    source = _TextSource(file, symbol, interval, parse_zone(zone), LineErrors(max_errors))
-    delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(first, last, source.zone or UTC), json_values, as_json)
+    delivery = _delivery(bootstrap, speed, rebase, json_values, as_json, window=_window(first, last, parse_zone(zone) or UTC))
+    form = _form(BAR_FIELDS, delivery, symbol, interval, zone, columns, ignored)
+    source = _TextSource(file, form, LineErrors(max_errors))
     _send_text(read_jsonl, source, delivery)
 
 
@@ -174,6 +187,8 @@ def quotes(
     zone: Zone = None,
     speed: Speed = "max",
     rebase: Rebase = False,
+    columns: QuoteColumns = None,
+    ignored: Ignored = None,
     max_errors: MaxErrors = 0,
     json_values: JsonValues = False,
     bootstrap: Bootstrap = None,
@@ -183,8 +198,8 @@ def quotes(
 
     Columns or fields by their usual names: time (or timestamp), bid, ask, bid_size, ask_size, symbol. One side may be missing.
     """
-    source = _TextSource(file, symbol, None, parse_zone(zone), LineErrors(max_errors))
-    delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(None, None, UTC), json_values, as_json)
+    delivery = _delivery(bootstrap, speed, rebase, json_values, as_json)
+    source = _TextSource(file, _form(EXTRA_FIELDS[QUOTES], delivery, symbol, None, zone, columns, ignored), LineErrors(max_errors))
     _send_extras(QUOTES, form, source, delivery)
 
 
@@ -196,23 +211,23 @@ def ticks(
     zone: Zone = None,
     speed: Speed = "max",
     rebase: Rebase = False,
+    columns: TickColumns = None,
+    ignored: Ignored = None,
     max_errors: MaxErrors = 0,
     json_values: JsonValues = False,
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
 ) -> None:
     """Send the ticks of a CSV with a header, or of lines that each hold one JSON object: time, price, size, symbol."""
-    source = _TextSource(file, symbol, None, parse_zone(zone), LineErrors(max_errors))
-    delivery = _Delivery(load_settings(bootstrap), _speed(speed), rebase, _window(None, None, UTC), json_values, as_json)
+    delivery = _delivery(bootstrap, speed, rebase, json_values, as_json)
+    source = _TextSource(file, _form(EXTRA_FIELDS[TICKS], delivery, symbol, None, zone, columns, ignored), LineErrors(max_errors))
     _send_extras(TICKS, form, source, delivery)
 
 
 def _send_extras(kind: str, form: _Form | None, source: _TextSource, delivery: _Delivery) -> None:
-    chosen: Format = form.value if form is not None else "csv" if source.file.lower().endswith((".csv", ".tsv", ".txt")) else "jsonl"
+    chosen: TextFormat = form.value if form is not None else "csv" if source.file.lower().endswith((".csv", ".tsv", ".txt")) else "jsonl"
     with _opened(source.file) as (stream, name):
-        records: Iterable[Quote | Tick] = read_extras(
-            stream, kind, chosen, name=name, symbol=source.symbol, zone=source.zone, on_error=source.errors
-        )
+        records: Iterable[Quote | Tick] = read_extras(stream, kind, chosen, source.form, name=name, on_error=source.errors)
         pace, total = None, None
         if delivery.rebase:
             records = list(records)
@@ -228,9 +243,7 @@ class _TextSource:
     """A file of text, what its lines may leave out, and what becomes of a line that can't be read."""
 
     file: str
-    symbol: str | None
-    interval: str | None
-    zone: tzinfo | None
+    form: LineForm
     errors: LineErrors
 
 
@@ -249,21 +262,39 @@ class _Delivery:
 class _Reader(Protocol):
     """`read_csv` or `read_jsonl`."""
 
-    def __call__(
-        self,
-        stream: Iterable[str],
-        *,
-        name: str,
-        symbol: str | None,
-        interval: str | None,
-        zone: tzinfo | None,
-        on_error: OnError | None,
-    ) -> Iterator[Bar]: ...
+    def __call__(self, stream: Iterable[str], form: LineForm, *, name: str, on_error: OnError | None) -> Iterator[Bar]: ...
+
+
+def _delivery(
+    bootstrap: str | None, speed: str, rebase: bool, json_values: bool, as_json: bool, *, window: TimeWindow | None = None
+) -> _Delivery:
+    return _Delivery(load_settings(bootstrap), _speed(speed), rebase, window or _window(None, None, UTC), json_values, as_json)
+
+
+def _form(
+    fields: Fields,
+    delivery: _Delivery,
+    symbol: str | None,
+    interval: str | None,
+    zone: str | None,
+    columns: list[str] | None,
+    ignored: list[str] | None,
+) -> LineForm:
+    return LineForm(
+        symbol,
+        interval,
+        parse_zone(zone),
+        columns=parse_columns(columns, fields),
+        ignored=tuple(ignored or ()),
+        # Bars that are moved to now may be of any time.
+        now_us=None if delivery.rebase else SystemClock().now_us,
+        in_order=delivery.speed is not None,
+    )
 
 
 def _send_text(read: _Reader, source: _TextSource, delivery: _Delivery) -> None:
     with _opened(source.file) as (stream, name):
-        lines = read(stream, name=name, symbol=source.symbol, interval=source.interval, zone=source.zone, on_error=source.errors)
+        lines = read(stream, source.form, name=name, on_error=source.errors)
         bars: Iterable[Bar] = delivery.window.select(lines)
         pace, total = None, None
         if delivery.rebase:
@@ -294,10 +325,14 @@ def _run(
     except BarFileError:
         say(f"sent {plural(sender.count, thing)}, then met a line that can't be read:")
         raise
-    sender.summary(as_json, errors.count if errors else 0)
+    skipped = errors.count if errors else 0
+    sender.summary(as_json, skipped)
     if interrupted:
         say("interrupted: what is counted above was sent")
         raise typer.Exit(130)
+    if skipped and not sender.count:
+        say(f"none of the {plural(skipped, 'line')} could be read")
+        raise typer.Exit(1)
 
 
 def _of_one_interval(files: list[LeanFile]) -> list[LeanFile]:

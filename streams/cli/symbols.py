@@ -14,9 +14,10 @@ from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, seconds
 from streams.client.control import REPLY_TIMEOUT_SECONDS, SessionControl
 from streams.client.state import read_state
 from streams.config_parts import check_stream
+from streams.instants import read_instant
 from streams.records import ReplyStatus
 from streams.settings import Settings
-from streams.times import SECOND_US, SystemClock, from_us, iso, parse_instant
+from streams.times import SECOND_US, SystemClock, from_us, iso
 from streams.wire.messages import CommandReply
 
 app = typer.Typer(no_args_is_help=True)
@@ -173,6 +174,6 @@ def _instant(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        return parse_instant(text)
+        return read_instant(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--start") from None

@@ -6,7 +6,8 @@ reader takes a `Check`, calls it with each record, and treats its `FieldError` l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import gcd
 from typing import Final
 
 from streams.errors import BarFileError
@@ -14,7 +15,7 @@ from streams.history.fields import FieldError
 from streams.history.quotes import QuoteBar
 from streams.history.rules import date_of, fault_of
 from streams.records import Bar
-from streams.times import iso
+from streams.times import interval_name, interval_us, iso
 
 OnError = Callable[[BarFileError], None]
 """Takes what is wrong with a line; the reading then goes on with the next one."""
@@ -22,6 +23,8 @@ Check = Callable[[Bar | QuoteBar], None]
 """Looks at a record, and raises a `FieldError` where it can't be kept."""
 
 FAULTS_SAID: Final = 10
+LEAST_OF_A_GRID: Final = 20
+"""So many starts of a symbol lie on a coarser grid by chance once in half a million, if every second minute has a bar."""
 
 
 class FileCheck:
@@ -51,6 +54,29 @@ class FileCheck:
             raise FieldError("start", f"{what}: is the interval right?")
         if record.start_us > before.start_us:
             self._newest[record.symbol, record.interval] = record
+
+
+def coarser_grid(records: Iterable[Bar | QuoteBar]) -> str | None:
+    """What is wrong where all records of a series, at least 20, start on a coarser grid than that of their interval; or None.
+
+    Five-minute bars that are called one-minute bars would be known four minutes before they are.
+    """
+    starts: dict[tuple[str, str], set[int]] = {}
+    for record in records:
+        starts.setdefault((record.symbol, record.interval), set()).add(record.start_us)
+    for (symbol, interval), found in starts.items():
+        if len(found) < LEAST_OF_A_GRID:
+            continue
+        length_us, first_us = interval_us(interval), min(found)
+        # Days of local time are 23 or 25 hours where clocks change: to the nearest whole interval.
+        step = gcd(*(round((start_us - first_us) / length_us) for start_us in found))
+        if step > 1:
+            coarser = interval_name(step * length_us)
+            return (
+                f"all {len(found)} bars of {symbol} start at multiples of {coarser}, and the interval is {interval}: with --interval "
+                f"{coarser} each is known at its end; if they are {interval} bars of what trades seldom, add --sparse"
+            )
+    return None
 
 
 class Faults:

@@ -10,17 +10,16 @@ reading goes on, so that all of it is known at once; a file with more of that th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import tzinfo
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
 from streams.errors import BarFileError, HistoryError
-from streams.history.checks import Check, Faults, FileCheck, OnError
-from streams.history.fields import Stamp
+from streams.history.checks import Check, Faults, FileCheck, OnError, coarser_grid
+from streams.history.fields import Form
 from streams.history.kinds import BARS, QUOTES, Kind
 from streams.history.lean import LeanFile, find, none_of, read_lean_file, read_lean_quotes
 from streams.history.quotes import QuoteBar
@@ -36,7 +35,15 @@ Read = Callable[[OnError, Check], Iterator[Bar | QuoteBar]]
 
 @dataclass(frozen=True, slots=True)
 class ImportFile:
-    """A file to import: what it holds, and how it is read; symbol and interval where its path says them."""
+    """A file to import.
+
+    Attributes:
+        path, kind: which, and what it holds.
+        read: how it is read.
+        symbol, interval: where its path says them.
+        adjustment: what it says itself of its prices.
+        sparse: its records may all lie on a coarser grid than that of their interval.
+    """
 
     path: Path
     kind: Kind[Any]
@@ -44,17 +51,7 @@ class ImportFile:
     symbol: str | None = None
     interval: str | None = None
     adjustment: Callable[[], str | None] = lambda: None
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How to understand files that don't say it all themselves; see `read_csv`."""
-
-    symbol: str | None = None
-    interval: str | None = None
-    zone: tzinfo | None = None
-    stamp: Stamp = "open"
-    columns: Mapping[str, str] = field(default_factory=dict)
+    sparse: bool = True
 
 
 class ImportedFile(Struct):
@@ -94,8 +91,8 @@ def lean_imports(path: Path) -> list[ImportFile]:
     return [lean_import(file) for file in sorted(found.files, key=lambda file: file.what == "quote")]
 
 
-def csv_imports(path: Path, form: Form) -> list[ImportFile]:
-    """The CSV files that a path names.
+def csv_imports(path: Path, form: Form, *, sparse: bool = False) -> list[ImportFile]:
+    """The CSV files that a path names; `sparse` as for `ImportFile`.
 
     Raises:
         BarFileError: there is none.
@@ -105,20 +102,17 @@ def csv_imports(path: Path, form: Form) -> list[ImportFile]:
         def read(on_error: OnError, check: Check) -> Iterator[Bar]:
             try:
                 with file.open(encoding="utf-8-sig", newline="") as stream:
-                    yield from read_csv(
-                        stream, name=str(file), symbol=form.symbol, interval=form.interval, zone=form.zone, stamp=form.stamp,
-                        columns=form.columns, on_error=on_error, check=check,
-                    )  # fmt: skip
+                    yield from read_csv(stream, form, name=str(file), on_error=on_error, check=check)
             except OSError as error:
                 raise BarFileError(f"{file}: {error.strerror}: it must be a file that can be read") from None
 
-        return ImportFile(file, BARS, read)
+        return ImportFile(file, BARS, read, sparse=sparse)
 
     return [one(file) for file in _files(path, "csv")]
 
 
-def parquet_imports(path: Path, form: Form) -> list[ImportFile]:
-    """The Parquet files that a path names.
+def parquet_imports(path: Path, form: Form, *, sparse: bool = False) -> list[ImportFile]:
+    """The Parquet files that a path names; `sparse` as for `ImportFile`.
 
     Raises:
         BarFileError: there is none.
@@ -126,12 +120,9 @@ def parquet_imports(path: Path, form: Form) -> list[ImportFile]:
 
     def one(file: Path) -> ImportFile:
         def read(on_error: OnError, check: Check) -> Iterator[Bar]:
-            return read_parquet(
-                file, symbol=form.symbol, interval=form.interval, zone=form.zone, stamp=form.stamp,
-                columns=form.columns, on_error=on_error, check=check,
-            )  # fmt: skip
+            return read_parquet(file, form, on_error=on_error, check=check)
 
-        return ImportFile(file, BARS, read, adjustment=lambda: adjustment_in(file))
+        return ImportFile(file, BARS, read, adjustment=lambda: adjustment_in(file), sparse=sparse)
 
     return [one(file) for file in _files(path, "parquet")]
 
@@ -159,6 +150,10 @@ def import_file(store: HistoryStore, file: ImportFile, *, max_errors: int = 0, t
                 tell(len(records))
         if faults.count > max_errors:
             done.refused = f"{file.path}: {faults.count} of its lines can't be kept, nothing of it is imported"
+        elif faults.count and not records:
+            done.refused = f"{file.path}: none of its {faults.count} lines can be kept"
+        elif not file.sparse and (found := coarser_grid(records)) is not None:
+            done.refused = f"{file.path}: {found}"
         else:
             done.series = sorted({f"{record.symbol} {record.interval}" for record in records})
             done.result = store.write(file.kind, records)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Final
 
-from streams.history.fields import read_instant
+from streams.instants import parse_moment, read_instant
 from streams.records import Bar
 from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, from_us
 
@@ -80,7 +80,7 @@ def _parse(text: str | None, zone: tzinfo) -> _Bound | None:
 
 def _instant(text: str, zone: tzinfo) -> int:
     try:
-        datetime.fromisoformat(text)
+        parse_moment(text)
     except ValueError:
         raise ValueError(f"{text!r} is neither a time of day such as 09:30 nor an instant such as 2013-10-08T13:30:00Z") from None
     return read_instant(text, zone)

@@ -1,26 +1,31 @@
 """Bars from Parquet files of other programs, whatever their columns are called and their times are typed.
 
 Names and forms are those of `streams.history.fields`; besides, a column of Arrow's timestamps is taken as it is, without a zone as
-local time. A file says where it has a fault by row, counted from 1, and by the column's name. Files of a store have no columns
-for symbol and interval: those stand in their metadata, and hold where nothing else is said.
+local time. A file says where it has a fault by row, counted from 1, and by the column's name. Old files of a store have no
+columns for symbol and interval: those stand in their metadata, and hold where nothing else is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import date, time, tzinfo
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streams.errors import BarFileError
 from streams.history.checks import Check, OnError
-from streams.history.fields import REQUIRED, Defaults, FieldError, Stamp, Value, find_fields, make_bar
+from streams.history.fields import BAR_FIELDS, FieldError, Form, Value, find_fields, make_bar
+from streams.history.reading import Row, read_records
+from streams.history.textfiles import BAR_SERIES
 from streams.records import Bar
-from streams.times import from_us
+
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - the zone is that of the column
+_UNITS_A_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 def adjustment_in(path: Path) -> str | None:
@@ -35,17 +40,7 @@ def adjustment_in(path: Path) -> str | None:
         raise _unreadable(path, error) from None
 
 
-def read_parquet(
-    path: Path,
-    *,
-    symbol: str | None = None,
-    interval: str | None = None,
-    zone: tzinfo | None = None,
-    stamp: Stamp = "open",
-    columns: Mapping[str, str] | None = None,
-    on_error: OnError | None = None,
-    check: Check | None = None,
-) -> Iterator[Bar]:
+def read_parquet(path: Path, form: Form, *, on_error: OnError | None = None, check: Check | None = None) -> Iterator[Bar]:
     """The bars of a Parquet file, in the order of its rows; parameters as for `read_csv`.
 
     Raises:
@@ -54,35 +49,44 @@ def read_parquet(
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            fields = _fields(path, schema.names, columns)
-            defaults = Defaults(symbol or _said(schema, "symbol"), interval or _said(schema, "interval"), zone, stamp)
-            row = 0
-            for batch in file.iter_batches(columns=sorted(set(fields.values()))):
-                lists = {meaning: _values(batch.column(name)) for meaning, name in fields.items()}
-                for values in zip(*lists.values(), strict=True):
-                    row += 1
-                    try:
-                        bar = make_bar(dict(zip(lists, values, strict=True)), defaults)
-                        if check is not None:
-                            check(bar)
-                    except FieldError as error:
-                        column = f", column {fields[error.field]!r}" if error.field in fields else ""
-                        fault = BarFileError(f"{path}: row {row}{column}: {error}")
-                        if on_error is None:
-                            raise fault from None
-                        on_error(fault)
-                        continue
-                    yield bar
+            form = replace(form, symbol=form.symbol or _said(schema, "symbol"), interval=form.interval or _said(schema, "interval"))
+            rows = _ParquetRows(path, file, _fields(path, schema.names, form))
+            yield from read_records(rows, make_bar, form, BAR_SERIES, on_error=on_error, check=check)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
 
 
-def _fields(path: Path, names: list[str], columns: Mapping[str, str] | None) -> dict[str, str]:
+class _ParquetRows:
+    """The rows of an open file, a batch at a time."""
+
+    def __init__(self, path: Path, file: Any, fields: dict[str, str]) -> None:
+        self._path = path
+        self._file = file
+        self._fields = fields
+
+    def __iter__(self) -> Iterator[Row]:
+        number = 0
+        for batch in self._file.iter_batches(columns=sorted(set(self._fields.values()))):
+            lists = {meaning: _values(batch.column(name)) for meaning, name in self._fields.items()}
+            for values in zip(*lists.values(), strict=True):
+                number += 1
+                yield Row(number, dict(zip(lists, values, strict=True)))
+
+    def where(self, row: Row, field: str | None) -> str:
+        """As `Rows.where`."""
+        column = f", column {self._fields[field]!r}" if field in self._fields else ""
+        return f"{self._path}: row {row.number}{column}"
+
+
+def _fields(path: Path, names: list[str], form: Form) -> dict[str, str]:
+    unknown = [column for column in form.ignored if column not in names]
+    if unknown:
+        raise BarFileError(f"{path}: there is no column {unknown[0]!r} to ignore: there are {', '.join(names)}")
     try:
-        fields = find_fields(names, columns)
+        fields = find_fields(names, BAR_FIELDS, form)
     except FieldError as error:
         raise BarFileError(f"{path}: {error}") from None
-    lacking = [meaning for meaning in REQUIRED if meaning not in fields]
+    lacking = [meaning for meaning in BAR_FIELDS.required if meaning not in fields]
     if lacking:
         there = f"there is no column for {', '.join(lacking)} among {', '.join(names)}"
         raise BarFileError(f"{path}: {there}: say which it is, as in --column {lacking[0]}=NAME")
@@ -94,11 +98,21 @@ def _values(column: Any) -> list[Value]:
     if pa.types.is_dictionary(kind):
         return _values(column.dictionary_decode())
     if pa.types.is_timestamp(kind):
-        instants = column.cast(pa.timestamp("us", tz=kind.tz)).cast(pa.int64()).to_pylist()
+        counts = column.cast(pa.int64()).to_pylist()
         # Without a zone it is a local time, which make_bar places where its zone is known.
-        texts = [None if instant is None else from_us(instant).isoformat() for instant in instants]
-        return [*texts] if kind.tz else [None if text is None else text.removesuffix("+00:00") for text in texts]
+        return [None if count is None else _instant(count, kind.unit) + ("Z" if kind.tz else "") for count in counts]
     return [_value(value) for value in column.to_pylist()]
+
+
+def _instant(count: int, unit: str) -> str:
+    """A timestamp as ISO 8601 with all its digits; one of no year from 1 to 9999 as its count."""
+    units_a_second = _UNITS_A_SECOND[unit]
+    seconds, fraction = divmod(count, units_a_second)
+    try:
+        text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    except OverflowError:
+        return f"{count} {unit} since 1970"
+    return f"{text}.{fraction * (1_000_000_000 // units_a_second):09d}" if fraction else text
 
 
 def _value(value: object) -> Value:

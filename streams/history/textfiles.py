@@ -1,11 +1,11 @@
-"""Bars from a user's own text: CSV with a header, or one JSON object a line.
+"""Bars, quotes and ticks from a user's own text: CSV with a header, or one JSON object a line.
 
-Readers are lazy: a bar is out as soon as its line is in, so that they work on a pipe that never ends. A line that can't
-be read is a `BarFileError` with file, line and column; it is raised, or, where the caller hands in `on_error`, given to
-it and the reading goes on with the next line. Which names and forms are understood stands in `streams.history.fields`.
+Readers are lazy, so that they work on a pipe that never ends. A line that can't be read is a `BarFileError` with file, line
+and column; it is raised, or, where the caller hands in `on_error`, given to it and the reading goes on with the next line.
+Which names and forms are understood stands in `streams.history.fields` and `streams.instants`.
 
     with open("bars.csv", encoding="utf-8-sig", newline="") as stream:
-        for bar in read_csv(stream, symbol="SPY", interval="1m", zone=ZoneInfo("America/New_York")):
+        for bar in read_csv(stream, Form("SPY", "1m", ZoneInfo("America/New_York"))):
             producer.send(bar)
 """
 
@@ -13,27 +13,29 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import tzinfo
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
 
 from streams.errors import BarFileError
 from streams.history.checks import Check, OnError
-from streams.history.fields import NAMES, REQUIRED, Defaults, FieldError, Stamp, Value, find_fields, make_bar
+from streams.history.fields import BAR_FIELDS, FieldError, Fields, Form, Value, find_fields, make_bar, missing_fields
+from streams.history.reading import Row, Rows, Series, read_records
 from streams.records import Bar
 
+TextFormat = Literal["csv", "jsonl"]
+
+STANDARD_INPUT: Final = "standard input"
+BAR_SERIES: Final = Series(lambda bar: (bar.symbol, bar.interval), lambda bar: bar.start_us)
+
 _DELIMITERS: Final = ",;\t"
+_PLAIN: Final = Form()
 
 
 def read_csv(
     stream: Iterable[str],
+    form: Form = _PLAIN,
     *,
-    name: str = "standard input",
-    symbol: str | None = None,
-    interval: str | None = None,
-    zone: tzinfo | None = None,
-    stamp: Stamp = "open",
-    columns: Mapping[str, str] | None = None,
+    name: str = STANDARD_INPUT,
     on_error: OnError | None = None,
     check: Check | None = None,
 ) -> Iterator[Bar]:
@@ -41,109 +43,153 @@ def read_csv(
 
     Args:
         stream: the lines, opened with `newline=""`.
+        form: what the lines don't say themselves.
         name: what the file is called in messages.
-        symbol: of lines that do not name one.
-        interval: of lines that do not name one, such as `1m`.
-        zone: of times without an offset.
-        stamp: whether a line's time is that of the bar's open or of its close.
-        columns: what columns with names of their own hold: meaning to name.
         on_error: takes a line that can't be read; without it the first one is raised.
         check: looks at each bar, and refuses it with a `FieldError`.
 
     Raises:
         BarFileError: the header lacks a column, or, without `on_error`, a line can't be read.
     """
-    lines = iter(stream)
-    try:
-        header_line = next(lines, "")
-        delimiter = max(_DELIMITERS, key=header_line.count)
-        header = next(csv.reader([header_line], delimiter=delimiter), [])
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise BarFileError(f"{name}: line 1, column 1: the header can't be read: {error}") from error
-    try:
-        fields = find_fields(header, columns)
-    except FieldError as error:
-        raise BarFileError(f"{name}: line 1, column 1: {error}") from None
-    _check_header(name, header, fields)
-    places = {meaning: header.index(column) for meaning, column in fields.items()}
-    defaults = Defaults(symbol, interval, zone, stamp)
-    rows = csv.reader(lines, delimiter=delimiter)
-    while True:
-        try:
-            row = next(rows, None)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise BarFileError(f"{name}: line {rows.line_num + 2}, column 1: can't be read on: {error}") from error
-        if row is None:
-            return
-        if not row:
-            continue
-        try:
-            if len(row) != len(header):
-                raise FieldError(None, f"has {len(row)} fields, the header has {len(header)}")
-            values: dict[str, Value] = {meaning: row[index] for meaning, index in places.items()}
-            bar = make_bar(values, defaults)
-            if check is not None:
-                check(bar)
-        except FieldError as error:
-            column = places.get(error.field, 0) if error.field else min(len(row), len(header)) - 1
-            _report(BarFileError(f"{name}: line {rows.line_num + 1}, column {column + 1}: {error}"), on_error)
-            continue
-        yield bar
+    return read_records(CsvRows(stream, BAR_FIELDS, form, name), make_bar, form, BAR_SERIES, on_error=on_error, check=check)
 
 
 def read_jsonl(
     stream: Iterable[str],
+    form: Form = _PLAIN,
     *,
-    name: str = "standard input",
-    symbol: str | None = None,
-    interval: str | None = None,
-    zone: tzinfo | None = None,
+    name: str = STANDARD_INPUT,
     on_error: OnError | None = None,
+    check: Check | None = None,
 ) -> Iterator[Bar]:
     """The bars of lines that each hold one JSON object; parameters and errors as for `read_csv`."""
-    defaults = Defaults(symbol, interval, zone)
-    lines = iter(stream)
-    number = 0
-    while True:
-        number += 1
+    return read_records(JsonRows(stream, BAR_FIELDS, form, name), make_bar, form, BAR_SERIES, on_error=on_error, check=check)
+
+
+def text_rows(stream: Iterable[str], text_format: TextFormat, fields: Fields, form: Form, name: str) -> Rows:
+    """The rows of a text in this format."""
+    return CsvRows(stream, fields, form, name) if text_format == "csv" else JsonRows(stream, fields, form, name)
+
+
+class CsvRows:
+    """The rows of a CSV.
+
+    Args:
+        stream: the lines.
+        fields: what a record has.
+        form: which columns hold what.
+        name: what the file is called in messages.
+    """
+
+    def __init__(self, stream: Iterable[str], fields: Fields, form: Form, name: str) -> None:
+        self._stream = stream
+        self._fields = fields
+        self._form = form
+        self._name = name
+        self._width = 0
+        self._places: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[Row]:
+        lines = iter(self._stream)
+        delimiter = self._read_header(lines)
+        rows = csv.reader(lines, delimiter=delimiter)
+        while True:
+            try:
+                row = next(rows, None)
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise BarFileError(f"{self._name}: line {rows.line_num + 2}, column 1: can't be read on: {error}") from error
+            if row is None:
+                return
+            if not row:
+                continue
+            number = rows.line_num + 1
+            if len(row) == self._width:
+                yield Row(number, {meaning: row[index] for meaning, index in self._places.items()})
+            else:
+                yield Row(number, FieldError(None, f"has {len(row)} fields, the header has {self._width}"), text="," * (len(row) - 1))
+
+    def where(self, row: Row, field: str | None) -> str:
+        """As `Rows.where`."""
+        column = min(row.text.count(","), self._width - 1) if field is None else self._places.get(field, 0)
+        return f"{self._name}: line {row.number}, column {column + 1}"
+
+    def _read_header(self, lines: Iterator[str]) -> str:
         try:
-            line = next(lines, None)
-        except UnicodeDecodeError as error:
-            raise BarFileError(f"{name}: line {number}, column 1: can't be read on: {error}") from error
-        if line is None:
-            return
-        if not line.strip():
-            continue
-        fields: dict[str, str] = {}
+            header_line = next(lines, "")
+            delimiter = max(_DELIMITERS, key=header_line.count)
+            header = next(csv.reader([header_line], delimiter=delimiter), [])
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise BarFileError(f"{self._name}: line 1, column 1: the header can't be read: {error}") from error
+        unknown = [column for column in self._form.ignored if column not in header]
+        if unknown:
+            raise BarFileError(
+                f"{self._name}: line 1, column 1: there is no column {unknown[0]!r} to ignore: there are {', '.join(header)}"
+            )
         try:
-            record = _object(line)
-            fields = find_fields(list(record))
-            bar = make_bar({meaning: record[key] for meaning, key in fields.items()}, defaults)
-        except json.JSONDecodeError as error:
-            _report(BarFileError(f"{name}: line {number}, column {error.colno}: is no JSON: {error.msg}"), on_error)
-            continue
+            fields = find_fields(header, self._fields, self._form)
         except FieldError as error:
-            column = line.find(f'"{fields[error.field]}"') if error.field in fields else 0
-            _report(BarFileError(f"{name}: line {number}, column {max(column, 0) + 1}: {error}"), on_error)
-            continue
-        yield bar
+            raise BarFileError(f"{self._name}: line 1, column 1: {error}") from None
+        lacking = missing_fields(self._fields, fields)
+        if lacking is not None:
+            raise BarFileError(f"{self._name}: line 1, column 1: the header {','.join(header)!r} lacks {lacking}")
+        self._width = len(header)
+        self._places = {meaning: header.index(column) for meaning, column in fields.items()}
+        return delimiter
 
 
-def _report(error: BarFileError, on_error: OnError | None) -> None:
-    if on_error is None:
-        raise error
-    on_error(error)
+class JsonRows:
+    """The rows of JSON lines; parameters as for `CsvRows`."""
 
+    def __init__(self, stream: Iterable[str], fields: Fields, form: Form, name: str) -> None:
+        self._stream = stream
+        self._fields = fields
+        self._form = form
+        self._name = name
+        self._keys: list[str] = []
+        self._found: dict[str, str] = {}
 
-def _check_header(name: str, header: list[str], fields: dict[str, str]) -> None:
-    lacking = [meaning for meaning in REQUIRED if meaning not in fields]
-    if lacking:
-        known = ", ".join(f"{meaning} (or {', '.join(NAMES[meaning][1:])})" for meaning in lacking)
-        raise BarFileError(f"{name}: line 1, column 1: the header {','.join(header)!r} lacks {known}")
+    def __iter__(self) -> Iterator[Row]:
+        lines = iter(self._stream)
+        number = 0
+        while True:
+            number += 1
+            try:
+                line = next(lines, None)
+            except UnicodeDecodeError as error:
+                raise BarFileError(f"{self._name}: line {number}, column 1: can't be read on: {error}") from error
+            if line is None:
+                return
+            if not line.strip():
+                continue
+            try:
+                record = _object(line)
+                names = self._names(list(record))
+            except json.JSONDecodeError as error:
+                yield Row(number, FieldError(None, f"is no JSON: {error.msg}"), text=" " * (error.colno - 1))
+            except FieldError as error:
+                yield Row(number, error)
+            else:
+                yield Row(number, {meaning: record[key] for meaning, key in names.items()}, text=line)
+
+    def where(self, row: Row, field: str | None) -> str:
+        """As `Rows.where`."""
+        if isinstance(row.values, FieldError):
+            column = len(row.text)
+        else:
+            names = self._names(list(_object(row.text)))
+            column = max(row.text.find(f'"{names[field]}"'), 0) if field in names else 0
+        return f"{self._name}: line {row.number}, column {column + 1}"
+
+    def _names(self, keys: list[str]) -> dict[str, str]:
+        # Lines of one feed have the same keys: they are looked up once.
+        if keys != self._keys:
+            self._found = find_fields(keys, self._fields, self._form)
+            self._keys = keys
+        return self._found
 
 
 def _object(line: str) -> dict[str, Value]:
-    """The line's object; a nested value becomes its text, which is no number and no instant wherever a bar needs one."""
+    """The line's object; a nested value becomes its text, which is no number and no instant wherever a record needs one."""
     record: object = json.loads(line.rstrip())
     if not isinstance(record, dict):
         raise FieldError(None, f"is {type(record).__name__}, not an object: write one such as " + '{"symbol": "SPY", "start": ...}')

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from streams.errors import BodyError, ReplayError
+from streams.instants import read_instant
 from streams.records import ControlCommand
-from streams.times import parse_instant
 from streams.wire.texts import checked_command, command_of, object_of
 
 
@@ -71,6 +71,6 @@ def _instant(value: object) -> int:
         found = "is missing" if value is None else f"is {msgspec.json.encode(value).decode()}"
         raise BodyError(f"command: at {found}: write the instant at which it takes effect, such as 2013-10-07T16:00:00Z")
     try:
-        return parse_instant(value)
+        return read_instant(value)
     except ValueError as error:
         raise BodyError(f"command: at: {error}") from None

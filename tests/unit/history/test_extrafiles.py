@@ -8,6 +8,7 @@ import pytest
 
 from streams.errors import BarFileError
 from streams.history.extrafiles import read_extras
+from streams.history.fields import Form
 from streams.records import Quote, Tick
 
 # 2013-10-07 13:30 UTC, by `date -u -d ... +%s`.
@@ -35,9 +36,9 @@ def test_quotes_of_a_csv_are_read(text: str, reason: str) -> None:
 
 def test_quotes_and_ticks_of_json_lines_are_read() -> None:
     text = '{"time": "2013-10-07T09:30:00", "bid": 1, "ask": null}\n\n{"time": 1381152600000000, "ask": "2.5", "symbol": "IBM"}\n'
-    found = list(read_extras(lines(text), "quotes", "jsonl", symbol="SPY", zone=ZoneInfo("America/New_York")))
+    found = list(read_extras(lines(text), "quotes", "jsonl", Form("SPY", zone=ZoneInfo("America/New_York"))))
     assert found == [Quote("SPY", OPEN_US, 1.0), Quote("IBM", OPEN_US, None, 2.5)]
-    ticks = list(read_extras(['{"ts": 1381152600, "p": 1.5, "qty": 3, "provenance": "mine"}'], "ticks", "jsonl", symbol="SPY"))
+    ticks = list(read_extras(['{"ts": 1381152600, "p": 1.5, "qty": 3, "provenance": "mine"}'], "ticks", "jsonl", Form("SPY")))
     assert ticks == [Tick("SPY", OPEN_US, 1.5, 3.0, "mine")]
 
 
@@ -60,7 +61,7 @@ def test_quotes_and_ticks_of_json_lines_are_read() -> None:
 )  # fmt: skip
 def test_a_line_that_can_not_be_read_says_where_and_what(kind: str, form: str, text: str, says: str) -> None:
     with pytest.raises(BarFileError) as raised:
-        list(read_extras(lines(text), kind, form, name="f", symbol="SPY"))  # type: ignore[arg-type]
+        list(read_extras(lines(text), kind, form, Form("SPY"), name="f"))  # type: ignore[arg-type]
     assert says in str(raised.value)
 
 

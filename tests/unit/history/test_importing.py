@@ -15,7 +15,8 @@ import pytest
 
 from streams.errors import BarFileError
 from streams.history.audit import audit
-from streams.history.importing import Form, ImportedFile, ImportFile, csv_imports, import_file, lean_imports, parquet_imports
+from streams.history.fields import Form
+from streams.history.importing import ImportedFile, ImportFile, csv_imports, import_file, lean_imports, parquet_imports
 from streams.history.lean import read_lean
 from streams.history.quotes import QuoteBar
 from streams.history.store import HistoryStore, WriteResult

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streams.errors import BarFileError
+from streams.history.fields import Form
 from streams.history.textfiles import read_csv, read_jsonl
 from streams.records import Bar
 
@@ -34,7 +35,7 @@ EXPECTED = Bar("SPY", "1m", START_US, START_US + 60_000_000, 167.4, 167.5, 167.3
 )
 def test_an_instant_may_be_written_in_many_ways(written: str, why: str) -> None:
     lines = ["time,open,high,low,close,volume\n", f"{written},167.4,167.5,167.3,167.45,1200\n"]
-    assert list(read_csv(lines, symbol="SPY", interval="1m", zone=NEW_YORK)) == [EXPECTED], why
+    assert list(read_csv(lines, Form("SPY", "1m", NEW_YORK))) == [EXPECTED], why
 
 
 @pytest.mark.parametrize(
@@ -84,13 +85,13 @@ def test_a_bad_line_is_named_by_line_and_column_and_the_rest_goes_on_where_told(
     good = "2013-10-07T13:30:00Z,1,2,1,2,5\n"
     lines = ["time,open,high,low,close,volume\n", good, row + "\n", good]
     errors: list[BarFileError] = []
-    bars = list(read_csv(lines, name="mine.csv", symbol="SPY", interval="1m", on_error=errors.append))
+    bars = list(read_csv(lines, Form("SPY", "1m"), name="mine.csv", on_error=errors.append))
     assert len(bars) == 2
     assert len(errors) == 1
     for part in ("mine.csv", place, what):
         assert part in str(errors[0])
     with pytest.raises(BarFileError):
-        list(read_csv(lines, name="mine.csv", symbol="SPY", interval="1m"))
+        list(read_csv(lines, Form("SPY", "1m"), name="mine.csv"))
 
 
 @pytest.mark.parametrize(
@@ -100,19 +101,19 @@ def test_a_bad_line_is_named_by_line_and_column_and_the_rest_goes_on_where_told(
 def test_what_no_column_says_must_be_named(symbol: str | None, interval: str | None, what: str) -> None:
     lines = ["time,open,high,low,close,volume\n", "2013-10-07T13:30:00Z,1,2,1,2,5\n"]
     with pytest.raises(BarFileError, match=what):
-        list(read_csv(lines, symbol=symbol, interval=interval))
+        list(read_csv(lines, Form(symbol, interval)))
 
 
 def test_an_end_that_contradicts_the_interval_is_an_error() -> None:
     lines = ["start,end,open,high,low,close,volume\n", "1381152600,1381152900,1,2,1,2,5\n"]
     with pytest.raises(BarFileError, match="300 seconds after the start: a bar of 1m ends 60 seconds"):
-        list(read_csv(lines, symbol="SPY", interval="1m"))
+        list(read_csv(lines, Form("SPY", "1m")))
 
 
 def test_a_local_time_that_the_clocks_skip_is_an_error() -> None:
     lines = ["time,open,high,low,close,volume\n", "2013-03-10 02:30,1,2,1,2,5\n"]
     with pytest.raises(BarFileError, match="clocks skip that time"):
-        list(read_csv(lines, symbol="SPY", interval="1m", zone=NEW_YORK))
+        list(read_csv(lines, Form("SPY", "1m", NEW_YORK)))
 
 
 @pytest.mark.parametrize("header", ["time,open,high,low,close\n", ""])
@@ -127,7 +128,7 @@ def test_a_bar_is_out_as_soon_as_its_line_is_in() -> None:
         while True:
             yield "2013-10-07T13:30:00Z,167.4,167.5,167.3,167.45,1200\n"
 
-    assert next(iter(read_csv(endless(), symbol="SPY", interval="1m"))) == EXPECTED
+    assert next(iter(read_csv(endless(), Form("SPY", "1m")))) == EXPECTED
 
 
 def test_json_lines_have_the_same_fields() -> None:
@@ -152,6 +153,6 @@ def test_json_lines_have_the_same_fields() -> None:
 )
 def test_a_bad_json_line_is_named_by_line_and_column(line: str, place: str, what: str) -> None:
     errors: list[BarFileError] = []
-    assert list(read_jsonl([line + "\n"], symbol="SPY", interval="1m", on_error=errors.append)) == []
+    assert list(read_jsonl([line + "\n"], Form("SPY", "1m"), on_error=errors.append)) == []
     assert place in str(errors[0])
     assert what in str(errors[0])
