@@ -83,6 +83,9 @@ def read_instant(text: str, zone: tzinfo | None = None) -> int:
         ValueError: it is in none of the forms, a local time without a zone, or one that its zone's clocks skip or show twice.
     """
     moment = parse_moment(text)
+    if zone is None and moment.local is not None:
+        local = moment.local.isoformat()
+        raise ValueError(f"{text!r} has no time zone, so it names no instant: write {local}Z or {local}-05:00")
     candidates = place(moment, zone)
     if len(candidates) == 2:
         raise ValueError(": ".join(two_instants(text, candidates, zone)))

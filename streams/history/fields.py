@@ -27,6 +27,7 @@ Value = str | int | float | bool | None
 Stamp = Literal["open", "close"]
 
 _DATE: Final = ("date",)
+_NO_END: Final = "If the column is not the end of the bar, leave it aside with --ignore-column"
 _ONE_SHORT_US: Final = (1, 1000, SECOND_US)
 _LATE_US: Final = MINUTE_US
 """How far the clock of a feed may be ahead of ours."""
@@ -293,16 +294,23 @@ def _extents(values: Mapping[str, Value], moment: Moment, form: Form) -> list[tu
         if interval is None or length_us is None:
             raise FieldError("interval", "there is no interval: name it with --interval 1m or in a column 'interval'")
         return [(interval, start_us, start_us + length_us) for start_us in starts]
-    end = read_moment(values, "end", form)
-    ends = tuple(us + (end.nanoseconds >= 500) for us in place_moment(end, "end", form))
+    ends = _ends(values, form)
     if interval is None or length_us is None:
         return _named(starts, ends)
     fitting = [(interval, start_us, start_us + length_us) for start_us in starts if _fits(start_us + length_us, ends)]
     if not fitting:
         given_seconds, right_seconds = ((end_us - starts[0]) / SECOND_US for end_us in (ends[0], starts[0] + length_us))
         message = f"the end is {given_seconds:g} seconds after the start: a bar of {interval} ends {right_seconds:g} seconds after it"
-        raise FieldError("end", f"{message}. If the column is something else, leave it aside with --ignore-column")
+        raise FieldError("end", f"{message}. {_NO_END}")
     return fitting
+
+
+def _ends(values: Mapping[str, Value], form: Form) -> tuple[int, ...]:
+    try:
+        moment = read_moment(values, "end", form)
+        return tuple(us + (moment.nanoseconds >= 500) for us in place_moment(moment, "end", form))
+    except FieldError as error:
+        raise FieldError("end", f"{error}. {_NO_END}") from None
 
 
 def _fits(right_us: int, ends: tuple[int, ...]) -> bool:

@@ -151,7 +151,7 @@ def import_file(store: HistoryStore, file: ImportFile, *, max_errors: int = 0, t
         if faults.count > max_errors:
             done.refused = f"{file.path}: {faults.count} of its lines can't be kept, nothing of it is imported"
         elif faults.count and not records:
-            done.refused = f"{file.path}: none of its {faults.count} lines can be kept"
+            done.refused = f"{file.path}: none of its lines can be kept"
         elif not file.sparse and (found := coarser_grid(records)) is not None:
             done.refused = f"{file.path}: {found}"
         else:

@@ -100,11 +100,11 @@ def _values(column: Any) -> list[Value]:
     if pa.types.is_timestamp(kind):
         counts = column.cast(pa.int64()).to_pylist()
         # Without a zone it is a local time, which make_bar places where its zone is known.
-        return [None if count is None else _instant(count, kind.unit) + ("Z" if kind.tz else "") for count in counts]
+        return [None if count is None else _instant(count, kind.unit, "Z" if kind.tz else "") for count in counts]
     return [_value(value) for value in column.to_pylist()]
 
 
-def _instant(count: int, unit: str) -> str:
+def _instant(count: int, unit: str, offset: str) -> str:
     """A timestamp as ISO 8601 with all its digits; one of no year from 1 to 9999 as its count."""
     units_a_second = _UNITS_A_SECOND[unit]
     seconds, fraction = divmod(count, units_a_second)
@@ -112,7 +112,7 @@ def _instant(count: int, unit: str) -> str:
         text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
     except OverflowError:
         return f"{count} {unit} since 1970"
-    return f"{text}.{fraction * (1_000_000_000 // units_a_second):09d}" if fraction else text
+    return f"{text}.{fraction * (1_000_000_000 // units_a_second):09d}{offset}" if fraction else f"{text}{offset}"
 
 
 def _value(value: object) -> Value:

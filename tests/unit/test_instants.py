@@ -81,8 +81,10 @@ def test_what_is_no_instant_is_refused_with_what_it_may_be(text: str, says: str)
 
 @pytest.mark.parametrize("text", ["20131007", "2013-10-07 09:30", "201310070930"])
 def test_a_local_time_without_a_zone_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=f"'{text}' has no time zone: write 2013-10-07T0.:.0:00Z, or name its zone with --zone"):
+    with pytest.raises(ValueError, match=f"'{text}' has no time zone, so it names no instant: write 2013-10-07T0.:.0:00Z or"):
         read_instant(text)
+    with pytest.raises(ValueError, match=f"'{text}' has no time zone: write 2013-10-07T0.:.0:00Z, or name its zone with --zone"):
+        place(parse_moment(text), None)
 
 
 @pytest.mark.parametrize(

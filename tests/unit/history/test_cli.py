@@ -101,6 +101,35 @@ def test_a_refused_file_is_said_on_standard_error_the_others_are_imported_and_th
     assert "left out: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "says"),
+    [
+        ("time,open,high,low,close,volume\n", [], "nothing is imported: the files hold no records"),
+        ("time,open,high,low,close,volume\n9,1,2,1,2,5\n", ["--max-errors", "5"], "none of its lines can be kept"),
+    ],
+)
+def test_an_import_that_keeps_nothing_ends_with_one(
+    tmp_path: Path, folder: str, capsys: Shown, text: str, words: list[str], says: str
+) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(text)
+    assert run(["import", "csv", str(path), "--symbol", "SPY", "--interval", "1m", "--store", folder, *words]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_a_column_is_ignored_and_sparse_bars_are_taken_where_it_is_asked_for(tmp_path: Path, folder: str, capsys: Shown) -> None:
+    path = tmp_path / "klines.csv"
+    rows = "".join(f"{1381152600000 + at * 300_000},1,2,1,2,5,{at}\n" for at in range(20))
+    path.write_text("open_time,open,high,low,close,volume,close_time\n" + rows)
+    words = ["import", "csv", str(path), "--symbol", "BTC", "--interval", "1m", "--store", folder]
+    assert run(words) == 1
+    assert "--ignore-column" in capsys.readouterr().err
+    assert run([*words, "--ignore-column", "close_time"]) == 1
+    assert "start at multiples of 5m" in capsys.readouterr().err
+    assert run([*words, "--ignore-column", "close_time", "--sparse"]) == 0
+    assert "20 new" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_what_is_exported_can_be_imported_again(kind: str, filled: str, tmp_path: Path, capsys: Shown) -> None:
     out, other = tmp_path / f"bars.{kind}", str(tmp_path / "other")

@@ -10,6 +10,7 @@ from streams.errors import BarFileError
 from streams.history.extrafiles import read_extras
 from streams.history.fields import Form
 from streams.records import Quote, Tick
+from streams.times import parse_instant
 
 # 2013-10-07 13:30 UTC, by `date -u -d ... +%s`.
 OPEN_US = 1_381_152_600_000_000
@@ -70,3 +71,34 @@ def test_a_line_without_a_symbol_asks_for_one_and_the_reading_goes_on_where_erro
     found = list(read_extras(lines("time,bid,symbol\n1381152600,1,\n1381152600,2,IBM\n"), "quotes", "csv", on_error=errors.append))
     assert found == [Quote("IBM", OPEN_US, 2.0)]
     assert "there is no symbol: name it with --symbol" in str(errors[0])
+
+
+def test_a_date_beside_a_time_is_taken() -> None:
+    # EST is five hours behind UTC all year.
+    text = "date,time,price,size\n20131007,093000.250,167.41,100\n"
+    (tick,) = read_extras(lines(text), "ticks", "csv", Form("SPY", zone=ZoneInfo("EST")))
+    assert tick == Tick("SPY", parse_instant("2013-10-07T14:30:00.250Z"), 167.41, 100.0)
+    (quote,) = read_extras(['{"date": "2013-10-07", "time": "09:30", "bid": 1}'], "quotes", "jsonl", Form("SPY", zone=ZoneInfo("EST")))
+    assert quote == Quote("SPY", parse_instant("2013-10-07T14:30:00Z"), 1.0)
+
+
+def test_columns_with_names_of_their_own_are_named_and_others_ignored() -> None:
+    text = "d;t;px;shares;size\n2013-10-07;09:30:00;1.5;3;x\n"
+    form = Form("SPY", zone=ZoneInfo("America/New_York"), columns={"day": "d", "time": "t", "price": "px", "size": "shares"})
+    assert list(read_extras(lines(text), "ticks", "csv", form)) == [Tick("SPY", OPEN_US, 1.5, 3.0)]
+    with pytest.raises(BarFileError, match="'close' is nothing that a tick has: say one of time, price, size, symbol"):
+        list(read_extras(lines(text), "ticks", "csv", Form("SPY", columns={"close": "px"})))
+    form = Form("SPY", ignored=("bid",))
+    assert list(read_extras(lines("time,bid,ask\n1381152600,x,2\n"), "quotes", "csv", form)) == [Quote("SPY", OPEN_US, None, 2.0)]
+
+
+def test_a_number_that_is_no_time_is_refused() -> None:
+    with pytest.raises(BarFileError, match=r"line 2, column 1: '093000' is not an instant.*the time of day 09:30:00 without its date"):
+        list(read_extras(lines("time,price,size\n093000,1,2\n"), "ticks", "csv", Form("SPY")))
+    with pytest.raises(BarFileError, match="line 2, column 1: '20131007' has no time zone"):
+        list(read_extras(lines("time,price,size\n20131007,1,2\n"), "ticks", "csv", Form("SPY")))
+
+
+def test_what_is_finer_than_a_microsecond_is_cut_off_a_tick() -> None:
+    (tick,) = read_extras(lines("time,price,size\n1381152600123456789,1,2\n"), "ticks", "csv", Form("SPY"))
+    assert tick == Tick("SPY", OPEN_US + 123_456, 1.0, 2.0)

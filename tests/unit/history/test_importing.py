@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -230,6 +230,49 @@ def test_days_of_local_time_follow_each_other_where_the_clocks_are_changed(store
     assert audit(store).is_sound
 
 
+GRID = "".join(f"2013-10-07 {9 + at // 12:02d}:{at % 12 * 5:02d},10,12,9,11,100\n" for at in range(24))
+
+
+@pytest.mark.parametrize(
+    ("rows", "interval", "coarser", "why"),
+    [
+        (GRID, "1m", "5m", "five-minute bars"),
+        (
+            "".join(f"2024-{at // 4 + 1:02d}-{at % 4 * 7 + 1:02d},10,12,9,11,100\n" for at in range(4)) * 5,
+            "1d",
+            None,
+            "fewer than 20 starts",
+        ),
+        (GRID + "2013-10-07 09:31,10,12,9,11,100\n", "1m", None, "one bar is off that grid"),
+        ("\n".join(GRID.splitlines()[:19]) + "\n", "1m", None, "19 bars"),
+        ("\n".join(GRID.splitlines()[:20]) + "\n", "1m", "5m", "20 bars"),
+        (GRID, "5m", None, "as they are"),
+    ],
+)
+def test_bars_of_a_coarser_grid_are_refused_unless_they_are_said_to_be_sparse(
+    store: HistoryStore, tmp_path: Path, rows: str, interval: str, coarser: str | None, why: str
+) -> None:
+    path, form = text_file(tmp_path, HEADER + rows), Form("SPY", interval, NEW_YORK)
+    (done,) = import_all(store, csv_imports(path, form))
+    assert (done.refused is None) is (coarser is None), why
+    if coarser is not None:
+        assert f"bars of SPY start at multiples of {coarser}, and the interval is {interval}: with --interval {coarser}" in done.refused
+        (done,) = import_all(store, csv_imports(path, form, sparse=True))
+        assert done.refused is None
+
+
+def test_weekly_bars_that_are_called_daily_are_refused_also_where_the_clocks_change(store: HistoryStore, tmp_path: Path) -> None:
+    first = date(2024, 1, 1)
+    rows = "".join(f"{first + timedelta(weeks=week)},10,12,9,11,100\n" for week in range(30))
+    (done,) = import_all(store, csv_imports(text_file(tmp_path, HEADER + rows), Form("SPY", "1d", NEW_YORK)))
+    assert "all 30 bars of SPY start at multiples of 7d, and the interval is 1d" in (done.refused or "")
+
+
+def test_a_file_of_which_no_line_can_be_kept_is_refused_whatever_is_allowed(store: HistoryStore, tmp_path: Path) -> None:
+    (done,) = import_all(store, csv_imports(text_file(tmp_path, HEADER + "x,10,12,9,11,100\n" * 3), FORM), max_errors=10)
+    assert "bars.csv: none of its lines can be kept" in (done.refused or "")
+
+
 # Parquet
 
 
@@ -283,6 +326,35 @@ def test_parquet_at_fault_says_row_and_column(store: HistoryStore, tmp_path: Pat
     (done,) = import_all(store, parquet_imports(tmp_path, Form("SPY", "1m")))
     assert said in "\n".join([done.refused or "", *done.faults])
     assert store.files() == []
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_an_end_one_unit_short_in_parquet_is_the_end_of_the_slot(store: HistoryStore, tmp_path: Path, unit: str) -> None:
+    short = {"ms": 1_000_000, "us": 1_000, "ns": 1}[unit]
+    ends = [(START_US + minute * 60_000_000) * 1000 - short for minute in (1, 2)]
+    end = pa.array(ends, pa.timestamp("ns", tz="UTC")).cast(pa.timestamp(unit, tz="UTC"))
+    pq.write_table(table_of(time=TIMES, end=end), tmp_path / "bars.parquet")
+    (done,) = import_all(store, parquet_imports(tmp_path, Form("SPY", "1m")))
+    assert (done.refused, done.faults) == (None, [])
+    assert all_bars(store) == [bar(0), bar(1)]
+
+
+def test_a_start_finer_than_a_microsecond_is_named_by_row_and_column_and_the_rest_is_read(store: HistoryStore, tmp_path: Path) -> None:
+    times = pa.array([START_US * 1000, START_US * 1000 + 60_000_000_001], pa.timestamp("ns", tz="UTC"))
+    pq.write_table(table_of(time=times), tmp_path / "bars.parquet")
+    (done,) = import_all(store, parquet_imports(tmp_path, Form("SPY", "1m")), max_errors=1)
+    (fault,) = done.faults
+    assert fault.removeprefix(f"{tmp_path / 'bars.parquet'}: ") == (
+        "row 2, column 'time': '2013-10-07T13:31:00.000000001Z' is finer than a microsecond: no bar starts there"
+    )
+    assert all_bars(store) == [bar(0)]
+
+
+def test_a_time_of_no_year_is_named_by_row_and_column(store: HistoryStore, tmp_path: Path) -> None:
+    times = pa.array([START_US // 1000, 2**62], pa.timestamp("ms", tz="UTC"))
+    pq.write_table(table_of(time=times), tmp_path / "bars.parquet")
+    (done,) = import_all(store, parquet_imports(tmp_path, Form("SPY", "1m")))
+    assert "row 2, column 'time': '4611686018427387904 ms since 1970' is no instant" in done.faults[0]
 
 
 def test_what_is_no_parquet_is_refused(store: HistoryStore, tmp_path: Path) -> None:

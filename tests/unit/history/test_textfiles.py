@@ -156,3 +156,89 @@ def test_a_bad_json_line_is_named_by_line_and_column(line: str, place: str, what
     assert list(read_jsonl([line + "\n"], Form("SPY", "1m"), on_error=errors.append)) == []
     assert place in str(errors[0])
     assert what in str(errors[0])
+
+
+KLINES = "open_time,open,high,low,close,volume,close_time\n"
+
+
+@pytest.mark.parametrize(
+    ("close_time", "why"),
+    [
+        ("1381152659999", "a millisecond short, as exchanges have it"),
+        ("1381152659999999", "a microsecond short"),
+        ("1381152659999999999", "a nanosecond short"),
+        ("1381152659", "a second short"),
+        ("2013-10-07T13:30:59.999Z", "a millisecond short, as text"),
+        ("2013-10-07T13:30:59.999999999Z", "a nanosecond short, as text"),
+        ("2013-10-07 09:30:59", "a second short, local"),
+        ("1381152660000", "the end itself"),
+    ],
+)
+def test_an_end_one_unit_short_is_the_end_of_the_slot(close_time: str, why: str) -> None:
+    row = f"1381152600000,167.4,167.5,167.3,167.45,1200,{close_time}\n"
+    assert list(read_csv([KLINES, row], Form("SPY", "1m", NEW_YORK))) == [EXPECTED], why
+
+
+def test_an_interval_is_told_by_an_end_one_unit_short_unless_it_may_be_a_second() -> None:
+    row = "1381152600000,167.4,167.5,167.3,167.45,1200,{}\n"
+    assert list(read_csv([KLINES, row.format("1381152659999")], Form("SPY"))) == [EXPECTED]
+    with pytest.raises(BarFileError, match="59 seconds after the start, which may be one second short: name the interval"):
+        list(read_csv([KLINES, row.format("1381152659")], Form("SPY")))
+
+
+def test_a_close_one_unit_short_stands_for_the_close() -> None:
+    header = "close_time,open,high,low,close,volume\n"
+    for stamp in ("1381152659999", "1381152659", "1381152660", "1381152659.999999999"):
+        row = f"{stamp},167.4,167.5,167.3,167.45,1200\n"
+        form = Form("SPY", "1m", None, "close", {"start": "close_time"})
+        assert list(read_csv([header, row], form)) == [EXPECTED], stamp
+
+
+def test_a_column_that_says_something_else_is_ignored_by_name() -> None:
+    row = "1381152600000,167.4,167.5,167.3,167.45,1200,1381152600123\n"
+    with pytest.raises(BarFileError, match=r"line 2, column 7: the end is 0.123 seconds.*leave it aside with --ignore-column"):
+        list(read_csv([KLINES, row], Form("SPY", "1m")))
+    assert list(read_csv([KLINES, row], Form("SPY", "1m", ignored=("close_time",)))) == [EXPECTED]
+    line = '{"t": 0, "start":1381152600,"end":7,"open":167.4,"high":167.5,"low":167.3,"close":167.45,"volume":1200}\n'
+    assert list(read_jsonl([line], Form("SPY", "1m", ignored=("end",)))) == [EXPECTED]
+    with pytest.raises(BarFileError, match="line 1, column 1: there is no column 'closetime' to ignore: there are open_time"):
+        list(read_csv([KLINES, row], Form("SPY", "1m", ignored=("closetime",))))
+
+
+def test_a_start_finer_than_a_microsecond_is_refused() -> None:
+    lines = ["time,open,high,low,close,volume\n", "1381152600000000500,1,2,1,2,5\n"]
+    with pytest.raises(BarFileError, match="line 2, column 1: '1381152600000000500' is finer than a microsecond: no bar starts there"):
+        list(read_csv(lines, Form("SPY", "1m")))
+
+
+@pytest.mark.parametrize(
+    ("time", "says"),
+    [
+        ("093000", "It may be the time of day 09:30:00 without its date: name the column of the date with --column day=NAME"),
+        ("41554.395833333336", "a spreadsheet's day number, 2013-10-07 09:30:00"),
+        ("4102617600", "after 2100"),
+    ],
+)
+def test_a_number_that_is_no_time_is_refused_in_text_and_json(time: str, says: str) -> None:
+    with pytest.raises(BarFileError) as refused:
+        list(read_csv(["time,open,high,low,close,volume\n", f"{time},1,2,1,2,5\n"], Form("SPY", "1m")))
+    assert "line 2, column 1" in str(refused.value)
+    assert says in str(refused.value)
+    number = time.lstrip("0")
+    with pytest.raises(BarFileError) as refused:
+        list(read_jsonl([f'{{"time": {number}, "open": 1, "high": 2, "low": 1, "close": 2, "volume": 5}}\n'], Form("SPY", "1m")))
+    assert says in str(refused.value)
+
+
+def test_a_date_beside_a_time_may_have_a_name_of_its_own() -> None:
+    lines = ["d,t,open,high,low,close,volume\n", "20131007,093000,167.4,167.5,167.3,167.45,1200\n"]
+    form = Form("SPY", "1m", NEW_YORK, columns={"day": "d", "start": "t"})
+    assert list(read_csv(lines, form)) == [EXPECTED]
+
+
+def test_from_a_pipe_a_number_may_be_a_day_ahead_of_the_clock_and_no_more() -> None:
+    form = Form("SPY", "1m", now_us=lambda: START_US)
+    header = "time,open,high,low,close,volume\n"
+    assert len(list(read_csv([header, "1381239000,1,2,1,2,5\n"], form))) == 1
+    with pytest.raises(BarFileError, match="more than a day ahead of the clock, 2013-10-07T13:30:00Z"):
+        list(read_csv([header, "1381239001,1,2,1,2,5\n"], form))

@@ -1,0 +1,95 @@
+"""`streams produce` of text files, without a broker: what is sent of them, and how a run ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.cli import sending
+from streams.cli.main import run
+from streams.records import Bar, Quote, Tick
+from streams.times import iso, parse_instant
+
+Shown = pytest.CaptureFixture[str]
+Record = Bar | Quote | Tick
+BARS = "time,open,high,low,close,volume\n"
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
+    records: list[Record] = []
+
+    class Producer:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __enter__(self) -> Producer:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def prepare(self, _: Iterable[str]) -> list[str]:
+            return []
+
+        def send(self, record: Record) -> None:
+            records.append(record)
+
+        def flush(self) -> None: ...
+
+    monkeypatch.setattr(sending, "BarProducer", Producer)
+    return records
+
+
+def text_file(folder: Path, text: str) -> str:
+    path = folder / "file.csv"
+    path.write_text(text)
+    return str(path)
+
+
+def test_ticks_are_sent_with_the_date_beside_their_time(tmp_path: Path, sent: list[Record]) -> None:
+    path = text_file(tmp_path, "date,time,price,size\n20131007,093000.250,167.41,100\n")
+    assert run(["produce", "ticks", path, "--symbol", "SPY", "--zone", "EST"]) == 0
+    assert sent == [Tick("SPY", parse_instant("2013-10-07T14:30:00.250Z"), 167.41, 100.0)]
+
+
+def test_columns_of_quotes_are_named_and_ignored(tmp_path: Path, sent: list[Record]) -> None:
+    path = text_file(tmp_path, "when,time,b,ask\n2013-10-07T13:30:00Z,x,1.5,none\n")
+    words = ["--column", "time=when", "--column", "bid=b", "--ignore-column", "ask"]
+    assert run(["produce", "quotes", path, "--symbol", "SPY", *words]) == 0
+    assert sent == [Quote("SPY", parse_instant("2013-10-07T13:30:00Z"), 1.5)]
+
+
+def test_a_column_of_another_kind_is_refused(tmp_path: Path, sent: list[Record], capsys: Shown) -> None:
+    assert run(["produce", "ticks", text_file(tmp_path, ""), "--column", "bid=b"]) == 2
+    assert "FIELD=NAME such as time=ts" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("speed", ["max", "1000000000"])
+def test_the_hour_that_comes_twice_is_sent_once_each(tmp_path: Path, sent: list[Record], speed: str) -> None:
+    times = ["00:30", "01:00", "01:30", "01:00", "01:30", "02:00"]
+    path = text_file(tmp_path, BARS + "".join(f"2024-11-03 {time},1,2,1,2,5\n" for time in times))
+    words = ["--symbol", "BTC", "--interval", "30m", "--zone", "America/New_York", "--speed", speed]
+    assert run(["produce", "csv", path, *words]) == 0
+    assert [iso(bar.start_us)[11:16] for bar in sent if isinstance(bar, Bar)] == ["04:30", "05:00", "05:30", "06:00", "06:30", "07:00"]
+
+
+@pytest.mark.parametrize("number", ["093000", "201313070930", "20131007093000000000", "41554.4", "4102444800"])
+def test_a_number_that_is_no_time_is_not_sent(tmp_path: Path, sent: list[Record], capsys: Shown, number: str) -> None:
+    for command in (["csv", "--interval", "1m"], ["ticks"]):
+        header, row = (BARS, "1,2,1,2,5") if command[0] == "csv" else ("time,price,size\n", "1,2")
+        path = text_file(tmp_path, f"{header}{number},{row}\n")
+        assert run(["produce", command[0], path, "--symbol", "SPY", *command[1:]]) == 1
+        assert f"line 2, column 1: '{number}' is not an instant" in capsys.readouterr().err
+    assert sent == []
+
+
+def test_a_run_in_which_no_line_could_be_read_ends_with_one(tmp_path: Path, sent: list[Record], capsys: Shown) -> None:
+    path = text_file(tmp_path, BARS + "soon,1,2,1,2,5\n" * 3)
+    words = ["produce", "csv", path, "--symbol", "SPY", "--interval", "1m", "--max-errors", "5"]
+    assert run(words) == 1
+    assert "none of the 3 lines could be read" in capsys.readouterr().err
+    Path(path).write_text(BARS + "soon,1,2,1,2,5\n2013-10-07T13:30:00Z,1,2,1,2,5\n")
+    assert run(words) == 0
+    assert len(sent) == 1
