@@ -88,8 +88,9 @@ analysis after the `analysis_offset` of the first.
 
 ## Paths
 
-Instants are ISO 8601 with a zone, `2013-10-07T13:30:00Z`, or a count since 1970; a local time is refused. Without `interval` the symbol's base interval
-is meant. `last`, `since`, `start` and `end` may be combined: the newest so many of those that start in `[start, end)`.
+Instants are ISO 8601 with a zone, `2013-10-07T13:30:00Z`, or a count since 1970; a local time is refused. Without `interval` the
+symbol's base interval is meant. `last`, `since`, `start` and `end` may be combined: the newest so many of those that start in
+`[start, end)`.
 
 {{PATHS}}
 
