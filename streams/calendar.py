@@ -3,6 +3,9 @@
 The calendar's library is asked once, at construction; from then on every question is a `bisect` in sorted lists.
 Invariant: days are in order and do not overlap, so each instant belongs to one trading day or to none.
 
+A calendar is data with an end: it knows the dates up to `through`. What it says of them depends on the version of the library, so a
+live session stores the days that it goes by as text, and goes on with further ones that it is given (`extended`).
+
     >>> calendar = TradingCalendar("XNYS")
     >>> day = calendar.day_of(to_us(datetime(2013, 10, 7, 13, 30, tzinfo=UTC)))
     >>> day.expected(MINUTE_US, day.open_us, day.close_us)
@@ -15,26 +18,32 @@ its date, or its open where that lies on the evening before, but never before th
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, tzinfo
-from difflib import get_close_matches
-from importlib.metadata import version
+from itertools import chain
 from math import gcd
-from textwrap import shorten
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
 from msgspec import Struct
 
+from streams.calendar_text import CalendarDays, calendar_from_text, calendar_to_text
 from streams.errors import SessionConfigError
 from streams.hours import DayOverride, Hours, Segments, Window, local_us, parse_windows, segments_on
-from streams.markets import market_hours
 from streams.presets import preset_of
-from streams.times import DAY_US, date_of_days, days_of, from_us, iso
+from streams.times import DAY_US, MINUTE_US, SECOND_US, date_of_days, days_of, from_us, iso
 
-HISTORY_FROM: Final = date(1990, 1, 1)
-"""The first date that is asked for; a calendar that begins later is covered from its own beginning."""
+if TYPE_CHECKING:
+    import exchange_calendars
+
+GivenDay = DayOverride | Literal["regular"]
+"""What a config says of a date that the library does not know yet."""
+
+END_WAIT_US: Final = 10 * MINUTE_US
+"""How long after its last close a calendar has not ended yet: the bars of that day still have to come in."""
+_USUAL_DAYS: Final = 60
+"""The days by which regular hours are told: about twelve of each weekday."""
 
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -89,9 +98,17 @@ class TradingDay(Struct, frozen=True, gc=False):
 
 
 class TradingCalendar:
-    """The trading days of an exchange, from 1990 or the calendar's beginning to about a year ahead of its construction."""
+    """The trading days of an exchange, from 1990 or the calendar's beginning up to the last date that is known."""
 
-    def __init__(self, exchange: str, hours: Hours = "regular", overrides: Mapping[date, DayOverride] | None = None) -> None:
+    def __init__(
+        self,
+        exchange: str,
+        hours: Hours = "regular",
+        overrides: Mapping[date, DayOverride] | None = None,
+        *,
+        given: Mapping[date, GivenDay] | None = None,
+        through: date | None = None,
+    ) -> None:
         """Read the calendar of `exchange` (`XNYS`, `XHKG`, `CMES`, `24/7`, ...).
 
         Args:
@@ -102,24 +119,96 @@ class TradingCalendar:
                 lies between the first open and the last close ends such a day; breaks of the calendar do not count.
             overrides: a date is `closed`, or has windows of its own, also where the calendar has no trading on it;
                 an early close does not shorten what is written here.
+            given: dates that the library may not know yet: `closed`, `regular`, or windows. Beyond the library's last date they are all
+                that is known: a date that is not among them is closed, the last of them is the last known one.
+            through: the last date that is asked for, by default about a year from today; the library may know fewer.
 
         Raises:
             SessionConfigError: no such calendar, or windows that can't be.
         """
+        from streams.calendar_library import last_date, read_calendar  # pandas comes with it: a stored calendar does without
+
         self.exchange = exchange
-        source = _read_calendar(exchange)
+        source = read_calendar(exchange, through)
         self.timezone: tzinfo = source.tz
         by_day = self._hours_of(source, hours)
         self._override(by_day, overrides or {})
+        known = days_of(source.last_session.date() if through is None else min(through, last_date(source, through)))
+        self._give(by_day, given or {}, hours, through=known)
 
-        self._days = sorted(by_day)
-        self._segments = [by_day[days] for days in self._days]
+        days = sorted(by_day)
+        segments = [by_day[date] for date in days]
+        starts = [min(local_us(self.timezone, date, 0), one[0][0]) for date, one in zip(days, segments, strict=True)]
+        through_days = max(known, *map(days_of, given)) if given else known
+        self._take(CalendarDays(exchange, str(self.timezone), through_days, days, starts, segments))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """The calendar that `to_text` was called on, without the library.
+
+        Raises:
+            ValueError: it is not such a text.
+        """
+        return cls._of(calendar_from_text(text))
+
+    @classmethod
+    def _of(cls, known: CalendarDays) -> Self:
+        calendar = cls.__new__(cls)
+        calendar.exchange = known.exchange
+        calendar.timezone = ZoneInfo(known.zone)
+        calendar._take(known)
+        return calendar
+
+    def _take(self, known: CalendarDays) -> None:
+        self._days, self._starts, self._segments, self._through = known.days, known.starts, known.segments, known.through
         self._opens = [segments[0][0] for segments in self._segments]
         self._closes = [segments[-1][1] for segments in self._segments]
         self._index = {days: index for index, days in enumerate(self._days)}
         self._made: dict[int, TradingDay] = {}
         self._check_order()
         self._grain_us = gcd(*(edge_us for segments in self._segments for segment in segments for edge_us in segment))
+
+    def to_text(self) -> str:
+        """All that is known, as text; equal calendars give equal texts."""
+        return calendar_to_text(self._known())
+
+    def extended(self, newer: TradingCalendar, after: int) -> Self:
+        """This calendar up to the date `after`, and from there on what a newer one says, and this one again beyond what that knows.
+
+        A day of the newer one that opens before this one's last is over begins when that is.
+        """
+        days: list[int] = []
+        starts: list[int] = []
+        segments: list[Segments] = []
+        parts = (self._between(None, after), newer._between(after, newer._through), self._between(max(after, newer._through), None))
+        for date_days, start_us, traded in chain(*parts):
+            closed_us = segments[-1][-1][1] if segments else traded[0][0]
+            left = tuple((max(open_us, closed_us), close_us) for open_us, close_us in traded if close_us > closed_us)
+            if left:
+                days.append(date_days)
+                starts.append(start_us)
+                segments.append(left)
+        through = max(self._through, newer._through)
+        return self._of(CalendarDays(self.exchange, str(self.timezone), through, days, starts, segments))
+
+    def _between(self, after: int | None, through: int | None) -> Iterator[tuple[int, int, Segments]]:
+        """Date, earliest beginning and hours of the days after one date and up to another."""
+        first = 0 if after is None else bisect_right(self._days, after)
+        last = len(self._days) if through is None else bisect_right(self._days, through)
+        return zip(self._days[first:last], self._starts[first:last], self._segments[first:last], strict=True)
+
+    def _known(self) -> CalendarDays:
+        return CalendarDays(self.exchange, str(self.timezone), self._through, self._days, self._starts, self._segments)
+
+    @property
+    def last_date(self) -> date:
+        """The last date of which it is known whether there is trading."""
+        return date_of_days(self._through)
+
+    @property
+    def ends_us(self) -> int:
+        """Where the last known date is over where the exchange is, and its trading too: nothing is known from then on."""
+        return max(self.midnight_of(self._through + 1), self._closes[-1] + END_WAIT_US)
 
     def day_of(self, start_us: int) -> TradingDay | None:
         """The day whose hours contain the instant; `None` outside hours.
@@ -143,7 +232,8 @@ class TradingCalendar:
         Raises:
             ValueError: the instant lies beyond what the calendar knows.
         """
-        self._check_covered(now_us)
+        if not self._opens[0] <= now_us < self.ends_us:
+            raise self._beyond(iso(now_us))
         index = bisect_right(self._opens, now_us) - 1
         # A day starts at or before its open and after the close before it, so only the next one may have started too.
         if index + 1 < len(self._days) and self._day(index + 1).starts_us <= now_us:
@@ -224,18 +314,21 @@ class TradingCalendar:
         day = self._made.get(index)
         if day is None:
             days = self._days[index]
-            starts_us = min(local_us(self.timezone, days, 0), self._opens[index])
+            starts_us = self._starts[index]
             if index:
                 starts_us = max(starts_us, self._closes[index - 1])
             day = self._made[index] = TradingDay(days, self._segments[index], starts_us)
         return day
 
     def _hours_of(self, source: exchange_calendars.ExchangeCalendar, hours: Hours) -> dict[int, Segments]:
+        from streams import calendar_library as library
+        from streams.markets import market_hours
+
         if not isinstance(hours, str):
             windows = _parse(f"hours of {self.exchange}", hours)
             return self._own_hours(source, lambda _: windows)
         if hours == "regular":
-            return _regular_hours(source)
+            return library.regular_hours(source)
         try:
             preset = preset_of(hours, self.exchange)
         except ValueError as error:
@@ -246,7 +339,9 @@ class TradingCalendar:
         return self._own_hours(source, preset.windows_on())
 
     def _own_hours(self, source: exchange_calendars.ExchangeCalendar, windows_on: Callable[[int], Sequence[Window]]) -> dict[int, Segments]:
-        closes = dict(zip(_session_days(source), (source.closes_nanos // 1000).tolist(), strict=True))
+        from streams.calendar_library import session_days
+
+        closes = dict(zip(session_days(source), (source.closes_nanos // 1000).tolist(), strict=True))
         early_closes = [closes[days_of(session.date())] for session in source.early_closes]
         by_day: dict[int, Segments] = {}
         for days in closes:
@@ -271,6 +366,32 @@ class TradingCalendar:
             if segments:
                 by_day[days] = segments
 
+    def _give(self, by_day: dict[int, Segments], given: Mapping[date, GivenDay], hours: Hours, *, through: int) -> None:
+        """Put in what the config says of single dates; beyond the library's last date no other day is known."""
+        for day, wanted in sorted(given.items()):
+            days = days_of(day)
+            if days <= min(by_day):
+                continue
+            windows: Sequence[Window] = ()
+            if wanted == "regular":
+                own = isinstance(hours, str)
+                windows = self._usual(by_day, days, through) if own else _parse(f"hours of {self.exchange}", hours)
+            elif wanted != "closed":
+                windows = _parse(f"calendar_days on {day}", wanted)
+            by_day.pop(days, None)
+            segments = segments_on(self.timezone, days, windows)
+            if segments:
+                by_day[days] = segments
+
+    def _usual(self, by_day: Mapping[int, Segments], days: int, through: int) -> tuple[Window, ...]:
+        """The hours of most of the last days that the library knows, of those of the same weekday if there are any."""
+        last = [known for known in sorted(by_day) if known <= through][-_USUAL_DAYS:]
+        seen: Counter[tuple[Window, ...]] = Counter()
+        for known in [one for one in last if (one - days) % len(_WEEKDAYS) == 0] or last:
+            midnight_us = self.midnight_of(known)
+            seen[tuple(Window((o - midnight_us) // SECOND_US, (c - midnight_us) // SECOND_US) for o, c in by_day[known])] += 1
+        return seen.most_common(1)[0][0]
+
     def _check_order(self) -> None:
         for index in range(1, len(self._days)):
             if self._opens[index] < self._closes[index - 1]:
@@ -288,67 +409,6 @@ class TradingCalendar:
         return ValueError(
             f"{what} is beyond the calendar of {self.exchange}, which goes from {iso(self._opens[0])} to {iso(self._closes[-1])}"
         )
-
-
-def _read_calendar(exchange: str) -> exchange_calendars.ExchangeCalendar:
-    names = exchange_calendars.get_calendar_names()
-    if exchange not in names:
-        near = get_close_matches(exchange.upper(), names, n=3)
-        advice = f"did you mean {' or '.join(near)}?" if near else "write a name such as XNYS, XNAS, XLON, CMES or 24/7"
-        raise SessionConfigError(f"exchange must be a calendar of exchange_calendars, got {exchange!r}: {advice}")
-    try:
-        source = _built(exchange)
-    except Exception as error:  # a calendar's rules are library code of many authors: what they raise is of any kind
-        raise _unusable(exchange, f"can't be built ({type(error).__name__}: {shorten(str(error), 100)})") from error
-    if _has_lost_weekends(source):
-        raise _unusable(exchange, "lacks its sessions at weekends")
-    return source
-
-
-def _built(exchange: str) -> exchange_calendars.ExchangeCalendar:
-    try:
-        return exchange_calendars.get_calendar(exchange, start=HISTORY_FROM.isoformat())
-    except ValueError:
-        shorter = exchange_calendars.get_calendar(exchange)
-        return exchange_calendars.get_calendar(exchange, start=type(shorter).bound_min() or shorter.first_session)
-
-
-def _has_lost_weekends(source: exchange_calendars.ExchangeCalendar) -> bool:
-    """Whether the calendar names periods with sessions at weekends and has no such session in any of them.
-
-    With a version of pandas that `exchange_calendars` was not made for, its rule for such periods is ignored without an error.
-    """
-    any_period = False
-    for begins, ends, weekmask in getattr(source, "special_weekmasks", ()):
-        first = source.first_session if begins is None else max(begins.tz_localize(None), source.first_session)
-        last = source.last_session if ends is None else min(ends.tz_localize(None), source.last_session)
-        special = {day for day, is_open in enumerate(weekmask) if is_open == "1" and source.weekmask[day] != "1"}
-        if special and first < last:
-            any_period = True
-            if special & set(source.sessions[source.sessions.slice_indexer(first, last)].dayofweek):
-                return False
-    return any_period
-
-
-def _unusable(exchange: str, why: str) -> SessionConfigError:
-    installed = f"exchange_calendars {version('exchange_calendars')} and pandas {version('pandas')}"
-    return SessionConfigError(f"with {installed}, the calendar {exchange} {why}: use the tested pandas (`pip install 'pandas>=3.0,<3.1'`)")
-
-
-def _session_days(source: exchange_calendars.ExchangeCalendar) -> list[int]:
-    days: list[int] = (source.sessions_nanos // (DAY_US * 1000)).tolist()
-    return days
-
-
-def _regular_hours(source: exchange_calendars.ExchangeCalendar) -> dict[int, Segments]:
-    opens, closes = (source.opens_nanos // 1000).tolist(), (source.closes_nanos // 1000).tolist()
-    break_starts, break_ends = (source.break_starts_nanos // 1000).tolist(), (source.break_ends_nanos // 1000).tolist()
-    by_day: dict[int, Segments] = {}
-    for days, open_us, close_us, break_start, break_end in zip(_session_days(source), opens, closes, break_starts, break_ends, strict=True):
-        # A day without a break has a "not a time" there, which is far below any instant.
-        has_break = open_us < break_start < break_end < close_us
-        by_day[days] = ((open_us, break_start), (break_end, close_us)) if has_break else ((open_us, close_us),)
-    return by_day
 
 
 def _parse(what: str, windows: Hours | DayOverride) -> tuple[Window, ...]:

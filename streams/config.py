@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from streams.config_parts import (
     BacktestConfig,
+    CalendarDay,
     Exchange,
     HoursOverride,
     Section,
@@ -33,13 +34,13 @@ from streams.config_parts import (
     to_whole_us,
 )
 from streams.errors import SessionConfigError
-from streams.hours import DayOverride
+from streams.hours import DayOverride, Hours
 from streams.presets import preset_of
 from streams.times import interval_us
 from streams.validation import explain
 
 if TYPE_CHECKING:
-    from streams.calendar import TradingCalendar
+    from streams.calendar import GivenDay, TradingCalendar
 
 _AS_SESSION = SymbolStreaming()
 
@@ -57,6 +58,8 @@ class SessionConfig(Section):
     """The exchange's regular hours, a preset such as `us_equity_futures`, or windows of one's own in exchange time."""
     hours_overrides: dict[date, HoursOverride] = Field(default_factory=dict)
     """Other hours on single dates, or `closed`."""
+    calendar_days: dict[date, CalendarDay] = Field(default_factory=dict)
+    """Dates that exchange_calendars does not know yet: `regular`, hours, or `closed`. Further dates up to the last one here are closed."""
     window_anchor: Literal["session", "clock"] = "session"
     """Whether windows of derived intervals, and bars that the hours cut, begin at the open or at clock multiples; `1d` is the day."""
     backtest_config: BacktestConfig = BacktestConfig()
@@ -135,13 +138,16 @@ class SessionConfig(Section):
         data = self.session_data_config.model_dump(mode="json") | {"symbols": list(symbols)}
         return self.from_dict(self.to_dict() | {"session_data_config": data})
 
-    def calendar(self) -> TradingCalendar:
+    def calendar(self, through: date | None = None) -> TradingCalendar:
         """The trading calendar, made at the first call. Needs the package exchange_calendars.
+
+        Args:
+            through: the last date that is asked for, by default about a year from today; it may end before, see `TradingCalendar`.
 
         Raises:
             SessionConfigError: no such exchange, or hours that overlap.
         """
-        return self._calendar
+        return self._calendar if through is None else self._make_calendar(through)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -233,13 +239,20 @@ class SessionConfig(Section):
 
     @cached_property
     def _calendar(self) -> TradingCalendar:
+        return self._make_calendar(None)
+
+    def _make_calendar(self, through: date | None) -> TradingCalendar:
         # The library behind it is large and comes with the worker only, so a client that reads a config does without.
         from streams.calendar import TradingCalendar
 
         overrides: dict[date, DayOverride] = {
             day: "closed" if hours == "closed" else pairs_of(hours) for day, hours in self.hours_overrides.items()
         }
-        return TradingCalendar(self.exchange, self.hours if isinstance(self.hours, str) else pairs_of(self.hours), overrides)
+        given: dict[date, GivenDay] = {
+            day: hours if isinstance(hours, str) else pairs_of(hours) for day, hours in self.calendar_days.items()
+        }
+        hours: Hours = self.hours if isinstance(self.hours, str) else pairs_of(self.hours)
+        return TradingCalendar(self.exchange, hours, overrides, given=given, through=through)
 
 
 def _without_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -154,6 +154,10 @@ SessionHours = Annotated[
     _hours_choice(_REGULAR_OR_PRESET),
 ]
 HoursOverride = Annotated[Annotated[Literal["closed"], Tag("<closed>")] | OneWindow | WindowList, _hours_choice('"closed"')]
+CalendarDay = Annotated[
+    Annotated[Literal["closed"], Tag("<closed>")] | Annotated[Literal["regular"], Tag("<regular>")] | OneWindow | WindowList,
+    _hours_choice('"closed", "regular"'),
+]
 
 
 def _branch_of_apply_to(value: object) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 
@@ -16,10 +17,10 @@ def _calendars_made_once() -> Iterator[None]:
     made: dict[str, TradingCalendar] = {}
     make = SessionConfig.calendar
 
-    def calendar(config: SessionConfig) -> TradingCalendar:
-        hours = f"{config.exchange} {config.hours} {config.hours_overrides}"
+    def calendar(config: SessionConfig, through: date | None = None) -> TradingCalendar:
+        hours = f"{config.exchange} {config.hours} {config.hours_overrides} {config.calendar_days} {through}"
         if hours not in made:
-            made[hours] = make(config)
+            made[hours] = make(config, through)
         return made[hours]
 
     with pytest.MonkeyPatch.context() as patch:

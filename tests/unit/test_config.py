@@ -24,6 +24,7 @@ DEFAULTS: Values = {
     "exchange": "XNYS",
     "hours": "regular",
     "hours_overrides": {},
+    "calendar_days": {},
     "window_anchor": "session",
     "backtest_config": {"start_date": None, "end_date": None, "speed_multiplier": 0},
     "session_data_config": {
@@ -109,6 +110,7 @@ ACCEPTED = [
     ("hours", [{"open": "09:30", "close": "12:00"}, {"open": "13:00", "close": "16:00"}], "several windows"),
     ("hours_overrides", {"2024-12-24": "closed", "2024-12-23": {"open": "09:30", "close": "12:00"}}, "dates by name"),
     ("hours_overrides", {"2024-12-23": [{"open": "09:30", "close": "12:00"}]}, "a date with a list"),
+    ("calendar_days", {"2027-01-04": "regular", "2027-01-05": {"open": "09:30", "close": "11:30"}, "2027-01-06": "closed"}, "further days"),
     ("backtest_config", {"start_date": "2013-10-07", "end_date": "2013-10-07"}, "a backtest of one day"),
     ("backtest_config", {"end_date": "2013-10-07"}, "the start may come from elsewhere"),
     ("backtest_config.speed_multiplier", 0.5, "slower than real time"),
@@ -196,6 +198,7 @@ REFUSED = [
         ": the window that opens 11:00 begins before the one that closes 12:00 is over",
         "overlapping windows",
     ),
+    ("calendar_days", {"2027-01-04": "open"}, f'.2027-01-04 must be "closed", "regular", {WINDOW}, got "open"', "not one of the words"),
     ("hours_overrides", {"2024-12-24": "shut"}, f'.2024-12-24 must be "closed", {WINDOW}, got "shut"', "not the word"),
     ("hours_overrides", {"24.12.2024": "closed"}, ".24.12.2024: the key must be a date such as 2013-10-07", "another way to write a date"),
     ("backtest_config.speed_multiplier", -1, "must be >= 0, got -1", "time does not run back"),
@@ -457,6 +460,7 @@ def configs(draw: st.DrawFn) -> Values:
         exchange=st.sampled_from(["XNYS", "24/7", "CMES"]),
         hours=st.just("regular") | window | window.map(lambda one: [one]),
         hours_overrides=st.dictionaries(st.dates().map(date.isoformat), override, max_size=3),
+        calendar_days=st.dictionaries(st.dates().map(date.isoformat), st.just("regular") | override, max_size=3),
         window_anchor=st.sampled_from(["session", "clock"]),
         backtest_config=st.fixed_dictionaries(
             {}, optional={"start_date": st.none() | st.dates().map(date.isoformat), "speed_multiplier": st.floats(0, 1e9)}

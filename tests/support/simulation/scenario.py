@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -158,15 +158,15 @@ class _Keyed:
 
 
 @lru_cache(maxsize=64)
-def _kept(exchange: str, hours: str, overrides: str, keyed: _Keyed) -> TradingCalendar:
-    return keyed.config._calendar
+def _kept(hours: str, through: date | None, keyed: _Keyed) -> TradingCalendar:
+    return keyed.config._calendar if through is None else keyed.config._make_calendar(through)
 
 
 def kept_calendars() -> Any:
     """Patch: configs of the same hours share one calendar, which takes long to make and never changes."""
 
-    def calendar(config: SessionConfig) -> TradingCalendar:
-        return _kept(config.exchange, str(config.hours), str(config.hours_overrides), _Keyed(config))
+    def calendar(config: SessionConfig, through: date | None = None) -> TradingCalendar:
+        return _kept(f"{config.exchange} {config.hours} {config.hours_overrides} {config.calendar_days}", through, _Keyed(config))
 
     return mock.patch.object(SessionConfig, "calendar", calendar)
 
