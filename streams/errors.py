@@ -37,6 +37,7 @@
         ├── ConfigConflictError      (17)    the config contradicts the state: exchange, base interval
         ├── DuplicateWorkerError     (18)    the worker's instance id is in use
         ├── RecoveryError            (19)    the recovered table is not the one that was committed
+        ├── CalendarEndedError       (20)    no trading days are known from now on
         └── InternalError            (70)    a bug: anything that was not expected
 
 Messages say what was wrong, where, and what would be right.
@@ -246,6 +247,12 @@ class RecoveryError(FatalError):
     """The table that was recovered is not the one that was committed; the next start reads the changelog anew."""
 
     exit_code = 19
+
+
+class CalendarEndedError(FatalError):
+    """The session's calendar knows no further trading days; the message says what to do."""
+
+    exit_code = 20
 
 
 class InternalError(FatalError):

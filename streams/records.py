@@ -298,6 +298,8 @@ class EventKind(StrEnum):
     """Kinds of session events: ungated news about the session and its symbols."""
 
     SESSION_OPENED = "session_opened"
+    CALENDAR_CHANGED = "calendar_changed"
+    CALENDAR_ENDING = "calendar_ending"
     SESSION_RESUMED = "session_resumed"
     CONFIG_CHANGED = "config_changed"
     ACTIVATED = "activated"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Final, TypedDict
+from typing import Annotated, Final, TypedDict
+from zoneinfo import ZoneInfoNotFoundError
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -12,6 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from streams.calendar import TradingCalendar
+from streams.calendar_end import ENDING_DAYS, days_left, end_in_words
 from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json
 from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, short_instant, symbol_facts
 from streams.client.kafka import topics_of
@@ -20,9 +23,6 @@ from streams.config import SessionConfig
 from streams.errors import NobodyThereError, SessionConfigError
 from streams.records import EXTRA_STREAMS, QUOTES, TICKS
 from streams.times import SECOND_US, SystemClock, date_of_days, iso
-
-if TYPE_CHECKING:
-    from streams.calendar import TradingCalendar
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -42,6 +42,7 @@ class SessionFacts(TypedDict):
     as_of: str
     age_seconds: float
     trading_date: str | None
+    calendar_last_date: str | None
     transaction: int
     sequence: int
     gate_open: bool
@@ -106,6 +107,8 @@ def status_facts(view: StateView, *, dlq: str, now_us: int) -> SessionFacts:
     if row is None:
         raise NobodyThereError("the session's state was deleted: call again once a worker has begun it anew")
     symbols = [symbol_facts(view, symbol, now_us) for _, symbol in sorted(view.symbols.items())]
+    calendar = _calendar_of(view)
+    outside = outside_hours(view, calendar)
     age_seconds = (now_us - row.now_us) / SECOND_US
     return {
         "session": row.session,
@@ -118,11 +121,12 @@ def status_facts(view: StateView, *, dlq: str, now_us: int) -> SessionFacts:
         "as_of": iso(row.now_us),
         "age_seconds": round(age_seconds, 3),
         "trading_date": date_of_days(row.trading_days).isoformat() if row.trading_days else None,
+        "calendar_last_date": None if calendar is None else calendar.last_date.isoformat(),
         "transaction": row.transaction,
         "sequence": row.sequence,
         "gate_open": row.active and age_seconds <= NOBODY_AFTER_SECONDS,
         "symbols": symbols,
-        "remarks": [remark for symbol in symbols for remark in _remarks(symbol, view.config_json, row.now_us, dlq)],
+        "remarks": [*_about_end(calendar, now_us), *(remark for symbol in symbols for remark in _remarks(symbol, outside, dlq))],
     }
 
 
@@ -141,10 +145,15 @@ def status_page(facts: SessionFacts) -> RenderableType:
     return Group(*parts)
 
 
-def _remarks(symbol: SymbolFacts, config_json: str | None, now_us: int, dlq: str) -> Iterator[str]:
+def _about_end(calendar: TradingCalendar | None, now_us: int) -> Iterator[str]:
+    if calendar is not None and days_left(calendar, now_us) <= ENDING_DAYS:
+        yield end_in_words(calendar, now_us)
+
+
+def _remarks(symbol: SymbolFacts, outside: str, dlq: str) -> Iterator[str]:
     name = symbol["symbol"]
     if symbol["out_of_hours"]:
-        yield f"{name}: {plural(symbol['out_of_hours'], 'bar')} dropped: {outside_hours(config_json, now_us)}"
+        yield f"{name}: {plural(symbol['out_of_hours'], 'bar')} dropped: {outside}"
     if symbol["other_interval"]:
         yield f"{name}: {plural(symbol['other_interval'], 'bar')} dropped: of another interval than {symbol['base_interval']}"
     if symbol["other_day"]:
@@ -154,31 +163,41 @@ def _remarks(symbol: SymbolFacts, config_json: str | None, now_us: int, dlq: str
     for stream in symbol["streams"]:
         facts = symbol["quotes"] if stream == QUOTES else symbol["ticks"]
         if facts is not None and facts["out_of_hours"]:
-            yield f"{name}: {facts['out_of_hours']:,} {stream} dropped: {outside_hours(config_json, now_us)}"
+            yield f"{name}: {facts['out_of_hours']:,} {stream} dropped: {outside}"
         if facts is not None and facts["dead_letters"]:
             yield f"{name}: {facts['dead_letters']:,} {stream} are dead letters: the reasons stand in the headers on {dlq}"
     if symbol["dead_letters"]:
         yield f"{name}: {plural(symbol['dead_letters'], 'dead letter')}: the reasons stand in the headers on {dlq}"
 
 
-def outside_hours(config_json: str | None, now_us: int) -> str:
-    """`outside XNYS hours, next open Mon 09:30 New York`; without the second part where the calendar is not installed."""
-    if config_json is None:
+def outside_hours(view: StateView, calendar: TradingCalendar | None) -> str:
+    """`outside XNYS hours, next open Mon 09:30 New York`; without the second part where no further trading day is known."""
+    if view.session is None or view.config_json is None:
         return "outside trading hours"
     try:
-        config, calendar = _config_and_calendar(config_json)
-    except ImportError:
-        return f"outside {SessionConfig.from_json(config_json).exchange} hours"
+        if calendar is None:
+            return f"outside {SessionConfig.from_json(view.config_json).exchange} hours"
+        return f"outside {calendar.exchange} hours, next open {calendar.format_next_open(view.session.now_us)}"
     except SessionConfigError:
         return "outside trading hours"  # a worker of another version may write what this one does not know
-    return f"outside {config.exchange} hours, next open {calendar.format_next_open(now_us)}"
+    except ValueError:
+        return f"outside {calendar.exchange} hours" if calendar is not None else "outside trading hours"
+
+
+def _calendar_of(view: StateView) -> TradingCalendar | None:
+    """The calendar that the session goes by: the stored one, else that of the library, where it is installed."""
+    try:
+        return _calendar(view.config_json, view.calendar)
+    except (ImportError, SessionConfigError, ZoneInfoNotFoundError):
+        return None
 
 
 @lru_cache(maxsize=1)
-def _config_and_calendar(config_json: str) -> tuple[SessionConfig, TradingCalendar]:
-    # Reading a calendar takes most of a second, and a live view asks again and again.
-    config = SessionConfig.from_json(config_json)
-    return config, config.calendar()
+def _calendar(config_json: str | None, stored: str) -> TradingCalendar | None:
+    # Reading a calendar takes up to a second, and a live view asks again and again.
+    if stored:
+        return TradingCalendar.from_text(stored)
+    return None if config_json is None else SessionConfig.from_json(config_json).calendar()
 
 
 def _gate_line(facts: SessionFacts) -> Text:

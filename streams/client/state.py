@@ -44,12 +44,13 @@ _EXTRAS: Final = tuple(stream_key(stream, "") for stream in EXTRA_STREAMS)
 class StateView:
     """The rows of a session but its bars and commands: what `status` shows.
 
-    `session` and `config_json` are `None` as long as no worker has committed any.
+    `session` and `config_json` are `None` as long as no worker has committed any; `calendar` is empty where none is stored.
     """
 
     def __init__(self) -> None:
         self.session: SessionRow | None = None
         self.config_json: str | None = None
+        self.calendar = ""
         self.symbols: dict[str, SymbolRow] = {}
         self._progress: dict[str, ProgressRow] = {}
         self._extras: dict[str, StreamRow] = {}
@@ -68,7 +69,7 @@ class StateView:
             case SessionRow():
                 self.session = row
             case ConfigRow():
-                self.config_json = row.config_json
+                self.config_json, self.calendar = row.config_json, row.calendar
             case SymbolRow():
                 self.symbols[row.symbol] = row
             case ProgressRow():
@@ -94,7 +95,7 @@ class StateView:
         if key == SESSION_KEY:
             self.session = None
         elif key == CONFIG_KEY:
-            self.config_json = None
+            self.config_json, self.calendar = None, ""
         elif key.startswith(_SYMBOL):
             self.symbols.pop(key.removeprefix(_SYMBOL), None)
         elif key.startswith(_PROGRESS):

@@ -120,6 +120,7 @@ def _gap_asked(session: Session, given: JournalInput, now_us: int) -> list[Outco
 
 _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] = {
     InputKind.CONFIGURED: lambda session, given, now_us: session.configure(SessionConfig.from_json(given.text or ""), now_us),
+    InputKind.CALENDAR: lambda session, given, now_us: session.use_calendar(given.calendar or "", now_us),
     InputKind.RESUMED: lambda session, given, now_us: session.resume(given.reason or "", now_us, owner_url=given.text or ""),
     InputKind.COMMAND: _command,
     InputKind.CONTROL_SKIPPED: _control_skipped,

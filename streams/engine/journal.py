@@ -19,6 +19,7 @@ class InputKind(StrEnum):
 
     OPENED = "opened"
     CONFIGURED = "configured"
+    CALENDAR = "calendar"
     RESUMED = "resumed"
     COMMAND = "command"
     CONTROL_SKIPPED = "control_skipped"
@@ -41,8 +42,8 @@ class InputKind(StrEnum):
 class JournalInput(Struct, frozen=True):
     """One input; which fields are set depends on the kind.
 
-    opened: text (config JSON), topic_id and first_offset (of the control topic), reason (the owner's URL).
-    configured: text (config JSON).
+    opened: text (config JSON), topic_id and first_offset (of the control topic), reason (the owner's URL), calendar.
+    configured: text (config JSON). calendar: calendar (the trading days to go by from the next day on, `TradingCalendar.to_text`).
     resumed: reason (owner), text (the owner's URL).
     command: text (command JSON), first_offset, next_offset, and for a graceful removal end_offset and deadline_us.
     control_skipped: first_offset, next_offset, reason, text (the id to answer). command_skipped (a command on which the
@@ -75,6 +76,7 @@ class JournalInput(Struct, frozen=True):
     end_us: int | None = None
     count: int | None = None
     bars: Columns | None = None
+    calendar: str | None = None
 
 
 class JournalRecord(Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+from streams.calendar import TradingCalendar
 from streams.config import SessionConfig
 from streams.engine import gate, history
 from streams.engine.extrastream import ExtraStream
@@ -51,7 +52,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     if not isinstance(session, SessionRow) or not isinstance(config_row, ConfigRow):
         raise StateError(f"the tables hold {len(rows)} rows but no session row with a config: they are not those of a session")
     config = SessionConfig.from_json(config_row.config_json)
-    state = SessionState(config, like.calendar if like is not None and like.config == config else config.calendar())
+    state = SessionState(config, _calendar_of(config, config_row.calendar, like), config_row.calendar)
     state.epoch, state.transaction, state.sequence = session.epoch, session.transaction, session.sequence
     state.now_us, state.days, state.owner, state.owner_url = session.now_us, session.trading_days, session.owner, session.owner_url
     state.active, state.ever_active, state.gate_reason = session.active, session.ever_active, session.gate_reason
@@ -93,6 +94,12 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
                 state.draining.add(row.symbol)
     state.completed = {row.interval: row.end_us for row in session.completed}
     return state
+
+
+def _calendar_of(config: SessionConfig, stored: str, like: SessionState | None) -> TradingCalendar:
+    if like is not None and like.calendar_text == stored and (stored or like.config == config):
+        return like.calendar
+    return TradingCalendar.from_text(stored) if stored else config.calendar()
 
 
 def _restored_indicators(symbol: SymbolRow, row: Row | None) -> IndicatorsRow | None:

@@ -9,7 +9,7 @@ them, and its metrics begin anew. The session's day is the earliest of its symbo
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.engine import derive, exports, gate, history, indicators, punctuation
+from streams.engine import calendars, derive, exports, gate, history, indicators, punctuation
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
@@ -107,3 +107,4 @@ def roll_session(state: SessionState) -> None:
     if reached > state.days:
         state.days = reached
         state.mark(AnalysisKind.SESSION_ROLLED)
+        calendars.tell_of_end(state)

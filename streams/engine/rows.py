@@ -136,9 +136,13 @@ class SessionRow(Struct, frozen=True):
 
 
 class ConfigRow(Struct, frozen=True):
-    """The config that the state was made under, as JSON."""
+    """The config that the state was made under, as JSON, and the trading days that it goes by, as `TradingCalendar.to_text` gives them.
+
+    Without such days the session goes by those that the library has at each start, as all did before they were stored.
+    """
 
     config_json: str
+    calendar: str = ""
 
 
 class CommandRow(Struct, frozen=True):

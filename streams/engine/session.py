@@ -23,8 +23,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from streams.calendar import TradingCalendar
 from streams.config import SessionConfig
 from streams.engine import (
+    calendars,
     derive,
     extras,
     filling,
@@ -95,10 +97,11 @@ class Session:
         owner: str,
         now_us: int,
         owner_url: str = "",
+        calendar: str = "",
         rules: int = RULES,
     ) -> tuple[Session, list[Outcome]]:
-        """Begin a session anew, with the config's symbols pending."""
-        state = SessionState(config, config.calendar())
+        """Begin a session anew, with the config's symbols pending, and with `calendar` (as text) to go by instead of the library's."""
+        state = SessionState(config, TradingCalendar.from_text(calendar) if calendar else config.calendar(), calendar)
         state.rules = state.opened_rules = rules
         state.epoch, state.owner, state.owner_url, state.now_us = epoch, owner, owner_url, now_us
         state.control_topic_id, state.control_offset = control_topic_id, control_offset
@@ -107,6 +110,7 @@ class Session:
         state.tell(EventKind.SESSION_OPENED, epoch=epoch, owner=owner)
         for symbol in config.symbols:
             lifecycle.begin_symbol(state, symbol, config.base_interval, config.derived_intervals, config.extra_streams, initial=True)
+        calendars.tell_of_end(state)
         gate.open_if_clear(state, "loaded")
         outcomes, state.outcomes = state.outcomes, []
         session = cls(state, {})
@@ -150,6 +154,10 @@ class Session:
             ConfigConflictError: the change contradicts the state (exchange, hours, base interval, name).
         """
         return self._run(lambda state: reconfigure.configure(state, config), now_us)
+
+    def use_calendar(self, calendar: str, now_us: int) -> list[Outcome]:
+        """Go by these trading days (`TradingCalendar.to_text`) once the day is over that the session or a symbol stands on."""
+        return self._run(lambda state: calendars.use(state, calendar), now_us)
 
     def receive(self, bar: Bar, now_us: int) -> list[Outcome]:
         """Take in one bar of a symbol that is being read.
@@ -345,7 +353,7 @@ class Session:
         if state.removed_keys or state.doomed:
             self._delete(rows)
         if state.config_changed:
-            rows[CONFIG_KEY] = ConfigRow(state.config.to_json())
+            rows[CONFIG_KEY] = ConfigRow(state.config.to_json(), state.calendar_text)
             state.config_changed = False
         rows[SESSION_KEY] = state.session_row()
         return rows

@@ -29,7 +29,7 @@ class SessionState:
     """All of a session's state. `outcomes` are those of the verb that is running."""
 
     __slots__ = (
-        "active", "by_open", "calendar", "changed_commands", "commands", "completed", "config", "config_changed",
+        "active", "by_open", "calendar", "calendar_text", "changed_commands", "commands", "completed", "config", "config_changed",
         "control_offset", "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us",
         "gate_reason", "grace_us", "lagging", "looks", "looks_for", "measured_us", "min_completeness", "next_close_us",
         "next_complete_us", "next_incarnation", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys",
@@ -37,8 +37,10 @@ class SessionState:
         "transaction", "waits",
     )  # fmt: skip
 
-    def __init__(self, config: SessionConfig, calendar: TradingCalendar) -> None:
+    def __init__(self, config: SessionConfig, calendar: TradingCalendar, calendar_text: str = "") -> None:
         self.calendar = calendar
+        # The calendar as it was given, which is stored; empty where it is the library's.
+        self.calendar_text = calendar_text
         self.use(config)
         self.epoch = 1
         # See `engine.rules`.

@@ -128,19 +128,25 @@ class Transaction:
         owner: str,
         now_us: int,
         owner_url: str = "",
+        calendar: str = "",
         rules: int = RULES,
     ) -> tuple[Session, Transaction]:
-        """Open a session, and the transaction that says so."""
+        """Open a session, and the transaction that says so; for `calendar` see `Session.open`."""
         session, outcomes = Session.open(
             config, epoch=epoch, control_topic_id=control_topic_id, control_offset=control_offset, owner=owner, now_us=now_us,
-            owner_url=owner_url, rules=rules,
+            owner_url=owner_url, calendar=calendar, rules=rules,
         )  # fmt: skip
         transaction = cls(session, owner=owner, now_us=now_us, rules=rules)
         transaction._before_sequence = 0
         transaction._outcomes = outcomes
         transaction._inputs.append(
             JournalInput(
-                InputKind.OPENED, text=config.to_json(), topic_id=control_topic_id, first_offset=control_offset, reason=owner_url or None
+                InputKind.OPENED,
+                text=config.to_json(),
+                topic_id=control_topic_id,
+                first_offset=control_offset,
+                reason=owner_url or None,
+                calendar=calendar or None,
             )
         )
         return session, transaction
@@ -375,7 +381,7 @@ def redrive(session: Session | None, record: JournalRecord, read: Callable[[Jour
         session, transaction = Transaction.of_new_session(
             SessionConfig.from_json(opening.text or ""), epoch=record.epoch, control_topic_id=opening.topic_id or "",
             control_offset=opening.first_offset or 0, owner=record.owner, now_us=record.now_us,
-            owner_url=opening.reason or "", rules=rules,
+            owner_url=opening.reason or "", calendar=opening.calendar or "", rules=rules,
         )  # fmt: skip
     elif session is None:
         raise EngineError(f"the journal begins with transaction {record.transaction}, which does not open a session")

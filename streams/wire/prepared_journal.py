@@ -11,7 +11,7 @@ from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.rows import Columns
 from streams.wire.numbers import NULL, PRESENT, Longs, Texts, long_bytes
 
-_RANGE_ENDING = NULL * 12
+_RANGE_ENDING = NULL * 13
 
 
 class JournalBytes:
@@ -63,6 +63,7 @@ class JournalBytes:
         else:
             parts.append(PRESENT)
             self._write_columns(parts, given.bars)
+        parts.append(_long_text(given.calendar))
 
     def _text(self, value: str | None) -> bytes:
         return NULL if value is None else PRESENT + self._texts[value]
@@ -82,6 +83,7 @@ def _is_plain(given: JournalInput) -> bool:
         and given.end_us is None
         and given.count is None
         and given.bars is None
+        and given.calendar is None
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from streams.calendar_end import days_left
 from streams.engine.symbol import SymbolSessionData
 from streams.records import EXTRA_STREAMS
 from streams.times import SECOND_US, Clock, iso
@@ -99,6 +100,7 @@ class Health:
                 "lagging": sorted(state.lagging),
                 "symbols": len(state.symbols),
                 "as_of": iso(state.now_us),
+                "calendar_last_date": state.calendar.last_date.isoformat(),
                 "commits": self._ledger.commits,
                 "last_commit_ms": round(self._ledger.last_commit_seconds * 1000, 3),
             }
@@ -161,6 +163,9 @@ class _Figures:
         yield self._gauge("streams_symbols", "symbols in the session", len(state.symbols))
         yield self._gauge("streams_sequence", "number of the last analysis record", state.sequence)
         yield self._gauge("streams_epoch", "epoch of the session", state.epoch)
+        yield self._gauge(
+            "streams_calendar_days_left", "days until the session's calendar ends", days_left(state.calendar, self._clock.now_us())
+        )
         symbols = list(state.symbols.values())
         yield self._by_symbol("streams_symbol_lag_seconds", "age of a symbol's newest bar", symbols, self._lag_of)
         yield self._by_symbol("streams_symbol_lagging", "1 while a symbol keeps the gate shut", symbols, lambda data: float(data.lagging))

@@ -25,6 +25,7 @@ _LEVELS: Final = {
     EventKind.COMMAND_REJECTED: "WARNING",
     EventKind.EXPORT_LOST: "WARNING",
     EventKind.SYMBOL_SILENT: "WARNING",
+    EventKind.CALENDAR_ENDING: "WARNING",
     EventKind.HISTORY_MISSING: "WARNING",
     EventKind.BAR_LATE: "DEBUG",
     EventKind.GAP_ASKED: "DEBUG",

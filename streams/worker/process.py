@@ -20,6 +20,7 @@ from loguru import logger
 
 from streams.errors import (
     BrokerLostError,
+    CalendarEndedError,
     ConfigConflictError,
     ControlLostError,
     DuplicateWorkerError,
@@ -46,6 +47,7 @@ _HOPELESS: Final = frozenset(
         DuplicateWorkerError.exit_code,
         ControlLostError.exit_code,
         StateError.exit_code,
+        CalendarEndedError.exit_code,
     }
 )
 

@@ -31,6 +31,7 @@ from streams.times import Clock
 from streams.wire.codec import Codec
 from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.topics import TopicNames
+from streams.worker.calendars import CalendarKeeper, check_not_ended
 from streams.worker.commands import CommandReader
 from streams.worker.digest import CARRIER, HEADER, RowDigest, check
 from streams.worker.ends import ReachedEnds
@@ -110,6 +111,7 @@ class SessionRunner:
         self._adopt_config = adopt_config
         self._die = die
         self._commands = CommandReader(codec, names, sources, clock, removal_seconds=settings.removal_deadline_seconds)
+        self._calendars = CalendarKeeper(config)
         self._follower = Follower(feed=feed, sources=sources, history=history, names=names, clock=clock, send=send, die=die)
         self._lock = asyncio.Lock()
         self._encoder: Encoder | None = None
@@ -212,9 +214,10 @@ class SessionRunner:
         # Commands that were sent before the session's first start are run; those of a former epoch had their effect in it.
         offset = 0 if epoch == 1 else (await self._sources.ends([control]))[control]
         offset = max(offset, (await self._sources.beginnings([control]))[control])
+        calendar = self._calendars.opening(now_us)
         self.session, transaction = Transaction.of_new_session(
             self._config, epoch=epoch, control_topic_id=topic_id or "", control_offset=offset, owner=self._owner, now_us=now_us,
-            owner_url=self._owner_url,
+            owner_url=self._owner_url, calendar=calendar.to_text(),
         )  # fmt: skip
         return transaction
 
@@ -234,6 +237,9 @@ class SessionRunner:
         transaction.apply(JournalInput(InputKind.RESUMED, reason=self._owner, text=self._owner_url or None))
         if changed:
             transaction.apply(JournalInput(InputKind.CONFIGURED, text=self._config.to_json()))
+        for given in self._calendars.resumed(state, now_us):
+            transaction.apply(given)
+        check_not_ended(state.calendar, now_us)
         for given in await self._follower.lost_sources(session):
             transaction.apply(given)
         return transaction
@@ -381,6 +387,7 @@ class SessionRunner:
             # What was fetched up to the end may still be on its way to here.
             if data is not None and end is not None and end == self._ends.of(symbol, data.incarnation):
                 inputs.append(JournalInput(InputKind.SILENT, symbol, data.incarnation))
+        inputs += self._calendars.look_ahead(session.state, self._clock.now_us())
         if inputs or self._clock.monotonic() - self._wrote_at >= HEARTBEAT_SECONDS * 0.9:
             self._write_inputs(inputs)
         self._follower.look_around(session)

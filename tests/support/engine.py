@@ -119,9 +119,10 @@ class Desk:
         now_us: when the session begins.
         restores: go on from the tables after every transaction, through the wire's own form of the rows.
         epoch: how often the session was begun anew, counted from one.
+        calendar: the trading days that it goes by, as text; empty: those of the library.
     """
 
-    def __init__(self, values: dict[str, Any], now_us: int, *, restores: bool = False, epoch: int = 1) -> None:
+    def __init__(self, values: dict[str, Any], now_us: int, *, restores: bool = False, epoch: int = 1, calendar: str = "") -> None:
         self.config = SessionConfig.from_dict(values)
         self.now_us = now_us
         self.restores = restores
@@ -141,7 +142,7 @@ class Desk:
         self.loaded: Counter[tuple[str, int, str]] = Counter()
         """Bar versions of past days, which were loaded and not accepted."""
         self.session, transaction = Transaction.of_new_session(
-            self.config, epoch=epoch, control_topic_id=f"control-{epoch}", control_offset=0, owner=OWNER, now_us=now_us
+            self.config, epoch=epoch, control_topic_id=f"control-{epoch}", control_offset=0, owner=OWNER, now_us=now_us, calendar=calendar
         )
         self._take(transaction.finish())
 

@@ -200,7 +200,7 @@ journal_inputs = made(
     trading_days=st.none() | ints,
     bars=st.none() | columns,
     **dict.fromkeys(("first_offset", "next_offset", "end_offset", "deadline_us", "start_us", "end_us", "count"), st.none() | longs),
-    **dict.fromkeys(("symbol", "topic_id", "reason", "text", "stream", "interval"), maybe_text),
+    **dict.fromkeys(("symbol", "topic_id", "reason", "text", "stream", "interval", "calendar"), maybe_text),
 )
 journal_records = made(
     JournalRecord,
@@ -225,7 +225,7 @@ session_rows = made(
     active=st.booleans(),
     ever_active=st.booleans(),
 )
-config_rows = made(ConfigRow, config_json=words)
+config_rows = made(ConfigRow, config_json=words, calendar=words)
 command_rows = made(CommandRow, **dict.fromkeys(("id", "kind", "symbol", "status"), words), reason=maybe_text, time_us=instants)
 symbol_rows = made(
     SymbolRow,

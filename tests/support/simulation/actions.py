@@ -14,6 +14,7 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, interval_us
 from tests.support.simulation import bars, extrabook
 from tests.support.simulation.books import Life
+from tests.support.simulation.calendarbook import changed_days
 from tests.support.simulation.scenario import reconfigured
 from tests.support.simulation.world import OWNER, Part, World
 
@@ -323,5 +324,10 @@ def step(world: World, seed: int, number: int) -> str:
         # Beside what is chosen, so that what else a seed stands for is as it was.
         parts += ask(world, aside)
         name += "+ask"
+    aside = Random(f"days {seed} {number}")
+    if aside.random() < 0.003:
+        parts.append(changed_days(world.model.config, world.now_us, aside))
+        name += "+days"
     world.transact(parts)
+    world.days = world.model.calendar
     return name

@@ -101,10 +101,15 @@ class Days:
 
     def __init__(self, calendar: TradingCalendar, first: int, last: int) -> None:
         """Take the days with dates in `[first, last]` (days since the epoch)."""
+        self.first, self.last = first, last
         found = [calendar.day_on(days) for days in range(first, last + 1)]
-        self.days = [Day(day.days, day.segments, day.starts_us) for day in found if day is not None]
         self.zone = calendar.timezone
         self.is_even = calendar.is_even
+        self.take([Day(day.days, day.segments, day.starts_us) for day in found if day is not None])
+
+    def take(self, days: list[Day]) -> None:
+        """Be these days."""
+        self.days = days
         self._opens = [day.open_us for day in self.days]
         self._by_date = {day.days: day for day in self.days}
 

@@ -16,7 +16,7 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.transaction import RangeRead
 from streams.records import Bar, ControlCommand
 from streams.times import DAY_US, SECOND_US, interval_us
-from tests.support.simulation import exportbook, extrabook, pastbook
+from tests.support.simulation import calendarbook, exportbook, extrabook, pastbook
 from tests.support.simulation.books import Day, Days, Life, Series, inside, summed
 from tests.support.simulation.pastbook import first_day
 from tests.support.simulation.qualitybook import Qualitybook
@@ -134,6 +134,10 @@ class Model(Qualitybook):
         elif given.kind is InputKind.REWOUND:
             for life in self.lives.values():
                 life.backlog = life.backlog or life.is_read
+        elif given.kind is InputKind.CALENDAR:
+            self.calendar = calendarbook.followed(self.calendar, given, max([self.days, *(life.day.days for life in self.lives.values())]))
+            self.tell("calendar_changed")
+            self.renew_waits()
         elif given.kind is InputKind.CONFIGURED:
             self._configure(SessionConfig.from_json(given.text or ""))
         return True

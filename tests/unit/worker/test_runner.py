@@ -133,9 +133,10 @@ class Bench:
         clock: ManualClock | None = None,
         extra: Sequence[str] = (),
         source: HistorySource | None = None,
+        calendar: str = "",
         **config_parts: Any,
     ) -> None:
-        desk = Desk(config("SPY", *others, streams=["1m", *extra], **config_parts), TEN)
+        desk = Desk(config("SPY", *others, streams=["1m", *extra], **config_parts), TEN, calendar=calendar)
         desk.load("SPY", *others)
         desk.produce(*minutes("SPY", TEN, read))
         desk.read(now_us=at("10:40"))
