@@ -80,6 +80,11 @@ def apply_input(session: Session, given: JournalInput, now_us: int) -> list[Outc
     return _APPLY[given.kind](session, given, now_us)
 
 
+def _configured(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    config_json = given.text or ""
+    return session.configure(SessionConfig.from_json(config_json), now_us, config_json=config_json)
+
+
 def _command(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
     command = msgspec.json.decode(given.text or "", type=ControlCommand)
     plan = None if given.deadline_us is None else RemovalPlan(given.end_offset or 0, given.deadline_us)
@@ -119,7 +124,7 @@ def _gap_asked(session: Session, given: JournalInput, now_us: int) -> list[Outco
 
 
 _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] = {
-    InputKind.CONFIGURED: lambda session, given, now_us: session.configure(SessionConfig.from_json(given.text or ""), now_us),
+    InputKind.CONFIGURED: _configured,
     InputKind.CALENDAR: lambda session, given, now_us: session.use_calendar(given.calendar or "", now_us),
     InputKind.RESUMED: lambda session, given, now_us: session.resume(given.reason or "", now_us, owner_url=given.text or ""),
     InputKind.COMMAND: _command,

@@ -19,8 +19,8 @@ from streams.times import interval_us
 _FIXED = ("session_name", "mode", "exchange", "hours", "hours_overrides", "window_anchor")
 
 
-def configure(state: SessionState, config: SessionConfig) -> None:
-    """Go on under `config`.
+def configure(state: SessionState, config: SessionConfig, config_json: str) -> None:
+    """Go on under `config`, which is stored as `config_json`.
 
     Raises:
         ConfigConflictError: what can't change under a session that has state.
@@ -37,7 +37,7 @@ def configure(state: SessionState, config: SessionConfig) -> None:
             f"the base interval was {old.base_interval} when this session began and is {config.base_interval} in the config: put it back, "
             "add single symbols with streams of their own, or begin another session with a session_name of its own"
         )
-    state.use(config)
+    state.use(config, config_json)
     state.config_changed = True
     # Grace and intervals may differ: the next moment at which a window is due is looked up anew.
     state.next_close_us = 0

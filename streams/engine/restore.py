@@ -52,7 +52,9 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     if not isinstance(session, SessionRow) or not isinstance(config_row, ConfigRow):
         raise StateError(f"the tables hold {len(rows)} rows but no session row with a config: they are not those of a session")
     config = SessionConfig.from_json(config_row.config_json)
-    state = SessionState(config, _calendar_of(config, config_row.calendar, like), config_row.calendar)
+    state = SessionState(
+        config, _calendar_of(config, config_row.calendar, like), config_json=config_row.config_json, calendar_text=config_row.calendar
+    )
     state.epoch, state.transaction, state.sequence = session.epoch, session.transaction, session.sequence
     state.now_us, state.days, state.owner, state.owner_url = session.now_us, session.trading_days, session.owner, session.owner_url
     state.active, state.ever_active, state.gate_reason = session.active, session.ever_active, session.gate_reason

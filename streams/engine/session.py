@@ -97,11 +97,16 @@ class Session:
         owner: str,
         now_us: int,
         owner_url: str = "",
+        config_json: str = "",
         calendar: str = "",
         rules: int = RULES,
     ) -> tuple[Session, list[Outcome]]:
-        """Begin a session anew, with the config's symbols pending, and with `calendar` (as text) to go by instead of the library's."""
-        state = SessionState(config, TradingCalendar.from_text(calendar) if calendar else config.calendar(), calendar)
+        """Begin a session anew, with the config's symbols pending.
+
+        `calendar` holds the trading days to go by, as text, instead of the library's; `config_json` is how the config is stored.
+        """
+        days = TradingCalendar.from_text(calendar) if calendar else config.calendar()
+        state = SessionState(config, days, config_json=config_json, calendar_text=calendar)
         state.rules = state.opened_rules = rules
         state.epoch, state.owner, state.owner_url, state.now_us = epoch, owner, owner_url, now_us
         state.control_topic_id, state.control_offset = control_topic_id, control_offset
@@ -147,13 +152,13 @@ class Session:
         away_us = now_us - self._state.now_us
         return self._run(lambda state: source.resumed(state, owner, owner_url, away_us), now_us)
 
-    def configure(self, config: SessionConfig, now_us: int) -> list[Outcome]:
-        """Go on under a changed config.
+    def configure(self, config: SessionConfig, now_us: int, *, config_json: str = "") -> list[Outcome]:
+        """Go on under a changed config, stored as `config_json`.
 
         Raises:
             ConfigConflictError: the change contradicts the state (exchange, hours, base interval, name).
         """
-        return self._run(lambda state: reconfigure.configure(state, config), now_us)
+        return self._run(lambda state: reconfigure.configure(state, config, config_json), now_us)
 
     def use_calendar(self, calendar: str, now_us: int) -> list[Outcome]:
         """Go by these trading days (`TradingCalendar.to_text`) once the day is over that the session or a symbol stands on."""
@@ -353,7 +358,7 @@ class Session:
         if state.removed_keys or state.doomed:
             self._delete(rows)
         if state.config_changed:
-            rows[CONFIG_KEY] = ConfigRow(state.config.to_json(), state.calendar_text)
+            rows[CONFIG_KEY] = ConfigRow(state.config_json, state.calendar_text)
             state.config_changed = False
         rows[SESSION_KEY] = state.session_row()
         return rows

@@ -30,18 +30,18 @@ class SessionState:
 
     __slots__ = (
         "active", "by_open", "calendar", "calendar_text", "changed_commands", "commands", "completed", "config", "config_changed",
-        "control_offset", "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us",
+        "config_json", "control_offset", "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us",
         "gate_reason", "grace_us", "lagging", "looks", "looks_for", "measured_us", "min_completeness", "next_close_us",
         "next_complete_us", "next_incarnation", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys",
         "revised", "rules", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back",
         "transaction", "waits",
     )  # fmt: skip
 
-    def __init__(self, config: SessionConfig, calendar: TradingCalendar, calendar_text: str = "") -> None:
+    def __init__(self, config: SessionConfig, calendar: TradingCalendar, *, config_json: str = "", calendar_text: str = "") -> None:
         self.calendar = calendar
         # The calendar as it was given, which is stored; empty where it is the library's.
         self.calendar_text = calendar_text
-        self.use(config)
+        self.use(config, config_json)
         self.epoch = 1
         # See `engine.rules`.
         self.rules = self.opened_rules = RULES
@@ -76,9 +76,11 @@ class SessionState:
         self.changed_commands: dict[str, Row | None] = {}
         self.config_changed = False
 
-    def use(self, config: SessionConfig) -> None:
-        """Go by this config; what every bar needs of it is kept at hand."""
+    def use(self, config: SessionConfig, config_json: str) -> None:
+        """Go by this config; what every bar needs of it is kept at hand. As text it is stored as it was given."""
         self.config = config
+        # Written out again it would have the keys that this version has, and a journal of another one would differ.
+        self.config_json = config_json or config.to_json()
         # When the symbols are looked at next, in order, and the incarnation up to which that is known: it goes by the config.
         self.looks: list[tuple[int, str, int]] = []
         self.looks_for = 0

@@ -128,13 +128,14 @@ class Transaction:
         owner: str,
         now_us: int,
         owner_url: str = "",
+        config_json: str = "",
         calendar: str = "",
         rules: int = RULES,
     ) -> tuple[Session, Transaction]:
-        """Open a session, and the transaction that says so; for `calendar` see `Session.open`."""
+        """Open a session, and the transaction that says so; for `config_json` and `calendar` see `Session.open`."""
         session, outcomes = Session.open(
             config, epoch=epoch, control_topic_id=control_topic_id, control_offset=control_offset, owner=owner, now_us=now_us,
-            owner_url=owner_url, calendar=calendar, rules=rules,
+            owner_url=owner_url, config_json=config_json, calendar=calendar, rules=rules,
         )  # fmt: skip
         transaction = cls(session, owner=owner, now_us=now_us, rules=rules)
         transaction._before_sequence = 0
@@ -142,7 +143,7 @@ class Transaction:
         transaction._inputs.append(
             JournalInput(
                 InputKind.OPENED,
-                text=config.to_json(),
+                text=session.state.config_json,
                 topic_id=control_topic_id,
                 first_offset=control_offset,
                 reason=owner_url or None,
@@ -381,7 +382,7 @@ def redrive(session: Session | None, record: JournalRecord, read: Callable[[Jour
         session, transaction = Transaction.of_new_session(
             SessionConfig.from_json(opening.text or ""), epoch=record.epoch, control_topic_id=opening.topic_id or "",
             control_offset=opening.first_offset or 0, owner=record.owner, now_us=record.now_us,
-            owner_url=opening.reason or "", calendar=opening.calendar or "", rules=rules,
+            owner_url=opening.reason or "", config_json=opening.text or "", calendar=opening.calendar or "", rules=rules,
         )  # fmt: skip
     elif session is None:
         raise EngineError(f"the journal begins with transaction {record.transaction}, which does not open a session")

@@ -16,7 +16,7 @@ import exchange_calendars
 import pandas
 import pytest
 
-from streams import calendar as module
+from streams import calendar_library as module
 from streams.calendar import TradingCalendar
 from streams.errors import SessionConfigError
 from streams.times import days_of

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import date
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
+from streams.calendar import TradingCalendar
 from streams.cli.options import data_console
-from streams.cli.status import outside_hours, status_facts, status_page
+from streams.cli.status import status_facts, status_page
 from streams.cli.watch import event_line
 from streams.cli.words import clock_text, plural, seconds_text
 from streams.client.jsonlines import analysis_json
@@ -112,9 +114,38 @@ def test_status_as_json_has_every_symbol_with_its_counts() -> None:
 
 
 def test_hours_without_the_calendar_package_are_still_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "streams.calendar", None)
+    monkeypatch.setitem(sys.modules, "streams.calendar_library", None)
+    view = view_of_a_session()
     # No other test asks for Warsaw: a calendar that was made once is made no more in a run of the tests.
-    assert outside_hours(CONFIG.replace("XNYS", "XWAR"), NOW_US) == "outside XWAR hours"
+    view.apply("config", ConfigRow(CONFIG.replace("XNYS", "XWAR")))
+    assert status_facts(view, dlq="main.dlq", now_us=NOW_US)["remarks"][0] == "SPY: 412 bars dropped: outside XWAR hours"
+
+
+def test_stored_trading_days_need_no_calendar_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = TradingCalendar("XNYS", through=date(2013, 12, 31)).to_text()
+    monkeypatch.setitem(sys.modules, "streams.calendar_library", None)
+    view = view_of_a_session()
+    view.apply("config", ConfigRow(CONFIG, stored))
+    facts = status_facts(view, dlq="main.dlq", now_us=NOW_US)
+    assert facts["calendar_last_date"] == "2013-12-31"
+    assert facts["remarks"][0] == "SPY: 412 bars dropped: outside XNYS hours, next open Mon 09:30 New York"
+
+
+@pytest.mark.parametrize(
+    ("now", "expected", "why"),
+    [
+        ("2013-12-02T04:59:00Z", "SPY: 412 bars dropped", "31 days are left: New York's year ends at 05:00 UTC"),
+        ("2013-12-02T05:00:00Z", "the calendar of XNYS ends on 2013-12-31, in 30 days: install a newer", "30 days"),
+        ("2014-01-02T15:00:00Z", "the calendar of XNYS ended on 2013-12-31: install a newer", "it has ended"),
+    ],
+)
+def test_status_says_that_the_calendar_ends_and_also_that_it_has_ended(now: str, expected: str, why: str) -> None:
+    now_us = parse_instant(now)
+    view = view_of_a_session(now_us=now_us)
+    view.apply("config", ConfigRow(CONFIG, TradingCalendar("XNYS", through=date(2013, 12, 31)).to_text()))
+    remarks = status_facts(view, dlq="main.dlq", now_us=now_us)["remarks"]
+    assert remarks[0].startswith(expected), why
+    assert "outside XNYS hours" in " ".join(remarks)
 
 
 @pytest.mark.parametrize(
