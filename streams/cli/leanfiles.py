@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import tzinfo
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from streams.cli.options import parse_zone, say
 from streams.cli.words import plural
 from streams.errors import BarFileError
 from streams.history.lean import Assumed, LeanFile, What, find, none_of
+from streams.history.lean_markets import ALWAYS_OPEN
 
 
 def parse_assumed(security_type: str | None, market: str | None, zone: str | None) -> Assumed:
@@ -63,3 +64,11 @@ def zone_of(files: Iterable[LeanFile]) -> tzinfo | None:
     """The zone of the files' times, None where they differ."""
     zones = {str(file.zone): file.zone for file in files}
     return next(iter(zones.values())) if len(zones) == 1 else None
+
+
+def say_hours(files: Iterable[LeanFile], symbols: Collection[str], exchange: str) -> None:
+    """Say that an exchange with a close is not that of crypto, whose other bars it drops."""
+    always = sorted({file.symbol for file in files if file.symbol in symbols and file.market.security_type in ALWAYS_OPEN})
+    if always and exchange != "24/7":
+        names = ", ".join(always[:3]) + (" and others" if len(always) > 3 else "")
+        say(f'note: crypto trades around the clock, and {exchange} drops what lies outside its hours: for {names} set "exchange": "24/7"')

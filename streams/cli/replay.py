@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypedDict
 
 import typer
 
-from streams.cli.leanfiles import lean_found, parse_assumed
+from streams.cli.leanfiles import lean_found, parse_assumed, say_hours
 from streams.cli.options import AsJson, Bootstrap, DataZone, MarketName, SecurityType, SessionName, load_settings, named, say
 from streams.cli.words import plural
 from streams.client.kafka import topics_of
@@ -142,6 +142,7 @@ def replay(
     settings = load_settings(bootstrap, loaded.session_name)
     factor = loaded.backtest_config.speed_multiplier if speed is None else speed
     files = lean_found(paths, parse_assumed(security_type, market, zone), "trade") if paths else []
+    say_hours(files, {*loaded.symbols, *(command.symbol for command in given)}, loaded.exchange)
     with _source(origin, files, store, settings, loaded, given) as bars:
         run = Replay(loaded, source=bars, start=_day(start), end=_day(end), commands=given, pacer=Pacer(factor))
         _tell_beforehand(loaded, run)

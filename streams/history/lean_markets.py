@@ -24,6 +24,8 @@ OTHER_TYPES: Final = ("option", "futureoption", "indexoption", "commodity", "bas
 
 QUOTED_TYPES: Final = ("forex", "cfd")
 """Types that nobody reports trades of: their hour and daily files hold quote bars."""
+ALWAYS_OPEN: Final = ("crypto", "cryptofuture")
+"""Types that trade around the clock."""
 CONTRACT_TYPES: Final = ("future", "cryptofuture")
 """Types whose zips hold one CSV per contract."""
 

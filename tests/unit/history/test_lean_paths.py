@@ -233,6 +233,22 @@ def test_times_of_day_need_files_of_one_zone(capsys: Shown) -> None:
 # Replays
 
 
+@pytest.mark.parametrize(("exchange", "published"), [("XNYS", 390), ("24/7", 1440)])
+def test_a_replay_says_that_an_exchange_with_a_close_drops_bars_of_crypto(
+    tmp_path: Path, exchange: str, published: int, capsys: Shown
+) -> None:
+    config = tmp_path / "crypto.json"
+    days = {"start_date": "2022-12-13", "end_date": "2022-12-13"}
+    config.write_text(
+        json.dumps({"mode": "backtest", "exchange": exchange, "backtest_config": days, "session_data_config": {"symbols": ["BTCUSDT"]}})
+    )
+    assert run(["replay", str(config), str(SAMPLES / "crypto/bybit/minute"), "--to", "none", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["summary"]["base_accepted"] == published
+    note = 'note: crypto trades around the clock, and XNYS drops what lies outside its hours: for BTCUSDT set "exchange": "24/7"'
+    assert (note in shown.err) is (exchange == "XNYS")
+
+
 @pytest.mark.parametrize(
     ("symbol", "path", "interval", "days", "bars"),
     [
