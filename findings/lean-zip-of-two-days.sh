@@ -3,7 +3,7 @@
 # holds the rows of one day twice, the second time under the next day's name, which stands first in the zip: Python's
 # namelist()[0] and LEAN's own reader take the one named 2019-01-02, pandas refuses, and `unzip -p` glues the last row of one to
 # the first of the other, since no CSV ends with a newline: 755 lines of 756 rows, one with 11 columns, whose volume "0" has become
-# the time "032820000". Zips of futures, which hold a CSV per contract, are glued in the same way.
+# the time "032820000". (The CSVs in LEAN's zips of futures do end with a newline, so the habit works until it meets such a file.)
 # Matters to whoever reads LEAN's data with anything but LEAN: by its name the file gives 2019-01-02 the prices of the day before,
 # and a pipe loses two bars at each seam. Take the CSV with the zip's own date, and never pipe several through `unzip -p`.
 # Data: QuantConnect/Lean, Apache-2.0, copied in tests/data/lean.
