@@ -1,8 +1,8 @@
 """Take in one bar: judge it, keep it, measure it, derive from it.
 
-A bar of a loaded symbol is one of: invalid (dead letter), of another interval or outside hours (counted and dropped), new
-(it advances the frontier), late (it fills a hole behind the frontier), a duplicate, or a correction. One of a day that the
-symbol has left is late there, as long as that day is kept.
+A bar of a loaded symbol is one of: invalid (dead letter), of another interval or outside hours (counted and dropped), early (it
+waits for its end, `waiting`), new (it advances the frontier), late (it fills a hole behind the frontier), a duplicate, or a
+correction. One of a day that the symbol has left is late there, as long as that day is kept.
 Only a new one is measured at the gate, and of those that fill a gap only one that is fresh. The order of what goes out: the
 gate's change, derived bars that this bar's arrival closes with some base bars missing, the bar itself, the derived bars that it
 completes, shortest first, and what it was the last bar of (`punctuation`).
@@ -11,7 +11,7 @@ completes, shortest first, and what it was the last bar of (`punctuation`).
 from __future__ import annotations
 
 from streams.calendar import TradingDay
-from streams.engine import derive, gate, indicators, punctuation, rollover
+from streams.engine import derive, gate, indicators, punctuation, rollover, waiting
 from streams.engine.placing import Place, place_of
 from streams.engine.publish import offer, offer_rolled
 from streams.engine.series import BarSeries
@@ -44,6 +44,9 @@ def receive(state: SessionState, bar: Bar) -> None:
     if fault is not None:
         _reject(state, data, fault)
         return
+    if bar.end_us > state.now_us and state.rules >= 2:
+        _keep_waiting(state, data, bar)
+        return
     start_us = bar.start_us
     if start_us < data.open_us or start_us >= data.close_us or len(data.day.segments) > 1:
         day = state.calendar.day_of(start_us) if state.calendar.covers(start_us) else None
@@ -63,6 +66,8 @@ def _receive_uneven(state: SessionState, data: SymbolSessionData, bar: Bar) -> N
         fault = future_fault(bar, state.now_us, state.future_tolerance_us)
         if fault is not None:
             _reject(state, data, fault)
+        elif bar.end_us > state.now_us and state.rules >= 2:
+            _keep_waiting(state, data, bar)
         elif not _is_on_its_day(state, data, place.day, bar):
             return
         elif bar.start_us > data.last_start_us:
@@ -73,6 +78,17 @@ def _receive_uneven(state: SessionState, data: SymbolSessionData, bar: Bar) -> N
         data.counts.out_of_hours += 1
     else:
         _reject(state, data, place)
+
+
+def take_waiting(state: SessionState, data: SymbolSessionData) -> None:
+    """Take in the first of the symbol's bars that wait, which has ended by `state.now_us`, as if it arrived now."""
+    receive(state, data.waiting.pop(0))
+
+
+def _keep_waiting(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
+    fault = waiting.keep(state, data, bar)
+    if fault is not None:
+        _reject(state, data, fault)
 
 
 def _reject(state: SessionState, data: SymbolSessionData, fault: Fault) -> None:

@@ -165,6 +165,7 @@ def symbol_failed(state: SessionState, data: SymbolSessionData, reason: str) -> 
     data.reason = reason
     data.dirty = data.identity_changed = True
     data.backlog = data.behind = False
+    data.waiting = []
     gate.flush_held_back(state, data)
     state.mark(AnalysisKind.SYMBOL_FAILED, data, reason=reason)
     state.tell(EventKind.SYMBOL_FAILED, data, reason=reason)
@@ -203,20 +204,23 @@ def _remove(state: SessionState, data: SymbolSessionData, command: ControlComman
 
 
 def remove_if_drained(state: SessionState, data: SymbolSessionData) -> None:
-    """Let a removing symbol go once its position has reached the captured end, or its deadline has come."""
+    """Let a removing symbol go once its position has reached the captured end and no bar waits, or its deadline has come."""
     if data.status is not SymbolStatus.REMOVING:
         return
-    if data.removal_end_offset is not None and data.offset >= data.removal_end_offset:
+    is_read = data.removal_end_offset is not None and data.offset >= data.removal_end_offset
+    if is_read and not data.waiting:
         remove_symbol(state, data, "drained")
     elif data.removal_deadline_us is not None and state.now_us >= data.removal_deadline_us:
-        remove_symbol(state, data, f"deadline: {data.removal_end_offset} was not reached, reading stood at {data.offset}")
+        short = f"{data.removal_end_offset} was not reached, reading stood at {data.offset}"
+        remove_symbol(state, data, f"deadline: {'bars still waited for their end' if is_read else short}")
 
 
 def remove_symbol(state: SessionState, data: SymbolSessionData, reason: str) -> None:
     """Remove the whole of a symbol: rows, blocks, counters, windows; its runs are accounted for."""
     gate.flush_held_back(state, data)
     state.mark(AnalysisKind.SYMBOL_REMOVED, data, reason=reason)
-    state.tell(EventKind.SYMBOL_REMOVED, data, reason=reason)
+    dropped = {"waiting": len(data.waiting)} if data.waiting else {}
+    state.tell(EventKind.SYMBOL_REMOVED, data, reason=reason, **dropped)
     _complete(state, data, CommandKind.REMOVE_SYMBOL, reason)
     _discard(state, data)
     gate.forget(state, data, "removed")

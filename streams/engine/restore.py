@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from streams.calendar import TradingCalendar
 from streams.config import SessionConfig
-from streams.engine import gate, history
+from streams.engine import gate, history, waiting
 from streams.engine.extrastream import ExtraStream
 from streams.engine.marks import Exports
 from streams.engine.rows import (
@@ -28,6 +28,7 @@ from streams.engine.rows import (
     SessionRow,
     StreamRow,
     SymbolRow,
+    WaitingRow,
     block_key,
     export_key,
     indicators_key,
@@ -40,6 +41,7 @@ from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, SymbolSessionData, SymbolStatus
 from streams.engine.windows import Grid
 from streams.errors import StateError
+from streams.records import Bar
 
 
 def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> SessionState:
@@ -95,6 +97,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
             if data.status is SymbolStatus.REMOVING:
                 state.draining.add(row.symbol)
     state.completed = {row.interval: row.end_us for row in session.completed}
+    waiting.set_alarm(state)
     return state
 
 
@@ -159,8 +162,16 @@ def _restore_progress(data: SymbolSessionData, row: ProgressRow) -> None:
     counts.accepted, counts.published, counts.held_back = row.accepted, row.published, row.held_back
     counts.late, counts.corrected, counts.duplicates = row.late, row.corrected, row.duplicates
     counts.out_of_hours, counts.other_interval, counts.other_day = row.out_of_hours, row.other_interval, row.other_day
-    counts.rejected, counts.engine_errors = row.rejected, row.engine_errors
+    counts.rejected, counts.engine_errors, counts.forming = row.rejected, row.engine_errors, row.forming
+    data.waiting = [_restored_bar(data, bar) for bar in row.waiting]
     data.runs.restore(row.runs)
+
+
+def _restored_bar(data: SymbolSessionData, row: WaitingRow) -> Bar:
+    return Bar(
+        data.symbol, data.base_interval, row.start_us, row.end_us, row.open, row.high, row.low, row.close, row.volume,
+        row.vwap, row.trades, row.provenance,
+    )  # fmt: skip
 
 
 def _restore_quality(state: SessionState, data: SymbolSessionData, row: QualityRow) -> None:

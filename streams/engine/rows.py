@@ -194,11 +194,27 @@ class WindowRow(Struct, frozen=True):
     open_since_us: int
 
 
+class WaitingRow(Struct, frozen=True):
+    """A base bar that came before its end, and is taken in then."""
+
+    start_us: int
+    end_us: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    vwap: float | None
+    trades: int | None
+    provenance: str
+
+
 class ProgressRow(Struct, frozen=True):
     """What changes with every batch of a symbol's bars.
 
     `offset` is the next one to read. `accepted` counts base and derived bars and revisions by fate. `tail` holds the
-    base bars that are in no full block yet, `tail_index` the number of the block they will be.
+    base bars that are in no full block yet, `tail_index` the number of the block they will be. `waiting` are the bars that
+    have not ended yet, in order; `forming` counts the versions of bars that were replaced before the bar's end.
     """
 
     symbol: str
@@ -235,6 +251,8 @@ class ProgressRow(Struct, frozen=True):
     windows: tuple[WindowRow, ...]
     tail_index: int
     tail: Columns
+    waiting: tuple[WaitingRow, ...] = ()
+    forming: int = 0
 
 
 class BlockRow(Struct, frozen=True):

@@ -41,6 +41,7 @@ from streams.engine import (
     reconfigure,
     rollover,
     source,
+    waiting,
 )
 from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.journal import JournalInput
@@ -185,6 +186,27 @@ class Session:
             state.outcomes = []
         return outcomes
 
+    def due_bars(self, now_us: int) -> list[tuple[int, str]]:
+        """End and symbol of the waiting bars that have ended by `now_us`, in order; `advance` takes in those that nobody has before."""
+        return waiting.due(self._state, now_us)
+
+    def take_waiting(self, symbol: str, now_us: int) -> list[Outcome]:
+        """Take in the first waiting bar of a symbol, which has ended by `now_us`.
+
+        Raises:
+            Exception: a bug met by this bar; it still waits, `skipped_waiting` then says that it was passed over.
+        """
+        return self._run(lambda state: intake.take_waiting(state, state.of(symbol)), now_us)
+
+    def skipped_waiting(self, symbol: str, reason: str, now_us: int) -> list[Outcome]:
+        """A waiting bar on which `take_waiting` raised is passed over, as `skipped`."""
+
+        def run(state: SessionState) -> None:
+            state.of(symbol).waiting.pop(0)
+            source.pass_over(state, symbol, reason)
+
+        return self._run(run, now_us)
+
     def receive_extras(self, symbol: str, stream: str, records: Sequence[extras.Record], now_us: int) -> extras.Received:
         """Take in quotes or ticks of a symbol that is being read, up to the first on which something is raised; see `Received`.
 
@@ -244,9 +266,13 @@ class Session:
         return self._run(run, now_us)
 
     def advance(self, now_us: int) -> list[Outcome]:
-        """Time has come to `now_us`: windows close, days roll, deadlines pass, old answers are forgotten."""
+        """Time has come to `now_us`: bars that waited are taken in, windows close, days roll, deadlines pass, old answers are forgotten."""
 
         def run(state: SessionState) -> None:
+            for _, symbol in waiting.due(state, state.now_us):
+                intake.take_waiting(state, state.symbols[symbol])
+            if state.now_us >= state.next_waiting_us:
+                waiting.set_alarm(state)
             gate.end_silence(state)
             derive.close_by_clock(state)
             punctuation.tell_by_clock(state)

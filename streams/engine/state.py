@@ -32,8 +32,8 @@ class SessionState:
         "active", "by_open", "calendar", "calendar_text", "changed_commands", "commands", "completed", "config", "config_changed",
         "config_json", "control_offset", "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us",
         "gate_reason", "grace_us", "lagging", "looks", "looks_for", "measured_us", "min_completeness", "next_close_us",
-        "next_complete_us", "next_incarnation", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys",
-        "revised", "rules", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back",
+        "next_complete_us", "next_incarnation", "next_waiting_us", "now_us", "opened_rules", "outcomes", "owner", "owner_url",
+        "removed_keys", "revised", "rules", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back",
         "transaction", "waits",
     )  # fmt: skip
 
@@ -66,6 +66,7 @@ class SessionState:
         self.next_close_us = NEVER_DUE_US
         self.waits: list[Wait] = []
         self.next_complete_us = NEVER_DUE_US
+        self.next_waiting_us = NEVER_DUE_US
         self.silent: set[str] = set()
         self.draining: set[str] = set()
         self.revised: set[str] = set()

@@ -25,6 +25,7 @@ from streams.engine.rows import (
     StretchRow,
     SymbolRow,
     ToldRow,
+    WaitingRow,
     WindowRow,
     block_key,
     export_key,
@@ -39,7 +40,7 @@ from streams.engine.slots import Slots
 from streams.engine.status import READING, SymbolStatus
 from streams.engine.views import GapInfo
 from streams.engine.windows import Grid, Window
-from streams.records import EXTRA_STREAMS, QUOTES, TICKS, SessionBar
+from streams.records import EXTRA_STREAMS, QUOTES, TICKS, Bar, SessionBar
 from streams.times import interval_us
 
 __all__ = ["NEVER_US", "READING", "Counts", "SymbolSessionData", "SymbolStatus"]
@@ -55,11 +56,15 @@ def _end_of(attempt: AttemptRow) -> int:
     return attempt.end_us
 
 
+def _waiting_row(bar: Bar) -> WaitingRow:
+    return WaitingRow(bar.start_us, bar.end_us, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trades, bar.provenance)
+
+
 class Counts:
     """What became of the bars of a symbol, since it was added."""
 
     __slots__ = (
-        "accepted", "corrected", "duplicates", "engine_errors", "held_back", "late", "other_day", "other_interval",
+        "accepted", "corrected", "duplicates", "engine_errors", "forming", "held_back", "late", "other_day", "other_interval",
         "out_of_hours", "published", "rejected",
     )  # fmt: skip
 
@@ -67,7 +72,7 @@ class Counts:
         self.accepted = self.published = self.held_back = 0
         self.late = self.corrected = self.duplicates = 0
         self.out_of_hours = self.other_interval = self.other_day = 0
-        self.rejected = self.engine_errors = 0
+        self.rejected = self.engine_errors = self.forming = 0
 
 
 class SymbolSessionData:
@@ -83,7 +88,8 @@ class SymbolSessionData:
         "identity_changed", "incarnation", "indicators", "initial", "is_uneven", "lag_us", "lagging", "last_stale_us",
         "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks", "quality_changed",
         "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high", "session_low",
-        "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "told", "told_us", "topic_id", "windows",
+        "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "told", "told_us", "topic_id", "waiting",
+        "windows",
     )  # fmt: skip
 
     def __init__(self, symbol: str, incarnation: int, base_interval: str, derived_intervals: tuple[str, ...], anchor: str) -> None:
@@ -120,6 +126,8 @@ class SymbolSessionData:
         self.runs = Runs()
         self.revised = Runs()
         self.extras: dict[str, ExtraStream] = {}
+        # Bars that came before their end (`engine.waiting`).
+        self.waiting: list[Bar] = []
 
         self.historical: dict[int, dict[str, BarSeries]] = {}
         # As long as nobody has begun an export there is nothing to note.
@@ -377,6 +385,7 @@ class SymbolSessionData:
             counts.rejected, counts.engine_errors, self.consecutive_errors,
             self.runs.rows() if self.runs else (),
             tuple([self._window_row(window) for window in self.windows]), bars.full_blocks, bars.tail_columns(),
+            tuple([_waiting_row(bar) for bar in self.waiting]) if self.waiting else (), counts.forming,
         )  # fmt: skip
 
     def _window_row(self, window: Window) -> WindowRow:

@@ -38,6 +38,7 @@ MOST_REASON_BYTES: Final = 150_000
 """What the reasons of skipped records may take of a journal record: what they need besides is half of what Kafka takes for the most
 records that a batch can have."""
 AS_BEFORE: Final = "as before"
+UNKNOWN_OFFSET: Final = -1
 
 Place = tuple[str, str | None, int]
 """A record of a source topic: symbol, stream (None for bars) and offset."""
@@ -60,13 +61,17 @@ class RangeRead(Struct, frozen=True):
 
 
 class DeadLetter(Struct, frozen=True):
-    """A record of one of a symbol's topics that goes to the dead-letter topic; `stream` as of its range."""
+    """A record of one of a symbol's topics that goes to the dead-letter topic; `stream` as of its range.
+
+    `bar` stands in for the record of one that had waited for its end, which was read long before: its offset is `UNKNOWN_OFFSET`.
+    """
 
     symbol: str
     offset: int
     code: Rejection
     message: str
     stream: str | None = None
+    bar: Bar | None = None
 
 
 class TransactionResult(Struct, frozen=True):
@@ -104,7 +109,9 @@ def merge_order(ranges: Sequence[RangeRead]) -> list[tuple[int, str, int, int]]:
 class Transaction:
     """Applies inputs to a session and gathers what comes of them."""
 
-    def __init__(self, session: Session, *, owner: str, now_us: int, rules: int = RULES) -> None:
+    def __init__(
+        self, session: Session, *, owner: str, now_us: int, rules: int = RULES, skip_waiting: Mapping[tuple[str, int], str] | None = None
+    ) -> None:
         self._session = session
         self._owner = owner
         self._inputs: list[JournalInput] = []
@@ -113,6 +120,8 @@ class Transaction:
         self._has_advanced = False
         self._outcomes: list[Outcome] = []
         self._reason_bytes = 0
+        # Symbol and start of waiting bars that a former run has passed over, with its reasons.
+        self._skip_waiting = skip_waiting or {}
         # Time never goes back in the engine, and what the journal says must be what the engine went by.
         self.now_us = max(now_us, session.state.now_us)
         session.adopt_rules(rules, session.state.now_us)
@@ -190,7 +199,30 @@ class Transaction:
     def _advance(self) -> None:
         if not self._has_advanced:
             self._has_advanced = True
+            for _, symbol in self._session.due_bars(self.now_us):
+                self._take_waiting(symbol)
             self._outcomes += self._session.advance(self.now_us)
+
+    def _take_waiting(self, symbol: str) -> None:
+        """Take in the next bar of a symbol that has waited for its end; a bug met by it stops neither the session nor the next bar."""
+        data = self._session.symbol(symbol)
+        if data is None or not data.waiting:
+            return  # the symbol has failed with the one before
+        bar = data.waiting[0]
+        reason = self._skip_waiting.get((symbol, bar.start_us))
+        if reason is None:
+            try:
+                got = self._session.take_waiting(symbol, self.now_us)
+            except EngineError:
+                raise
+            except Exception as error:
+                reason = in_words(error)
+            else:
+                self._keep(got, symbol, UNKNOWN_OFFSET, bar=bar)
+                return
+        reason = self._fitting(reason)
+        self._inputs.append(JournalInput(InputKind.SKIPPED, symbol, data.incarnation, start_us=bar.start_us, reason=reason))
+        self._keep(self._session.skipped_waiting(symbol, reason, self.now_us), symbol, UNKNOWN_OFFSET, bar=bar)
 
     def read(self, ranges: Iterable[RangeRead], skip: Mapping[Place, str] | None = None) -> None:
         """Receive the records of ranges in merged order, and move the symbols' positions.
@@ -320,10 +352,7 @@ class Transaction:
         return self._session.receive(record, self.now_us)
 
     def _pass_over(self, read: RangeRead, place: int, reason: str) -> list[Outcome]:
-        # All of a batch may be skipped, and a re-drive begins with the reasons that are left: they come to the same.
-        if self._reason_bytes + len(reason.encode()) > MOST_REASON_BYTES:
-            reason = AS_BEFORE
-        self._reason_bytes += len(reason.encode())
+        reason = self._fitting(reason)
         self._inputs.append(
             JournalInput(
                 InputKind.SKIPPED, symbol=read.symbol, incarnation=read.incarnation, first_offset=read.offsets[place], reason=reason,
@@ -332,11 +361,18 @@ class Transaction:
         )  # fmt: skip
         return self._session.skipped(read.symbol, reason, self.now_us, stream=read.stream)
 
-    def _keep(self, got: Sequence[Outcome], symbol: str, offset: int, stream: str | None = None) -> None:
+    def _fitting(self, reason: str) -> str:
+        # All of a batch may be skipped, and a re-drive begins with the reasons that are left: they come to the same.
+        if self._reason_bytes + len(reason.encode()) > MOST_REASON_BYTES:
+            reason = AS_BEFORE
+        self._reason_bytes += len(reason.encode())
+        return reason
+
+    def _keep(self, got: Sequence[Outcome], symbol: str, offset: int, stream: str | None = None, bar: Bar | None = None) -> None:
         self._outcomes += got
         for outcome in got:
             if outcome.__class__ is Rejected:
-                self._dead_letters.append(DeadLetter(symbol, offset, outcome.code, outcome.message, stream))
+                self._dead_letters.append(DeadLetter(symbol, offset, outcome.code, outcome.message, stream, bar))
 
     def finish(self) -> TransactionResult:
         """End the transaction."""
@@ -387,7 +423,10 @@ def redrive(session: Session | None, record: JournalRecord, read: Callable[[Jour
     elif session is None:
         raise EngineError(f"the journal begins with transaction {record.transaction}, which does not open a session")
     else:
-        transaction = Transaction(session, owner=record.owner, now_us=record.now_us, rules=rules)
+        waited = [given for given in inputs if given.kind is InputKind.SKIPPED and given.start_us is not None]
+        skip_waiting = {(given.symbol or "", given.start_us or 0): given.reason or "" for given in waited}
+        inputs = [given for given in inputs if given.kind is not InputKind.SKIPPED or given.start_us is None]
+        transaction = Transaction(session, owner=record.owner, now_us=record.now_us, rules=rules, skip_waiting=skip_waiting)
     place = 0
     while place < len(inputs):
         if inputs[place].kind is not InputKind.RANGE:

@@ -36,6 +36,7 @@ from streams.engine.rows import (
     StretchRow,
     SymbolRow,
     ToldRow,
+    WaitingRow,
     WindowRow,
 )
 from streams.records import Bar, ControlCommand, Extent, GateChange, IntervalComplete, LaggingSymbol, Quote, Tick
@@ -179,7 +180,12 @@ SYMBOL_ROW = Form(SymbolRow, "SymbolRow", parts={"derived_intervals": _TEXTS, "s
 PROGRESS_ROW = Form(
     ProgressRow,
     "ProgressRow",
-    parts={"runs": _many(Form(RunRow, "Run")), "windows": _many(Form(WindowRow, "Window")), "tail": _one(COLUMNS)},
+    parts={
+        "runs": _many(Form(RunRow, "Run")),
+        "windows": _many(Form(WindowRow, "Window")),
+        "tail": _one(COLUMNS),
+        "waiting": _many(Form(WaitingRow, "Waiting")),
+    },
 )
 BLOCK_ROW = Form(BlockRow, "BlockRow", parts={"bars": _one(COLUMNS)})
 STREAM_ROW = Form(

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from streams.engine.transaction import DeadLetter, TransactionResult
 from streams.errors import WireError
-from streams.records import Event, HeldBackBar, Marker, PublishedBar, Reply
+from streams.records import Bar, Event, HeldBackBar, Marker, PublishedBar, Reply
 from streams.wire import deadletter
 from streams.wire.analysis import AnalysisEncoder
 from streams.wire.codec import Codec
@@ -89,7 +89,8 @@ class Encoder:
                 records.append(self._reply(outcome, now_us))
         for letter in result.dead_letters:
             stage = "decode" if letter.code == "undecodable" else "engine"
-            records.append(self.dead_letter(raw(letter), letter.code, letter.message, stage, timestamp_ms))
+            received = raw(letter) if letter.bar is None else self._received(letter.symbol, letter.bar, letter.offset)
+            records.append(self.dead_letter(received, letter.code, letter.message, stage, timestamp_ms))
         value = self._codec.journal_to(result.journal)
         records.append(Record(self._names.journal, self._session_key, value, [], timestamp_ms))
         return records
@@ -98,6 +99,10 @@ class Encoder:
         """A record for the dead-letter topic: key and value as received, headers that say why."""
         headers = deadletter.headers(topic=raw.topic, partition=0, offset=raw.offset, code=code, message=message, stage=stage)
         return Record(self._names.dlq, *deadletter.fitted(raw.key, raw.value, raw.headers, headers), timestamp_ms)
+
+    def _received(self, symbol: str, bar: Bar, offset: int) -> RawRecord:
+        """A bar that had waited for its end, in the bytes that a producer of ours would have sent."""
+        return RawRecord(self._names.bars(symbol), offset, self._key(symbol), self._codec.bar_to_avro(bar), [])
 
     def _event(self, event: Event, now_us: int) -> Record:
         value = self._codec.event_to(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from struct import Struct
 from typing import Final
 
 from streams.engine.rows import BlockRow, Columns, ProgressRow, SessionRow
@@ -21,6 +22,7 @@ from streams.wire.numbers import DOUBLE, NULL, PRESENT, Longs, Texts, Unusual, l
 AVAILABLE: Final = sys.byteorder == "little"
 _BOOLEANS: Final = (b"\x00", b"\x01")
 _DOUBLE_BYTES: Final = 8
+_FIVE_DOUBLES: Final = Struct("<5d")
 
 
 class RowBytes:
@@ -86,6 +88,14 @@ class RowBytes:
                 parts += (texts[window.interval], longs[window.open_since_us])
         parts += (NULL, longs[row.tail_index])
         self.write_columns(parts, row.tail)
+        if row.waiting:
+            parts.append(longs[len(row.waiting)])
+            for bar in row.waiting:
+                parts += (longs[bar.start_us], longs[bar.end_us], _FIVE_DOUBLES.pack(bar.open, bar.high, bar.low, bar.close, bar.volume))
+                parts.append(NULL if bar.vwap is None else PRESENT + DOUBLE.pack(bar.vwap))
+                parts.append(NULL if bar.trades is None else PRESENT + long_bytes(bar.trades))
+                parts.append(texts[bar.provenance])
+        parts += (NULL, longs[row.forming])
         return b"".join(parts)
 
     def write_session(self, row: SessionRow) -> bytes:

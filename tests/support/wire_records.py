@@ -30,6 +30,7 @@ from streams.engine.rows import (
     StretchRow,
     SymbolRow,
     ToldRow,
+    WaitingRow,
     WindowRow,
 )
 from streams.records import (
@@ -258,6 +259,7 @@ _progress_longs = (
     "rejected",
     "engine_errors",
     "consecutive_errors",
+    "forming",
 )
 progress_rows = made(
     ProgressRow,
@@ -273,6 +275,17 @@ progress_rows = made(
     ).map(tuple),
     windows=st.lists(made(WindowRow, interval=intervals, open_since_us=instants), max_size=3).map(tuple),
     tail=columns,
+    waiting=st.lists(
+        made(
+            WaitingRow,
+            **dict.fromkeys(("start_us", "end_us"), instants),
+            **dict.fromkeys(("open", "high", "low", "close", "volume"), numbers),
+            vwap=st.none() | numbers,
+            trades=st.none() | longs,
+            provenance=words,
+        ),
+        max_size=3,
+    ).map(tuple),
 )
 block_rows = made(BlockRow, symbol=symbols, incarnation=ints, interval=intervals, trading_days=ints, index=ints, bars=columns)
 stream_rows = made(

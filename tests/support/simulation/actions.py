@@ -64,6 +64,20 @@ def read(world: World, chance: Random) -> list[Part]:
     return parts
 
 
+def early(world: World, chance: Random) -> list[Part]:
+    """Bars come a little before their end, from a feed whose clock is ahead or which sends what is still forming."""
+    width_us = interval_us(world.scenario.base)
+    end_us = world.now_us - world.now_us % width_us + width_us
+    if not world.days.is_even(width_us):
+        near = world.days.slots_between(world.now_us - 2 * DAY_US, world.now_us + 4 * DAY_US, width_us, world.model.config.window_anchor)
+        end_us = min((slot.end_us for _, slot in near if slot.end_us > world.now_us), default=end_us)
+    world.now_us = max(world.now_us, end_us - chance.choice([1, 1, 8, 10, 11, 70]) * SECOND_US // 2)
+    for symbol in world.scenario.symbols:
+        if chance.random() < 0.6:
+            bars.early(world, symbol, chance)
+    return read(world, chance)
+
+
 def noise(what: Callable[[World, str, Random], None]) -> Act:
     """Something else comes on a topic, and is read with the rest."""
 
@@ -311,6 +325,11 @@ _CALM_WEIGHTS = [
 
 def step(world: World, seed: int, number: int) -> str:
     """Do one step; its name is given back."""
+    beside = Random(f"early {seed} {number}")
+    if beside.random() < 0.15 and number:
+        # Beside what is chosen, in transactions of their own, so that what else a seed stands for is as it was.
+        for _ in range(beside.choice([1, 1, 2])):
+            world.transact(early(world, beside))
     chance = Random(seed * 1_000_003 + number)
     name = "load" if number == 0 else chance.choices(_NAMES, _CALM_WEIGHTS if seed % 3 else _WEIGHTS)[0]
     parts = ACTIONS[name][0](world, chance)

@@ -46,6 +46,9 @@ class Barbook(Completebook):
             life.counts["rejected"] += 1
             self.letters.append((life.symbol, offset, fault))
             return
+        if bar.end_us > self.now_us and (day is not None or self.calendar.is_even(life.base_us)):
+            self._keep_waiting(life, bar)
+            return
         if day is None:
             life.counts["out_of_hours"] += 1
         elif day.days < life.day.days:
@@ -59,6 +62,27 @@ class Barbook(Completebook):
             else:
                 self._take_old(life, bar)
             self.punctuate()
+
+    def _keep_waiting(self, life: Life, bar: Bar) -> None:
+        """Nothing may use the bar before its end: the last version that comes until then counts."""
+        before = life.waiting.get(bar.start_us)
+        if before is not None and bar.provenance == "gap_fill" and before.provenance != "gap_fill":
+            life.counts["duplicates"] += 1
+            return
+        life.counts["forming"] += before is not None
+        life.waiting[bar.start_us] = bar
+
+    def take_waiting(self) -> None:
+        """What has ended by now is taken in as if it came now, by end and symbol."""
+        due = sorted((bar.end_us, symbol, bar.start_us) for symbol, life in self.lives.items() for bar in life.waiting.values())
+        for end_us, symbol, start_us in due:
+            life = self.lives[symbol]
+            if end_us <= self.now_us and start_us in life.waiting:
+                self.take_record(life, life.waiting.pop(start_us), -1)
+
+    def take_record(self, life: Life, record: object, offset: int) -> None:
+        """A record of a symbol's topic, whatever it is."""
+        raise NotImplementedError
 
     def end_of(self, bar: Bar, life: Life) -> int:
         """When the bar is known."""

@@ -16,7 +16,7 @@ from streams.engine.loading import begin_input, in_words, judged, missing_input,
 from streams.records import Bar, Undecodable
 from streams.times import DAY_US, SECOND_US, date_of_days, interval_us
 from tests.support.simulation.books import BaseSlot, Day, Life, base_slots
-from tests.support.simulation.model import POISON
+from tests.support.simulation.model import POISON, SLOW_POISON
 from tests.support.simulation.world import Feed, Topic, World
 
 MOST_AT_ONCE = 25
@@ -92,6 +92,24 @@ def _as_it_may_come(bar: Bar, day: Day, slot: BaseSlot, zone: tzinfo, chance: Ra
     elif chance.random() < 0.3:
         return replace(bar, start_us=slot.start_us, end_us=slot.end_us)
     return replace(bar, start_us=start_us, end_us=chance.choice([start_us + width_us, slot.end_us]))
+
+
+def early(world: World, symbol: str, chance: Random) -> None:
+    """Versions of bars that have not ended yet come; now and then nothing else comes of a bar."""
+    feed, base = world.feeds[symbol], base_of(world, symbol)
+    width_us = interval_us(base)
+    if world.days.is_even(width_us):
+        first_us = world.now_us // width_us * width_us
+        starts = [first_us + number * width_us for number in range(chance.choice([1, 1, 2]))]
+    else:
+        near = world.days.slots_between(world.now_us - 2 * DAY_US, world.now_us + DAY_US, width_us, world.model.config.window_anchor)
+        starts = [slot.line_us for _, slot in near if slot.end_us > world.now_us][:1]
+    for start_us in starts:
+        for _ in range(chance.choice([1, 1, 2, 5])):
+            provenance = chance.choice(["feed"] * 6 + ["gap_fill", SLOW_POISON])
+            world.topics[symbol].append(replace(a_bar(symbol, base, start_us, chance), provenance=provenance))
+        if chance.random() < 0.5:
+            feed.next_start_us = max(feed.next_start_us, start_us + width_us)
 
 
 def history(world: World, life: Life, chance: Random) -> list[JournalInput]:

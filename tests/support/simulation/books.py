@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.calendar import TradingCalendar
+from streams.records import Bar
 from streams.times import DAY_US, HOUR_US, interval_us
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ class Life:
     past: dict[int, dict[str, Series]] = field(default_factory=dict)
     exported: Exported | None = None
     extras: dict[str, Extra] = field(default_factory=dict)
+    waiting: dict[int, Bar] = field(default_factory=dict)
     held: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     held_cause: dict[str, str] = field(default_factory=dict)
     revised: dict[str, list[tuple[int, int]]] = field(default_factory=dict)

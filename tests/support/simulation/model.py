@@ -23,6 +23,8 @@ from tests.support.simulation.qualitybook import Qualitybook
 
 POISON = "poison"
 """Provenance of a bar on which the engine is made to raise."""
+SLOW_POISON = "slow poison"
+"""Provenance of a bar on which the engine is made to raise when it has waited until its end."""
 
 
 class Model(Qualitybook):
@@ -56,6 +58,7 @@ class Model(Qualitybook):
         if self._has_advanced:
             return
         self._has_advanced = True
+        self.take_waiting()
         self.end_silence()
         self.close_by_clock()
         self.punctuate_by_clock()
@@ -82,7 +85,8 @@ class Model(Qualitybook):
             read, life = current[number], self.lives.get(symbol)
             if life is None or life.incarnation != read.incarnation or not life.is_read:
                 continue
-            self._take_record(life, read.records[place], read.offsets[place])
+            life.counts["read"] += 1
+            self.take_record(life, read.records[place], read.offsets[place])
             if symbol in self.lives and not life.is_read:
                 reached[symbol] = read.offsets[place] + 1
         for read in current:
@@ -92,9 +96,9 @@ class Model(Qualitybook):
         for read in extras:
             extrabook.read(self, read)
 
-    def _take_record(self, life: Life, record: object, offset: int) -> None:
-        life.counts["read"] += 1
-        if isinstance(record, Bar) and record.symbol == life.symbol and record.provenance == POISON:
+    def take_record(self, life: Life, record: object, offset: int) -> None:
+        """A record of a symbol's topic, whatever it is."""
+        if isinstance(record, Bar) and record.symbol == life.symbol and self._is_poison(record, has_waited=offset == -1):
             life.counts["engine_errors"] += 1
             life.errors_in_a_row += 1
             self.letters.append((life.symbol, offset, "engine_error"))
@@ -106,6 +110,9 @@ class Model(Qualitybook):
             life.errors_in_a_row = 0
             life.counts["rejected"] += 1
             self.letters.append((life.symbol, offset, "wrong_symbol" if isinstance(record, Bar) else "undecodable"))
+
+    def _is_poison(self, bar: Bar, *, has_waited: bool) -> bool:
+        return bar.provenance == (SLOW_POISON if has_waited else POISON)
 
     def _is_life(self, symbol: str, incarnation: int | None) -> bool:
         return symbol in self.lives and self.lives[symbol].incarnation == incarnation
@@ -253,6 +260,7 @@ class Model(Qualitybook):
         if life.status == "pending":
             life.past.clear()
         life.status, life.backlog, life.behind = "failed", False, False
+        life.waiting.clear()
         self.flush(life)
         self.mark("symbol_failed", life)
         self.tell("symbol_failed", life)
@@ -281,7 +289,7 @@ class Model(Qualitybook):
     def _drained(self, life: Life) -> None:
         if life.status != "removing":
             return
-        drained = life.removal_end is not None and life.offset >= life.removal_end
+        drained = life.removal_end is not None and life.offset >= life.removal_end and not life.waiting
         if drained or (life.removal_deadline_us is not None and self.now_us >= life.removal_deadline_us):
             self._remove(life)
 

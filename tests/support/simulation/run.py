@@ -13,7 +13,7 @@ from streams.engine import symbol as symbol_module
 from streams.records import Bar
 from tests.support.simulation.actions import step
 from tests.support.simulation.books import Violation
-from tests.support.simulation.model import POISON
+from tests.support.simulation.model import POISON, SLOW_POISON
 from tests.support.simulation.scenario import kept_calendars, scenario_of
 from tests.support.simulation.world import World
 
@@ -48,17 +48,24 @@ class Ran:
 
 @contextmanager
 def _surroundings() -> Iterator[None]:
-    real = intake.receive
+    real, real_take_waiting = intake.receive, intake.take_waiting
 
     def receive(state: Any, bar: Bar) -> None:
         real(state, bar)
         if bar.provenance == POISON:
             raise RuntimeError("a bug that this bar meets, after it has changed the state")
 
+    def take_waiting(state: Any, data: Any) -> None:
+        first = data.waiting[0]
+        real_take_waiting(state, data)
+        if first.provenance == SLOW_POISON:
+            raise RuntimeError("a bug that a bar meets at its end, after it has changed the state")
+
     # Blocks are full, and are united, sooner than in use, so that a batch of bars fills several.
     with (
         kept_calendars(),
         mock.patch.object(intake, "receive", receive),
+        mock.patch.object(intake, "take_waiting", take_waiting),
         mock.patch.multiple(series, LARGEST_BLOCK=12, SMALL_BLOCK=6),
         mock.patch.object(loading, "MOST_BARS_OF_INPUT", 5),
         mock.patch.multiple(symbol_module, UNITE_AT=2, UNITE_SPREAD=2),

@@ -24,7 +24,7 @@ from tests.support.simulation.qualitybook import completeness, content
 
 COUNTS = (
     "published", "held_back", "late", "corrected", "duplicates", "out_of_hours", "other_interval", "other_day", "rejected",
-    "engine_errors",
+    "engine_errors", "forming",
 )  # fmt: skip
 
 
@@ -118,6 +118,12 @@ class Tables:
         _equal(
             "each input is accounted for: accepted, duplicate, late, dropped with a count or a dead letter", what,
             {name: getattr(row, name) for name in COUNTS}, {name: life.counts[name] for name in COUNTS},
+        )  # fmt: skip
+        waiting = [(one.start_us, one.end_us, one.volume, one.close, one.provenance) for one in row.waiting]
+        _equal(
+            "of each bar that has not ended the last version waits, and it alone", what,
+            {"waiting": waiting},
+            {"waiting": [(one.start_us, one.end_us, one.volume, one.close, one.provenance) for _, one in sorted(life.waiting.items())]},
         )  # fmt: skip
         quality, most = self.rows.get(f"quality|{life.symbol}"), model.config.session_data_config.gap_filler.max_retries
         if quality is not None and (not isinstance(quality, QualityRow) or quality.trading_days != life.day.days):

@@ -108,6 +108,8 @@ OTHER = SessionConfig.from_dict(
 VERBS: dict[str, Verb] = {
     "a bar that completes windows": received(bar("SPY", at("09:44", TUESDAY)), at("09:45", TUESDAY)),
     "a fresh bar that opens the gate": received(bar("IBM", at("09:43", TUESDAY)), NOW),
+    "a bar that has waited for its end": lambda session: session.take_waiting("SPY", NOW),
+    "time that ends a wait": lambda session: session.advance(NOW),
     "a stale bar": received(bar("IBM", at("09:40", TUESDAY)), NOW),
     "a late bar": received(bar("AIG", at("09:38", TUESDAY)), NOW),
     "a correction": received(bar("SPY", at("09:31", TUESDAY), price=7), NOW),
@@ -160,7 +162,7 @@ def desk() -> Desk:
 def earlier_errors(session: Session) -> None:
     """Errors of the same transaction, at the beginning of a bar, within it and at its end, with sound verbs in between."""
     for at_line in (1, 30, 60):
-        one = bar("SPY", at("09:44", TUESDAY), price=90.0 + at_line)
+        one = bar("IBM", at("09:43", TUESDAY), price=90.0 + at_line)
         with pytest.raises(Broken), Breaker(at_line):
             session.receive(one, NOW)
         session.reject("AIG", Rejection.UNDECODABLE, "no magic byte", NOW)

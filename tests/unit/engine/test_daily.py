@@ -124,7 +124,10 @@ def test_the_future_tolerance_of_a_daily_bar_counts_from_the_close() -> None:
     early, late = desk_of("SPY", begin_us=at("09:30")), desk_of("SPY", begin_us=at("09:30"))
     early.feed(daily("SPY", utc("2013-10-07T00:00")), now_us=at("15:59:54"))
     late.feed(daily("SPY", utc("2013-10-07T00:00")), now_us=at("15:59:55"))
-    assert (len(early.bars("SPY", "1d")), len(late.bars("SPY", "1d"))) == (0, 1)
+    assert (len(rejections(early.outcomes)), len(rejections(late.outcomes))) == (1, 0)
+    assert shown(late.advance(at("15:59:59"))) == []
+    assert shown(late.advance(at("16:00"))) == ["bar SPY 1d 09:30"], "it waits for the close"
+    assert early.bars("SPY", "1d") == []
 
 
 @pytest.mark.parametrize(

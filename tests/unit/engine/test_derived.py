@@ -135,13 +135,13 @@ def test_a_derived_bar_goes_out_with_its_last_base_bar_shortest_first() -> None:
 def test_an_incomplete_window_closes_when_the_frontier_is_grace_past_its_end(
     grace: int, base: str, bars: list[str], closes_with: str, count: int, why: str
 ) -> None:
-    parts = {"catchup_threshold_seconds": 600, "future_tolerance_seconds": 600}
-    desk = desk_of("SPY", TEN, streams=[base], derived_intervals=["5m"], grace_seconds=grace, **parts)
+    desk = desk_of("SPY", TEN, streams=[base], derived_intervals=["5m"], grace_seconds=grace, catchup_threshold_seconds=600)
+    # While the symbol reads what it missed, the clock closes none of its windows: only the frontier does.
+    desk.restart(at("10:07"))
     closed_by = []
     for start in bars:
-        # The clock stands before the window's end, so only the frontier can close it.
         before = len(desk.bars("SPY", "5m"))
-        desk.feed(bar("SPY", at(start), base), now_us=at("10:04:59"))
+        desk.feed(bar("SPY", at(start), base))
         if len(desk.bars("SPY", "5m")) > before:
             closed_by.append(start)
     assert closed_by == [closes_with], why
@@ -199,9 +199,9 @@ def test_a_window_without_a_base_bar_gives_none() -> None:
 
 
 def test_derived_bars_that_a_bar_leaves_behind_come_before_it_and_what_it_completes_after() -> None:
-    desk = desk_of("SPY", TEN, derived_intervals=["2m", "4m"], catchup_threshold_seconds=600, future_tolerance_seconds=600)
+    desk = desk_of("SPY", TEN, derived_intervals=["2m", "4m"], catchup_threshold_seconds=600)
     # Counted from 09:30, a window of four minutes goes from 09:58 to 10:02.
-    told = shown(desk.feed(bar("SPY", TEN), bar("SPY", at("10:02")), bar("SPY", at("10:03")), now_us=at("10:01")))
+    told = shown(desk.feed(bar("SPY", TEN), bar("SPY", at("10:02")), bar("SPY", at("10:03")), now_us=at("10:04")))
     assert told == [
         "bar SPY 1m 10:00",
         "bar SPY 2m 10:00", "bar SPY 4m 09:58", "bar SPY 1m 10:02",

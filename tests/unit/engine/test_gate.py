@@ -35,7 +35,6 @@ def late_bar(desk: Desk, symbol: str, lag_seconds: int) -> list[str]:
         (60, 60, True, "exactly the threshold is not above it"),
         (61, 60, False, "above it"),
         (61, 300, True, "a threshold of the symbol's own"),
-        (-5, 60, True, "a clock five seconds behind is tolerated"),
         (2, 1, False, "the smallest threshold there is"),
     ],
 )

@@ -62,28 +62,28 @@ def test_a_window_is_told_with_the_last_bar_of_it_whatever_their_order(order: tu
 
 
 def test_bars_that_are_read_together_are_told_window_by_window() -> None:
-    desk = desk_of("A", "B", derived_intervals=["2m"], grace_seconds=59)
+    desk = desk_of("A", "B", derived_intervals=["2m"], grace_seconds=100, catchup_threshold_seconds=120)
     desk.produce(*minutes("A", TEN, 2), *minutes("B", TEN, 2))
-    assert shown(desk.read(now_us=at("10:01:58"))) == [
+    assert shown(desk.read(now_us=at("10:02"))) == [
         "bar A 1m 10:00", "bar B 1m 10:00", "interval_complete 1m",
         "bar A 1m 10:01", "bar A 2m 10:00", "bar B 1m 10:01", "bar B 2m 10:00", "interval_complete 1m",
     ]  # fmt: skip
 
 
 def test_a_symbol_whose_frontier_has_gone_beyond_a_window_is_not_waited_for() -> None:
-    desk = desk_of("A", "B", grace_seconds=59, future_tolerance_seconds=60)
-    desk.feed(bar("A", TEN), bar("B", TEN), bar("B", at("10:01")), now_us=at("10:01:58"))
+    desk = desk_of("A", "B", grace_seconds=100, catchup_threshold_seconds=120)
+    desk.feed(bar("A", TEN), bar("B", TEN), bar("B", at("10:01")), now_us=at("10:02"))
     assert told(desk.outcomes) == [("1m", "10:01", 2, 2, ())]
-    got = desk.feed(bar("A", at("10:02")), now_us=at("10:02:30"))
+    got = desk.feed(bar("A", at("10:02")), now_us=at("10:03"))
     assert told(got) == [("1m", "10:02", 2, 1, ("A",))], "A's minute of 10:01 is lost, its next one says so before the wait is over"
 
 
 def test_a_late_bar_is_present_as_long_as_its_window_was_not_told_and_changes_nothing_after_it() -> None:
-    desk = desk_of("A", "B", grace_seconds=59, future_tolerance_seconds=60)
-    desk.feed(bar("A", TEN), bar("A", at("10:01")), now_us=at("10:01:30"))
-    desk.feed(bar("B", at("10:01")), now_us=at("10:01:40"))
+    desk = desk_of("A", "B", grace_seconds=100, catchup_threshold_seconds=120)
+    desk.feed(bar("A", TEN), bar("A", at("10:01")), now_us=at("10:02"))
+    desk.feed(bar("B", at("10:01")), now_us=at("10:02:10"))
     assert told(desk.outcomes) == [("1m", "10:01", 2, 1, ("B",)), ("1m", "10:02", 2, 2, ())]
-    assert told(desk.feed(bar("B", TEN), now_us=at("10:01:50"))) == []
+    assert told(desk.feed(bar("B", TEN), now_us=at("10:02:20"))) == []
 
 
 # By the clock

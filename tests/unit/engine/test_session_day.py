@@ -151,6 +151,8 @@ def test_a_future_bar_is_told_what_it_may_be() -> None:
 def test_the_future_tolerance_is_inclusive(tolerance: float, ahead_seconds: int, accepted: bool, why: str) -> None:
     desk = desk_of("SPY", future_tolerance_seconds=tolerance)
     desk.feed(bar("SPY", TEN), now_us=at("10:01") - ahead_seconds * SECOND_US)
+    assert len(desk.bars("SPY")) == (ahead_seconds == 0), "nothing uses a bar before its end"
+    desk.advance(at("10:01"))
     assert len(desk.bars("SPY")) == accepted, why
 
 

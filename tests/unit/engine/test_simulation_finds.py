@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import derive, extras, filling, gate, history, lifecycle, measure, publish, punctuation, restore, rollover
+from streams.engine import derive, extras, filling, gate, history, lifecycle, measure, publish, punctuation, restore, rollover, waiting
 from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Runs
 from streams.engine.holes import Holes
@@ -241,6 +241,45 @@ def a_confirmed_hole_is_asked_for_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(filling, "gap_asked", gap_asked)
 
 
+def a_bar_is_used_before_its_end(patch: pytest.MonkeyPatch) -> None:
+    real = waiting.due
+
+    def due(state: SessionState, now_us: int) -> Any:
+        return real(state, now_us + SECOND_US)
+
+    patch.setattr(waiting, "due", due)
+
+
+def the_first_version_of_a_bar_counts(patch: pytest.MonkeyPatch) -> None:
+    real = waiting.keep
+
+    def keep(state: SessionState, data: SymbolSessionData, bar: Any) -> Any:
+        known = [one for one in data.waiting if one.start_us == bar.start_us]
+        return real(state, data, known[0] if known else bar)
+
+    patch.setattr(waiting, "keep", keep)
+
+
+def bars_that_wait_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
+    real = restore._restore_progress
+
+    def restore_progress(data: SymbolSessionData, row: Any) -> None:
+        real(data, replace(row, waiting=()))
+
+    patch.setattr(restore, "_restore_progress", restore_progress)
+
+
+def a_symbol_that_drains_does_not_wait(patch: pytest.MonkeyPatch) -> None:
+    real = lifecycle.remove_if_drained
+
+    def remove_if_drained(state: SessionState, data: SymbolSessionData) -> None:
+        if data.removal_end_offset is not None and data.offset >= data.removal_end_offset:
+            data.waiting = []
+        real(state, data)
+
+    patch.setattr(lifecycle, "remove_if_drained", remove_if_drained)
+
+
 WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     # What is wrong, and words of the promises by which it may be found.
     (stale_bars_get_through, ("older than its symbol's threshold",)),
@@ -271,6 +310,10 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (derived_bars_of_past_days_are_not_made, ("exactly the bars", "derived bars are made of")),
     (indicators_stay_as_they_were_when_a_day_is_over, ("indicators",)),
     (a_confirmed_hole_is_asked_for_again, ("asked for", "quality")),
+    (a_bar_is_used_before_its_end, ("the last version waits", "analysis holds", "the lagging set", "is a dead letter")),
+    (the_first_version_of_a_bar_counts, ("the last version waits",)),
+    (bars_that_wait_are_forgotten_on_restore, ("the last version waits", "restored", "analysis holds", "takes every input")),
+    (a_symbol_that_drains_does_not_wait, ("the last version waits", "each change", "analysis holds", "removes all of it")),
     (a_dropped_interval_is_forgotten, ("analysis holds", "exact runs", "accounted for", "published once", "derived bars are made of")),
 ]
 

@@ -54,8 +54,10 @@ def test_the_worked_example_live_with_now_standing_at_noon() -> None:
     assert shown(desk.read("AAPL", count=139)) == []
     assert (aapl.checks, lag_seconds(aapl), desk.active) == (150, 60.0, False), "the 11:59 bar is fresh, and off the cadence of ten"
 
-    last = desk.read("AAPL", count=1)
-    assert lag_seconds(aapl) == 0.0
+    assert shown(desk.read("AAPL", count=1)) == []
+    assert (aapl.checks, desk.active) == (150, False), "the 12:00 bar is not known before 12:01"
+    last = desk.advance(at("12:01"))
+    assert (aapl.checks, lag_seconds(aapl)) == (151, 60.0)
     assert shown(last) == [
         "held_back AAPL 1m 150",
         "held_back AAPL 5m 30",
@@ -120,7 +122,9 @@ def test_opening_is_late_only_under_the_interval_strategy(check: str, opens_at_b
     desk.load("RIVN")
     desk.add("AAPL", backlog=151)
     desk.produce(*minutes("AAPL", OPEN, 151))
-    opened_at = [index for index in range(151) if "activated fresh" in shown(desk.read("AAPL", count=1))]
+    # The 12:00 bar is known at 12:01, all others are by noon.
+    reads = [desk.read("AAPL", count=1, now_us=NOON + (index == 150) * MINUTE_US) for index in range(151)]
+    opened_at = [index for index, outcomes in enumerate(reads) if "activated fresh" in shown(outcomes)]
     assert opened_at == [opens_at_bar], why
 
 
