@@ -45,7 +45,11 @@ class Tick(Struct, frozen=True):
     sent: int
 
 
-Item = FeedBatch | Trouble | Notice | Loads | GapAnswers | Tick
+class Alarm(Struct, frozen=True):
+    """A bar that waited has come to its end."""
+
+
+Item = FeedBatch | Trouble | Notice | Loads | GapAnswers | Tick | Alarm
 
 
 def raw_of(message: Message) -> RawRecord:

@@ -27,7 +27,7 @@ from streams.engine.state import SessionState
 from streams.engine.transaction import DeadLetter, Transaction, TransactionResult
 from streams.errors import ConfigConflictError, DemotedError, NotActiveError, StateError, TopicSetupError
 from streams.settings import Settings
-from streams.times import Clock
+from streams.times import SECOND_US, Clock
 from streams.wire.codec import Codec
 from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.topics import TopicNames
@@ -39,7 +39,7 @@ from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.follower import Follower
 from streams.worker.gapfill import GapFiller
 from streams.worker.history import HistoryLoader
-from streams.worker.inbox import GapAnswers, Item, Loads, Notice, SourceReads, Tick
+from streams.worker.inbox import Alarm, GapAnswers, Item, Loads, Notice, SourceReads, Tick
 from streams.worker.ledger import Ledger
 from streams.worker.log import log_outcomes
 from streams.worker.overrides import TransactionalTable
@@ -47,6 +47,7 @@ from streams.worker.past import last_epoch
 from streams.worker.sources import SourceRefusedError, Sources
 
 HEARTBEAT_SECONDS: Final = 1.0
+_SHORTEST_ALARM_SECONDS: Final = 0.001
 
 
 class _Prepared(Struct, frozen=True):
@@ -113,6 +114,8 @@ class SessionRunner:
         self._commands = CommandReader(codec, names, sources, clock, removal_seconds=settings.removal_deadline_seconds)
         self._calendars = CalendarKeeper(config)
         self._follower = Follower(feed=feed, sources=sources, history=history, names=names, clock=clock, send=send, die=die)
+        self._send = send
+        self._alarm: asyncio.TimerHandle | None = None
         self._lock = asyncio.Lock()
         self._encoder: Encoder | None = None
         self._in_flight: asyncio.Future[None] | None = None
@@ -159,6 +162,7 @@ class SessionRunner:
             self._taken = None  # what was on the channel before may have been cleared, and is of no use now
             self.active = True
             self._read_from_state()
+            self._set_alarm()
         logger.bind(session=session.state.config.session_name, epoch=session.state.epoch, symbols=len(session.state.symbols)).info(
             "active: reading from the state's positions"
         )
@@ -200,6 +204,7 @@ class SessionRunner:
             # Becoming active may have been under way, and is now done.
             self.active = False
             self._feed.pause()
+            self._cancel_alarm()
             await self._settled()
 
     async def close(self) -> None:
@@ -255,6 +260,7 @@ class SessionRunner:
                     self._taken += 1
                 if self.active:
                     await self._process(item)
+                    self._set_alarm()
                 if isinstance(item, FeedBatch):
                     self._answer(item)
         except asyncio.CancelledError:
@@ -292,12 +298,29 @@ class SessionRunner:
             case GapAnswers():
                 await self._settled()  # as above
                 self._take_gap_answers()
+            case Alarm():
+                if self._require_session().due_bars(self._clock.now_us()):
+                    self._write_inputs([])
             case Tick():
                 self._take_tick(item)
         # To look at each symbol after each batch would cost the more the more there are. A tick makes sure.
         if self._membership_changed or isinstance(item, Tick):
             self._membership_changed = False
             self._follower.follow(self._require_session())
+
+    def _set_alarm(self) -> None:
+        """Be woken up when the next bar that waits has ended: up to the next tick it may be a second."""
+        self._cancel_alarm()
+        now_us, due_us = self._clock.now_us(), self._require_session().state.next_waiting_us
+        # A later one is found at a tick, by which the clock may have been set.
+        if due_us - now_us < 2 * HEARTBEAT_SECONDS * SECOND_US:
+            seconds = max(_SHORTEST_ALARM_SECONDS, (due_us - now_us) / SECOND_US)
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self._send, Alarm())
+
+    def _cancel_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _take_notice(self, notice: Notice) -> None:
         if self._follower.is_of_now(self._require_session(), notice):

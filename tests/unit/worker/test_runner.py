@@ -27,7 +27,7 @@ from streams.wire.topics import TopicNames
 from streams.worker import runner
 from streams.worker.feed import Assignment, Feed, FeedBatch, TopicRead, Trouble
 from streams.worker.history import HistoryLoader
-from streams.worker.inbox import GapAnswers, Notice, Tick
+from streams.worker.inbox import Alarm, GapAnswers, Notice, Tick
 from streams.worker.runner import SessionRunner
 from streams.worker.sources import SourceRefusedError, TopicLook
 from tests.support.engine import Desk, at, config, minutes
@@ -683,6 +683,30 @@ def test_a_symbol_that_is_added_has_its_past_days_before_it_is_loaded_whatever_b
         sizes = [sum(len(one.bars.slots) for one in portion if one.bars) for portion in portions if portion]
         assert sum(sizes) == 30 * 390
         assert max(sizes) <= 23 * 390, "no transaction is larger than the journal may be"
+        assert bench.ends == []
+
+    run(scenario())
+
+
+def test_the_runner_is_woken_up_when_a_waiting_bar_ends_and_not_a_second_later() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=40)
+        await bench.runner.activate()
+        await bench.runner.process(bench.batch(1, [], first=40))
+        bench.clock.set_us(at("10:41") - 50_000)  # 50 ms before the bar's end
+        await bench.runner.process(bench.batch(2, minutes("SPY", at("10:40"), 1), first=40))
+        assert bench.progress().waiting != ()
+        assert bench.sent == []
+        async with asyncio.timeout(10):
+            while not bench.sent:
+                await asyncio.sleep(0.005)
+        assert bench.sent == [Alarm()]
+        await bench.runner.process(bench.sent.pop())
+        assert bench.progress().waiting != (), "by the session's clock it has not ended yet"
+        bench.clock.set_us(at("10:41"))
+        await bench.runner.process(Alarm())
+        assert (bench.progress().waiting, bench.progress().frontier_us) == ((), at("10:41"))
+        await bench.runner.close()
         assert bench.ends == []
 
     run(scenario())
