@@ -219,7 +219,7 @@ def test_quality_and_gaps_hold_through_bars_late_ones_corrections_answers_and_re
                     reason="away" if what == "failed" else None,
                 )  # fmt: skip
                 desk.apply(one)
-                empty |= {slot[0] for slot in chosen if what == "empty" and slot[1] <= desk.now_us}
+                empty |= {slot[0] for slot in chosen if what == "empty" and slot[1] <= desk.session.state.now_us}
             case "wait":
                 desk.advance(min(desk.now_us + count * MINUTE_US, probe.close_us + MINUTE_US))
             case "restart":
