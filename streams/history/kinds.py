@@ -1,7 +1,7 @@
 """The two kinds of records that a store keeps, and their Parquet schemas, with units in the metadata of each column.
 
-Symbol, interval and adjustment are the same in a whole file: they stand in the file's metadata, not in columns, so that they
-do not contradict the partitions which a reader takes from the path.
+Symbol, interval and adjustment are the same in a whole file and stand in its metadata. The symbol is a column as well: a reader that
+takes it from the path reads 700 for 0700, and BTC_2FUSD for BTC/USD. Files of format 1 have no such column.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from streams.history.quotes import QuoteBar
 from streams.history.rules import Record
 from streams.records import Bar
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
+"""What files are written in."""
+FORMATS: Final = ("1", FORMAT)
+"""What can be read."""
 
 Adjustment = Literal["raw", "split", "total"]
 """Prices as traded; adjusted for splits; adjusted for splits and dividends."""
@@ -31,6 +34,7 @@ def _column(name: str, column_type: Any, unit: str, *, optional: bool = False) -
     return pa.field(name, column_type, nullable=optional, metadata={"unit": unit})
 
 
+_SYMBOL: Final = _column("symbol", pa.string(), "a name, as in its topic before that is escaped")
 _SPAN: Final = (
     _column("start", _INSTANT, "microseconds since 1970-01-01 UTC, the bar's open"),
     _column("end", _INSTANT, "microseconds since 1970-01-01 UTC, from when on the bar is known"),
@@ -39,11 +43,26 @@ _SPAN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[Record]):
-    """A kind of records: the name of its folder, its type, and its columns in the order of the type's fields."""
+    """A kind of records.
+
+    Attributes:
+        name: of its folder.
+        record: the type.
+        schema: what a record holds, in the order of the type's fields behind symbol and interval.
+    """
 
     name: str
     record: type[Record]
     schema: Any
+
+    def file_schema(self, file_format: str = FORMAT) -> Any:
+        """The columns of a file of the store."""
+        return self.schema if file_format == "1" else pa.schema([_SYMBOL, *self.schema])
+
+    def file_table(self, records: Sequence[Record], metadata: dict[str, str]) -> Any:
+        """The records as a file of the store has them."""
+        symbols = pa.array([record.symbol for record in records], type=pa.string())
+        return pa.Table.from_arrays([symbols, *self.table(records, {}).columns], schema=self.file_schema().with_metadata(metadata))
 
     def table(self, records: Sequence[Record], metadata: dict[str, str]) -> Any:
         """The records as an Arrow table that carries this metadata."""

@@ -31,7 +31,7 @@ from msgspec import Struct
 
 from streams.errors import HistoryError
 from streams.history.files import PART, create_file, replace_file
-from streams.history.kinds import ADJUSTMENTS, BARS, FORMAT, KINDS, QUOTES, Adjustment, Kind
+from streams.history.kinds import ADJUSTMENTS, BARS, FORMAT, FORMATS, KINDS, QUOTES, Adjustment, Kind
 from streams.history.layout import DATA_FILE, MARK_FILE, Partition, day_of, partition_of, series_folder
 from streams.history.quotes import QuoteBar
 from streams.history.rules import Merged, Record, by_day, fault_of, merge
@@ -331,7 +331,7 @@ class HistoryStore:
 
     def _put(self, kind: Kind[Record], partition: Partition, merged: Merged[Record]) -> None:
         path = self.root / partition.path
-        table = kind.table(merged.records, self._metadata(partition))
+        table = kind.file_table(merged.records, self._metadata(partition))
         self._sweep(path.parent)
         try:
             replace_file(path, lambda beside: pq.write_table(table, beside, compression="zstd", write_page_checksum=True))
@@ -357,15 +357,22 @@ class HistoryStore:
         return {f"streams.{name}": value for name, value in {**own, "adjustment": self.adjustment}.items()}
 
     def _check_table(self, path: Path, kind: Kind[Any], partition: Partition, table: Any) -> None:
-        if not table.schema.equals(kind.schema):
+        written = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        found_format = written.get("streams.format", FORMAT)
+        if not table.schema.equals(kind.file_schema(found_format)):
             message = f"{path}: its columns are not those of the store: import it with `streams import parquet`"
             raise HistoryError(message, reason=f"{_file(partition)} has other columns than those of the store")
-        written = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        for name, value in self._metadata(partition).items():
-            if written.get(name) != value:
-                word = name.removeprefix("streams.")
-                fault = f"its {word} is {written.get(name)!r}, in this place it must be {value!r}"
-                raise HistoryError(f"{path}: {fault}", reason=f"{_file(partition)} is in the wrong place: {fault}")
+        wanted = self._metadata(partition) | ({"streams.format": found_format} if found_format in FORMATS else {})
+        faults = [
+            f"its {name.removeprefix('streams.')} is {written.get(name)!r}, in this place it must be {value!r}"
+            for name, value in wanted.items()
+            if written.get(name) != value
+        ]
+        if "symbol" in table.column_names:
+            others = sorted({*table.column("symbol").unique().to_pylist()} - {partition.symbol})
+            faults += [f"it has records of {others[0]!r}, in this place all must be of {partition.symbol!r}"] if others else []
+        for fault in faults[:1]:
+            raise HistoryError(f"{path}: {fault}", reason=f"{_file(partition)} is in the wrong place: {fault}")
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -400,8 +407,8 @@ def _read_mark(root: Path) -> Adjustment:
         raise HistoryError(f"{path}: {error.strerror}: it must be a file that can be read") from None
     except (ValueError, KeyError, TypeError):
         raise HistoryError(f'{path}: is damaged: it must be JSON such as {{"format": {FORMAT}, "adjustment": "raw"}}') from None
-    if written != FORMAT:
-        raise HistoryError(f"{path}: the store is of format {written}, this version reads format {FORMAT}")
+    if written not in FORMATS:
+        raise HistoryError(f"{path}: the store is of format {written}, this version reads formats {' and '.join(FORMATS)}")
     for known in ADJUSTMENTS:
         if adjustment == known:
             return known

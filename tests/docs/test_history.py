@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from streams.history.store import HistoryStore
+from tests.support.history import START_US, bar
 from tests.support.replay import MINUTES, lean_rows
 
 ROOT = Path(__file__).parents[2]
@@ -53,12 +57,46 @@ def test_the_commands_and_the_program_of_the_page_work_when_they_are_pasted(fold
     said = run(["bash", "-e", "-c", past], folder)
     assert "replayed 1 trading day, 2013-10-09 to 2013-10-09" in said
 
-    program, reading = blocks("python")
+    program, reading = blocks("python")[:2]
     # By `unzip -p` the rows of 34200000 and of 57540000 milliseconds: the first open and the last close of the day.
     printed = ["390 167.43 167.42", "WriteResult(added=0, replaced=0, unchanged=390)"]
     assert run([sys.executable, "-c", program], folder).splitlines() == printed
     printed = [f"{last_close('SPY', '20131008')} {mean_volume('IBM')}", "780 156"]
     assert run([sys.executable, "-c", reading], folder).splitlines() == printed
+
+
+WAYS = blocks("python")[2:]
+LIBRARIES = [next(name for name in ("polars", "duckdb", "pandas", "pyarrow") if f"import {name}" in way) for way in WAYS]
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder with a store of codes in digits, one with a slash, and bars of another interval."""
+    store = HistoryStore.create(tmp_path / "bars")
+    for symbol in ("0700", "0005", "BTC/USD"):
+        store.write_bars([bar(0, symbol=symbol), bar(1, symbol=symbol)])
+    store.write_bars([msgspec.structs.replace(bar(0, symbol="9988"), interval="5m", end_us=START_US + 300_000_000)])
+    return tmp_path
+
+
+@pytest.mark.parametrize(("way", "library"), list(zip(WAYS, LIBRARIES, strict=True)), ids=lambda value: value if len(value) < 10 else "")
+def test_other_programs_read_the_symbols_as_they_are(way: str, library: str, mixed: Path) -> None:
+    pytest.importorskip(library)
+    escaped = "types" in way
+    assert run([sys.executable, "-c", way], mixed).strip() == str(["0005", "0700", "BTC_2FUSD" if escaped else "BTC/USD"])
+
+
+def test_each_of_the_libraries_of_the_page_is_tried_both_ways() -> None:
+    assert sorted(LIBRARIES) == sorted(["duckdb", "pandas", "polars", "pyarrow"] * 2)
+
+
+@pytest.mark.parametrize(("way", "library"), [pair for pair in zip(WAYS, LIBRARIES, strict=True) if "types" in pair[0]])
+def test_with_the_types_files_of_format_1_are_read_as_well(way: str, library: str, mixed: Path) -> None:
+    pytest.importorskip(library)
+    old = ROOT / "tests" / "data" / "store-1" / "bars" / "interval=1m" / "symbol=0700" / "date=2013-10-07"
+    shutil.copytree(old, mixed / "bars" / "bars" / "interval=1m" / "symbol=0001" / "date=2013-10-07")
+    said = run([sys.executable, "-c", way], mixed)
+    assert said.strip() == str(["0001", "0005", "0700", "BTC_2FUSD"])
 
 
 def last_close(symbol: str, day: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
@@ -236,7 +238,7 @@ def test_other_tools_read_the_partitions_and_find_units_in_the_schema(store: His
     assert schema.field("start").metadata == {b"unit": b"microseconds since 1970-01-01 UTC, the bar's open"}
     assert all(field.metadata[b"unit"] for field in schema)
     assert schema.metadata[b"streams.adjustment"] == b"raw"
-    assert json.loads((store.root / "store.json").read_text()) == {"format": 1, "adjustment": "raw"}
+    assert json.loads((store.root / "store.json").read_text()) == {"format": 2, "adjustment": "raw"}
 
 
 def test_one_store_has_one_adjustment(tmp_path: Path) -> None:
@@ -265,7 +267,7 @@ def test_a_file_from_a_store_with_another_adjustment_is_neither_given_nor_added_
         ("", "is damaged"),
         ("[]", "is damaged"),
         ('{"format": 1}', "is damaged"),
-        ('{"format": 2, "adjustment": "raw"}', "of format 2, this version reads format 1"),
+        ('{"format": 3, "adjustment": "raw"}', "of format 3, this version reads formats 1 and 2"),
         ('{"format": 1, "adjustment": "none"}', "must be raw, split, total, got 'none'"),
     ],
 )
@@ -402,3 +404,34 @@ def test_of_two_that_make_a_store_at_once_one_says_what_it_holds(tmp_path: Path)
     winner = HistoryStore.open(tmp_path / "store").adjustment
     assert sorted(made) == sorted(["refused"] * 4 + [winner] * 4)
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["store.json"]
+
+
+OLD = Path(__file__).parents[2] / "data" / "store-1"
+"""Written by the version before format 2."""
+
+
+def test_files_of_format_1_are_read_kept_and_written_anew_with_the_symbol(tmp_path: Path) -> None:
+    shutil.copytree(OLD, tmp_path / "old")
+    store = HistoryStore.open(tmp_path / "old")
+    known = [bar(minute, symbol="0700", volume=100.0 + minute, vwap=10.5, trades=7) for minute in range(2)]
+    first, last = datetime(2013, 10, 7, tzinfo=UTC), datetime(2013, 10, 8, tzinfo=UTC)
+    assert store.get_bars("0700", "1m", first, last) == known
+    assert [quote.ask_size for quote in store.get_quotes("0700", "1m", first, last)] == [4.0]
+    assert audit(store).is_sound
+    path = store.root / "bars" / "interval=1m" / "symbol=0700" / "date=2013-10-07" / "data.parquet"
+    assert pq.read_schema(path).names[0] == "start"
+    assert store.write_bars(known) == WriteResult(unchanged=2)
+    assert pq.read_schema(path).names[0] == "start", "nothing new, so the file stands"
+    assert store.write_bars([bar(2, symbol="0700")]) == WriteResult(added=1)
+    assert pq.ParquetFile(path).read(["symbol"]).column("symbol").to_pylist() == ["0700"] * 3
+    assert store.get_bars("0700", "1m", first, last)[:2] == known
+    assert audit(store).is_sound
+
+
+def test_a_file_whose_column_says_another_symbol_is_at_fault(store: HistoryStore) -> None:
+    store.write_bars([bar(0)])
+    (path,) = store.files()
+    table = pq.ParquetFile(path).read()
+    pq.write_table(table.set_column(0, table.schema.field(0), pa.array(["IBM"])), path)
+    with pytest.raises(HistoryError, match="it has records of 'IBM', in this place all must be of 'SPY'"):
+        store.get_bars("SPY", "1m", datetime(2013, 10, 7, tzinfo=UTC), datetime(2013, 10, 8, tzinfo=UTC))
