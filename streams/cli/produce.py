@@ -196,7 +196,8 @@ def quotes(
 ) -> None:
     """Send the quotes of a CSV with a header, or of lines that each hold one JSON object.
 
-    Columns or fields by their usual names: time (or timestamp), bid, ask, bid_size, ask_size, symbol. One side may be missing.
+    Columns or fields by their usual names: time (or timestamp; a date beside it goes with it), bid, ask, bid_size, ask_size, symbol.
+    One side may be missing. Others by --column.
     """
     delivery = _delivery(bootstrap, speed, rebase, json_values, as_json)
     source = _TextSource(file, _form(EXTRA_FIELDS[QUOTES], delivery, symbol, None, zone, columns, ignored), LineErrors(max_errors))
@@ -218,7 +219,7 @@ def ticks(
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send the ticks of a CSV with a header, or of lines that each hold one JSON object: time, price, size, symbol."""
+    """Send the ticks of a CSV with a header, or of lines that each hold one JSON object: time (and date), price, size, symbol."""
     delivery = _delivery(bootstrap, speed, rebase, json_values, as_json)
     source = _TextSource(file, _form(EXTRA_FIELDS[TICKS], delivery, symbol, None, zone, columns, ignored), LineErrors(max_errors))
     _send_extras(TICKS, form, source, delivery)
