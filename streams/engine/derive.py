@@ -106,6 +106,23 @@ def _is_over(state: SessionState, data: SymbolSessionData, end_us: int) -> bool:
     return due_us <= data.frontier_us or (due_us <= state.now_us and not data.behind and not data.backlog)
 
 
+def closes_us(state: SessionState, until_us: int) -> int:
+    """When the clock closes a window next; `NEVER_DUE_US` when none before `until_us`."""
+    if until_us < state.next_close_us:
+        return NEVER_DUE_US
+    found_us = state.next_close_us = NEVER_DUE_US
+    for data in state.symbols.values():
+        if data.status not in READING:
+            continue
+        for window in data.windows:
+            for start_us in open_windows(data, window):
+                due_us = window.grid.end_of(start_us) + state.grace_us
+                state.next_close_us = min(state.next_close_us, due_us)
+                if not data.behind and not data.backlog:
+                    found_us = min(found_us, due_us)
+    return found_us
+
+
 def close_by_clock(state: SessionState) -> None:
     """Close the windows whose end is `grace` past by the clock, of symbols that are up to date: by (end, symbol, length)."""
     if state.now_us < state.next_close_us:

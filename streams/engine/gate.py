@@ -18,7 +18,7 @@ either holds, the clock closes no window and rolls no day of the symbol: time ha
 from __future__ import annotations
 
 from streams.engine import punctuation
-from streams.engine.state import SessionState
+from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import READING, SymbolSessionData
 from streams.records import AnalysisKind, EventKind, GateChange, LaggingSymbol
 from streams.times import DAY_US, SECOND_US
@@ -30,6 +30,8 @@ SILENT = "silent"
 
 def check_stale(state: SessionState, data: SymbolSessionData, lag_us: int) -> None:
     """A stale bar has advanced the frontier: the symbol lags, off any cadence."""
+    if not data.behind:
+        state.next_quiet_us = 0
     data.behind = True
     data.last_stale_us = state.now_us
     data.lag_us = lag_us
@@ -58,12 +60,14 @@ def _arrived(state: SessionState, data: SymbolSessionData) -> None:
     if data.silent:
         data.silent = False
         state.silent.discard(data.symbol)
+        state.next_quiet_us = 0
 
 
 def caught_up(state: SessionState, data: SymbolSessionData) -> None:
     """All that had been written before the capture is read: nothing is being missed, however old the last bar is."""
     data.backlog = data.behind = False
     data.dirty = True
+    state.next_quiet_us = 0
     if data.lagging:
         _leave(state, data, "caught_up")
 
@@ -72,6 +76,7 @@ def fall_silent(state: SessionState, data: SymbolSessionData) -> None:
     """Nothing has come for the silence threshold and nothing is unread; outside hours that is not called silence."""
     data.behind = False
     data.dirty = True
+    state.next_quiet_us = 0
     trading = _is_trading(data, state.now_us)
     if trading:
         data.silent = True
@@ -99,6 +104,7 @@ def end_silence(state: SessionState) -> None:
 
 def fall_behind(state: SessionState, symbols: list[SymbolSessionData], reason: str) -> None:
     """The session has been away: each of these lags until its backlog is read. One record says so."""
+    state.next_quiet_us = 0
     for data in symbols:
         data.behind = True
         data.last_stale_us = state.now_us
@@ -158,8 +164,57 @@ def flush_held_back(state: SessionState, data: SymbolSessionData, intervals: fro
 
 def quiet_symbols(state: SessionState, now_us: int) -> list[str]:
     """Symbols that fall silent if, as the shell must find out, nothing of theirs is unread."""
+    if now_us < state.next_quiet_us:
+        return []
     silence_us = state.config.silence_us
     return sorted(data.symbol for data in state.symbols.values() if is_quiet(data, now_us, silence_us))
+
+
+def quiet_us(state: SessionState, until_us: int) -> int:
+    """The first instant from `now` on at which there are quiet symbols; `NEVER_DUE_US` when none before `until_us`."""
+    if until_us < state.next_quiet_us:
+        return NEVER_DUE_US
+    # A bar moves this on, and whatever else could bring it forward has it looked up again.
+    now_us, silence_us = state.now_us, state.config.silence_us
+    state.next_quiet_us = min((_quiet_from_us(data, now_us, silence_us) for data in state.symbols.values()), default=NEVER_DUE_US)
+    return state.next_quiet_us
+
+
+def _quiet_from_us(data: SymbolSessionData, now_us: int, silence_us: int) -> int:
+    """The first instant from `now_us` on for which `is_quiet` holds if nothing comes."""
+    if data.silent or data.backlog or data.status not in READING:
+        return NEVER_DUE_US
+    newest_us = _newest_us(data)
+    keeps_waiting = data.behind or data.lagging
+    segments = () if data.base_us >= DAY_US else data.day.segments
+    if not keeps_waiting and data.base_us >= silence_us:
+        silence_us += data.base_us
+    closed_us = 0
+    for open_us, close_us in (*segments, (NEVER_DUE_US, NEVER_DUE_US)):
+        found_us = max(closed_us, newest_us + silence_us, now_us)
+        if keeps_waiting and found_us < open_us:
+            return found_us
+        found_us = max(max(newest_us, open_us) + silence_us, now_us)
+        if found_us < close_us:
+            return found_us
+        closed_us = close_us
+    return NEVER_DUE_US
+
+
+def silence_ends_us(state: SessionState) -> int:
+    """When the stretch of trading is over that `now` lies in, in which symbols are silent; `NEVER_DUE_US` where none is."""
+    if not state.silent:
+        return NEVER_DUE_US
+    return min(_closes_us(state.symbols[symbol], state.now_us) for symbol in state.silent)
+
+
+def _closes_us(data: SymbolSessionData, now_us: int) -> int:
+    return next((close_us for open_us, close_us in data.day.segments if open_us <= now_us < close_us), now_us)
+
+
+def _newest_us(data: SymbolSessionData) -> int:
+    """When that came of which the silence since then counts."""
+    return max(data.last_stale_us if data.behind else data.last_update_us, data.added_us)
 
 
 def is_quiet(data: SymbolSessionData, now_us: int, silence_us: int) -> bool:
@@ -169,7 +224,7 @@ def is_quiet(data: SymbolSessionData, now_us: int, silence_us: int) -> bool:
     """
     if data.silent or data.backlog or data.status not in READING:
         return False
-    newest_us = max(data.last_stale_us if data.behind else data.last_update_us, data.added_us)
+    newest_us = _newest_us(data)
     opened_us = _opened_us(data, now_us)
     keeps_waiting = data.behind or data.lagging
     if opened_us is None:
@@ -196,6 +251,7 @@ def _is_trading(data: SymbolSessionData, now_us: int) -> bool:
 def _join(state: SessionState, data: SymbolSessionData) -> None:
     data.lagging = True
     data.dirty = True
+    state.next_quiet_us = 0
     state.lagging.add(data.symbol)
     state.tell(EventKind.SYMBOL_LAGGING, data, lag_seconds=f"{data.lag_us / SECOND_US:.3f}")
 

@@ -14,7 +14,7 @@ from streams.config_parts import check_interval, extra_streams_of, intervals_of
 from streams.engine import exports, gate, history, indicators, punctuation, rollover
 from streams.engine.extrastream import ExtraStream
 from streams.engine.rows import Row, command_key
-from streams.engine.state import SessionState
+from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import SymbolSessionData, SymbolStatus
 from streams.errors import InvalidSymbolError
 from streams.records import (
@@ -137,6 +137,7 @@ def begin_symbol(
 def symbol_loaded(state: SessionState, data: SymbolSessionData, position: SourcePosition) -> None:
     """The start position is fixed: the symbol is loaded, and what lies before the captured end is its backlog."""
     data.set_day(history.first_day(state, data))
+    state.next_roll_us = state.next_quiet_us = 0
     data.status = SymbolStatus.LOADED
     data.topic_id = position.topic_id
     data.offset = position.offset
@@ -170,6 +171,7 @@ def symbol_failed(state: SessionState, data: SymbolSessionData, reason: str) -> 
     state.mark(AnalysisKind.SYMBOL_FAILED, data, reason=reason)
     state.tell(EventKind.SYMBOL_FAILED, data, reason=reason)
     _answer_addition(state, data, reason)
+    state.next_roll_us = 0
     gate.forget(state, data, "failed")
     rollover.roll_session(state)
     punctuation.renew(state)
@@ -207,12 +209,27 @@ def remove_if_drained(state: SessionState, data: SymbolSessionData) -> None:
     """Let a removing symbol go once its position has reached the captured end and no bar waits, or its deadline has come."""
     if data.status is not SymbolStatus.REMOVING:
         return
-    is_read = data.removal_end_offset is not None and data.offset >= data.removal_end_offset
-    if is_read and not data.waiting:
+    if _is_drained(data):
         remove_symbol(state, data, "drained")
     elif data.removal_deadline_us is not None and state.now_us >= data.removal_deadline_us:
         short = f"{data.removal_end_offset} was not reached, reading stood at {data.offset}"
-        remove_symbol(state, data, f"deadline: {'bars still waited for their end' if is_read else short}")
+        remove_symbol(state, data, f"deadline: {'bars still waited for their end' if _is_read(data) else short}")
+
+
+def removal_us(state: SessionState) -> int:
+    """When time lets a symbol that drains go next, at once where it has drained; `NEVER_DUE_US` without any."""
+    draining = [state.symbols[symbol] for symbol in state.draining]
+    if any(_is_drained(data) for data in draining):
+        return state.now_us
+    return min((data.removal_deadline_us for data in draining if data.removal_deadline_us is not None), default=NEVER_DUE_US)
+
+
+def _is_read(data: SymbolSessionData) -> bool:
+    return data.removal_end_offset is not None and data.offset >= data.removal_end_offset
+
+
+def _is_drained(data: SymbolSessionData) -> bool:
+    return _is_read(data) and not data.waiting
 
 
 def remove_symbol(state: SessionState, data: SymbolSessionData, reason: str) -> None:
@@ -223,6 +240,7 @@ def remove_symbol(state: SessionState, data: SymbolSessionData, reason: str) -> 
     state.tell(EventKind.SYMBOL_REMOVED, data, reason=reason, **dropped)
     _complete(state, data, CommandKind.REMOVE_SYMBOL, reason)
     _discard(state, data)
+    state.next_roll_us = 0
     gate.forget(state, data, "removed")
     rollover.roll_session(state)
     punctuation.renew(state)

@@ -61,7 +61,10 @@ def _next_look_us(data: SymbolSessionData, since_us: int, period_us: int) -> int
 
 def _is_whole(state: SessionState, data: SymbolSessionData) -> bool:
     """Whether all base bars are there up to now, and so all that is made of them, and nothing else was ever told: as of most symbols."""
-    if data.told or data.empty or data.frontier_us + data.base_us <= state.now_us - state.grace_us:
+    next_end_us = data.frontier_us + data.base_us
+    if state.rules >= 2 and data.frontier_us < data.close_us:
+        next_end_us = min(next_end_us, data.close_us)  # the day's last bar may be cut by the close
+    if data.told or data.empty or next_end_us <= state.now_us - state.grace_us:
         return False
     holes = data.bars.holes
     if holes is None:

@@ -30,7 +30,7 @@ def offer(
     state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, valid_until_us: int, *, rewrites: bool = False
 ) -> None:
     """Publish a bar, or hold it back when it is not fresh; `rewrites` says that it came out of order or replaced one."""
-    if state.active and state.now_us <= valid_until_us:
+    if state.active and state.now_us + state.ahead_us <= valid_until_us:
         state.sequence += 1
         counts = data.counts
         counts.accepted += 1

@@ -14,6 +14,7 @@ looked at from the last to the first, each once a window, so with the bars of on
 
 from __future__ import annotations
 
+from streams.calendar import TradingDay
 from streams.engine.slots import Slots
 from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import SymbolSessionData, SymbolStatus
@@ -78,14 +79,23 @@ def arrived(state: SessionState, data: SymbolSessionData) -> None:
     _set_alarm(state)
 
 
+def completes_us(state: SessionState, until_us: int) -> int:
+    """When the clock tells a window next; `NEVER_DUE_US` when none before `until_us`."""
+    if until_us < state.next_complete_us:
+        return NEVER_DUE_US
+    patience_us = max(state.grace_us, state.config.smallest_threshold_us)
+    return min(
+        (wait.end_us + (patience_us if _waits_for_backlog(state, wait) else state.grace_us) for wait in state.waits), default=NEVER_DUE_US
+    )
+
+
 def tell_by_clock(state: SessionState) -> None:
     """Tell the windows that have been waited for long enough, by end, shortest first."""
     if state.now_us < state.next_complete_us:
         return
     while due := [wait for wait in state.waits if wait.end_us + state.grace_us <= state.now_us and not _is_patient(state, wait)]:
         wait = min(due, key=lambda wait: wait.end_us)
-        _tell(state, wait)
-        _begin(state, wait)
+        _wait_no_longer(state, wait)
         _go_on(state, wait)
     for wait in state.waits:  # the clock may just have closed the window of the one that is awaited, while another is waited for
         if wait.awaited is not None and _is_over(wait.awaited, wait, state.grace_us):
@@ -99,8 +109,7 @@ def end_day(state: SessionState, next_open_us: int) -> None:
     """A symbol leaves its day for one that opens then: the windows before that are told while its bars are there."""
     for wait in state.waits:
         while wait.end_us <= next_open_us:
-            _tell(state, wait)
-            _begin(state, wait)
+            _wait_no_longer(state, wait)
         _go_on(state, wait)
     _set_alarm(state)
 
@@ -111,8 +120,10 @@ def _set_alarm(state: SessionState) -> None:
 
 def _is_patient(state: SessionState, wait: Wait) -> bool:
     """Whether a symbol without the bar is reading what it missed, and may still have it in time."""
-    if state.now_us >= wait.end_us + state.config.smallest_threshold_us:
-        return False
+    return state.now_us < wait.end_us + state.config.smallest_threshold_us and _waits_for_backlog(state, wait)
+
+
+def _waits_for_backlog(state: SessionState, wait: Wait) -> bool:
     return any(data.backlog and data.gates and not _is_over(data, wait, state.grace_us) for data in wait.not_passed())
 
 
@@ -120,15 +131,42 @@ def _begin(state: SessionState, wait: Wait) -> None:
     """Stand before the next window, with nobody looked at yet."""
     after_us = state.completed[wait.interval]
     if wait.slots is None or after_us >= wait.close_us:
-        config, calendar = state.config, state.calendar
-        if not calendar.covers(after_us):
+        if not state.calendar.covers(after_us):
             wait.end_us = NEVER_DUE_US
             return
-        day = calendar.day_at_or_after(after_us)
-        base = min(config.base_interval, wait.interval, key=interval_us)
-        wait.slots, wait.close_us = Slots(Grid(day, wait.interval, base, config.window_anchor)), day.close_us
+        day = state.calendar.day_at_or_after(after_us)
+        wait.slots, wait.close_us = _slots(state, wait, day), day.close_us
     wait.end_us = wait.slots.end_of(wait.slots.ended(after_us))
     wait.present, wait.others = 0, []
+
+
+def _wait_no_longer(state: SessionState, wait: Wait) -> None:
+    """Tell the window as it is, and stand before the next one."""
+    if wait.end_us < _passed_us(state):
+        _pass_over(state, wait)
+    _tell(state, wait)
+    _begin(state, wait)
+
+
+def _passed_us(state: SessionState) -> int:
+    """The windows that have ended before this instant are passed over."""
+    return state.now_us + state.ahead_us - 2 * state.config.smallest_threshold_us
+
+
+def _pass_over(state: SessionState, wait: Wait) -> None:
+    """Stand at the last window that is passed over, at once: there may be a hundred thousand of them."""
+    last_us, calendar = _passed_us(state) - 1, state.calendar
+    if not calendar.covers(last_us):
+        return
+    day = calendar.day_at_or_after(last_us)
+    slots = _slots(state, wait, day)
+    ended = slots.ended(last_us)
+    wait.end_us = max(wait.end_us, slots.end_of(ended - 1) if ended else calendar.previous_day(day.days).close_us)
+
+
+def _slots(state: SessionState, wait: Wait, day: TradingDay) -> Slots:
+    base = min(state.config.base_interval, wait.interval, key=interval_us)
+    return Slots(Grid(day, wait.interval, base, state.config.window_anchor))
 
 
 def _go_on(state: SessionState, wait: Wait) -> None:
@@ -182,7 +220,7 @@ def _tell(state: SessionState, wait: Wait) -> None:
         wait.awaited.awaited = False
         wait.awaited = None
         _mark_awaited(state)
-    if not wait.symbols or state.now_us > end_us + 2 * state.config.smallest_threshold_us:
+    if not wait.symbols or _passed_us(state) > end_us:
         return
     absent = sorted(data.symbol for data in (*wait.others, *wait.not_passed()) if not _has(data, wait))
     expected = len(wait.symbols)

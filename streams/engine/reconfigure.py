@@ -40,7 +40,7 @@ def configure(state: SessionState, config: SessionConfig, config_json: str) -> N
     state.use(config, config_json)
     state.config_changed = True
     # Grace and intervals may differ: the next moment at which a window is due is looked up anew.
-    state.next_close_us = 0
+    state.next_close_us = state.next_roll_us = state.next_quiet_us = 0
     state.tell(EventKind.CONFIG_CHANGED, symbols=",".join(config.symbols))
     _apply_symbols(state, old, config)
     for data in list(state.ordered()):

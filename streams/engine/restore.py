@@ -65,7 +65,6 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     state.measured_us = session.measured_us
     state.rules = check_known(session.rules, f"the state of session {session.session}")
     state.opened_rules = check_known(session.opened_rules, f"the epoch of session {session.session}")
-    state.next_close_us = 0
 
     commands = [row for row in rows.values() if isinstance(row, CommandRow)]
     state.commands = {row.id: row for row in sorted(commands, key=lambda row: (row.time_us, row.id))}

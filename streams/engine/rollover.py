@@ -11,7 +11,7 @@ from __future__ import annotations
 from streams.calendar import TradingDay
 from streams.engine import calendars, derive, exports, gate, history, indicators, punctuation
 from streams.engine.series import BarSeries
-from streams.engine.state import SessionState
+from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
 from streams.engine.windows import Grid
 from streams.records import AnalysisKind, EventKind
@@ -46,6 +46,7 @@ def roll_symbol(state: SessionState, data: SymbolSessionData, day: TradingDay) -
         data.historical[left] = {data.base_interval: data.bars, **data.derived, **kept}
     trim_history(state, data)
     data.set_day(day)
+    state.next_roll_us = state.next_quiet_us = 0
     data.dirty = True
     indicators.outdate(state, data)
 
@@ -76,15 +77,44 @@ def trim_history(state: SessionState, data: SymbolSessionData) -> None:
     exports.trim_days(state, data)
 
 
+def rolls_us(state: SessionState, until_us: int) -> int:
+    """When the clock leaves a day next, of a symbol or, without any, of the session; `NEVER_DUE_US` when none before `until_us`."""
+    if until_us < state.next_roll_us:
+        return NEVER_DUE_US
+    reading = [data for data in state.symbols.values() if data.status in READING]
+    if not reading:
+        return _starts_after(state, state.days)
+    # The bar of a daily symbol, should it come, makes it wait for less.
+    state.next_roll_us = min(data.close_us + min(data.threshold_us, LONGEST_WAIT_US) for data in reading)
+    if until_us < state.next_roll_us:
+        return NEVER_DUE_US
+    starts = {days: _starts_after(state, days) for days in {data.day.days for data in reading}}
+    return min((_roll_us(data, starts[data.day.days]) for data in reading if not data.behind and not data.backlog), default=NEVER_DUE_US)
+
+
+def _starts_after(state: SessionState, days: int) -> int:
+    """When the day after a date begins; `NEVER_DUE_US` where the calendar ends."""
+    try:
+        return state.calendar.next_day(days).starts_us
+    except ValueError:
+        return NEVER_DUE_US
+
+
+def _roll_us(data: SymbolSessionData, next_starts_us: int) -> int:
+    """When the clock takes a symbol that is up to date to the next day, which begins then."""
+    return max(next_starts_us, data.close_us + _wait_us(data))
+
+
 def roll_by_clock(state: SessionState) -> None:
-    """Roll the symbols that are up to date to the day that `now` belongs to."""
-    if not state.calendar.covers(state.now_us):
+    """Roll the symbols that are up to date, for which it is time, to the next day: by the first rules at once to today."""
+    if state.rules < 2 and not state.calendar.covers(state.now_us):
         return
-    today = state.calendar.current_day(state.now_us)
-    left_behind = [data for data in state.symbols.values() if data.day.days < today.days and data.status in READING]
-    for data in sorted(left_behind, key=lambda data: data.symbol):
-        if state.now_us >= data.close_us + _wait_us(data) and not data.behind and not data.backlog:
-            roll_symbol(state, data, today)
+    for data in list(state.ordered()):
+        if data.status not in READING or data.behind or data.backlog or state.now_us < data.close_us:
+            continue
+        if state.now_us >= _roll_us(data, _starts_after(state, data.day.days)):
+            day = state.calendar.next_day(data.day.days) if state.rules >= 2 else state.calendar.current_day(state.now_us)
+            roll_symbol(state, data, day)
     roll_session(state)
 
 
@@ -99,12 +129,17 @@ def _wait_us(data: SymbolSessionData) -> int:
 
 
 def roll_session(state: SessionState) -> None:
-    """Move the session's day up to the earliest of its symbols'; without any, to the clock's."""
+    """Move the session's day up to the earliest of its symbols'; without any, on with the clock."""
     reading = [data.day.days for data in state.symbols.values() if data.status in READING]
-    if not reading and not state.calendar.covers(state.now_us):
-        return
-    reached = min(reading) if reading else state.calendar.current_day(state.now_us).days
+    reached = min(reading) if reading else _day_of_clock(state)
     if reached > state.days:
         state.days = reached
         state.mark(AnalysisKind.SESSION_ROLLED)
         calendars.tell_of_end(state)
+
+
+def _day_of_clock(state: SessionState) -> int:
+    """The day that a session without symbols comes to: the next one, once it has begun, by the first rules today."""
+    if state.rules < 2:
+        return state.calendar.current_day(state.now_us).days if state.calendar.covers(state.now_us) else state.days
+    return state.calendar.next_day(state.days).days if _starts_after(state, state.days) <= state.now_us else state.days

@@ -27,7 +27,7 @@ from streams.calendar import TradingCalendar
 from streams.config import SessionConfig
 from streams.engine import (
     calendars,
-    derive,
+    effects,
     extras,
     filling,
     gate,
@@ -39,7 +39,6 @@ from streams.engine import (
     publish,
     punctuation,
     reconfigure,
-    rollover,
     source,
     waiting,
 )
@@ -190,13 +189,19 @@ class Session:
         """End and symbol of the waiting bars that have ended by `now_us`, in order; `advance` takes in those that nobody has before."""
         return waiting.due(self._state, now_us)
 
-    def take_waiting(self, symbol: str, now_us: int) -> list[Outcome]:
-        """Take in the first waiting bar of a symbol, which has ended by `now_us`.
+    def take_waiting(self, symbol: str, now_us: int, *, emitted_us: int | None = None) -> list[Outcome]:
+        """Take in the first waiting bar of a symbol, which has ended by `now_us`; for `emitted_us` see `advance`.
 
         Raises:
             Exception: a bug met by this bar; it still waits, `skipped_waiting` then says that it was passed over.
         """
-        return self._run(lambda state: intake.take_waiting(state, state.of(symbol)), now_us)
+
+        def run(state: SessionState) -> None:
+            state.ahead_us = 0 if emitted_us is None else max(0, emitted_us - state.now_us)
+            intake.take_waiting(state, state.of(symbol))
+            state.ahead_us = 0
+
+        return self._run(run, now_us)
 
     def skipped_waiting(self, symbol: str, reason: str, now_us: int) -> list[Outcome]:
         """A waiting bar on which `take_waiting` raised is passed over, as `skipped`."""
@@ -265,23 +270,34 @@ class Session:
 
         return self._run(run, now_us)
 
-    def advance(self, now_us: int) -> list[Outcome]:
-        """Time has come to `now_us`: bars that waited are taken in, windows close, days roll, deadlines pass, old answers are forgotten."""
+    def advance(self, now_us: int, *, emitted_us: int | None = None) -> list[Outcome]:
+        """Time has come to `now_us`: waiting bars are taken in, windows close, days roll, deadlines pass, each at its instant.
+
+        `emitted_us` is the time of the transaction, when what comes of it is emitted; without it that is `now_us`.
+        """
 
         def run(state: SessionState) -> None:
-            for _, symbol in waiting.due(state, state.now_us):
-                intake.take_waiting(state, state.symbols[symbol])
-            if state.now_us >= state.next_waiting_us:
-                waiting.set_alarm(state)
-            gate.end_silence(state)
-            derive.close_by_clock(state)
-            punctuation.tell_by_clock(state)
-            rollover.roll_by_clock(state)
-            for symbol in sorted(state.draining):
-                lifecycle.remove_if_drained(state, state.symbols[symbol])
-            lifecycle.forget_old_commands(state)
+            if state.rules >= 2:
+                effects.pass_time(state, now_us, now_us if emitted_us is None else emitted_us)
+            else:
+                effects.leap(state, now_us)
 
-        return self._run(run, now_us)
+        # Time moves within the verb.
+        return self._run(run, self._state.now_us)
+
+    def next_effect_us(self, until_us: int, *, with_completes: bool = True) -> int | None:
+        """The next instant up to `until_us` at which time alone has an effect, None when there is none.
+
+        It is one at which `advance` changes something, or at which a symbol becomes one of `quiet_symbols`. Between two inputs,
+        a clock that stops at each of these instants misses nothing. One that is not after the latest `now_us` is due at once.
+
+        Args:
+            until_us: how far to look, in microseconds since the epoch.
+            with_completes: False leaves out the instants at which `interval_complete` alone is due.
+        """
+        state = self._state
+        due_us = min(effects.next_us(state, until_us, with_completes=with_completes), gate.quiet_us(state, until_us))
+        return due_us if due_us <= until_us else None
 
     def command(self, command: ControlCommand, now_us: int, *, plan: RemovalPlan | None = None) -> list[Outcome]:
         """Answer a control command; `plan` for a removal that is to drain (without one it is immediate)."""

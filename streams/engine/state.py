@@ -29,12 +29,12 @@ class SessionState:
     """All of a session's state. `outcomes` are those of the verb that is running."""
 
     __slots__ = (
-        "active", "by_open", "calendar", "calendar_text", "changed_commands", "commands", "completed", "config", "config_changed",
-        "config_json", "control_offset", "control_topic_id", "days", "doomed", "draining", "epoch", "ever_active", "future_tolerance_us",
-        "gate_reason", "grace_us", "lagging", "looks", "looks_for", "measured_us", "min_completeness", "next_close_us",
-        "next_complete_us", "next_incarnation", "next_waiting_us", "now_us", "opened_rules", "outcomes", "owner", "owner_url",
-        "removed_keys", "revised", "rules", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back",
-        "transaction", "waits",
+        "active", "ahead_us", "by_open", "calendar", "calendar_text", "changed_commands", "commands", "completed", "config",
+        "config_changed", "config_json", "control_offset", "control_topic_id", "days", "doomed", "draining", "epoch",
+        "ever_active", "future_tolerance_us", "gate_reason", "grace_us", "lagging", "looks", "looks_for", "measured_us",
+        "min_completeness", "next_close_us", "next_complete_us", "next_incarnation", "next_quiet_us", "next_roll_us",
+        "next_waiting_us", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys", "revised", "rules",
+        "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back", "transaction", "waits",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar, *, config_json: str = "", calendar_text: str = "") -> None:
@@ -48,6 +48,8 @@ class SessionState:
         self.transaction = 0
         self.sequence = 0
         self.now_us = 0
+        # While time passes: how much later than the instant that is worked on its outcomes are emitted.
+        self.ahead_us = 0
         self.active = self.ever_active = False
         self.gate_reason = "new"
         self.days = 0
@@ -63,7 +65,8 @@ class SessionState:
         # What follows is not stored: it is empty between transactions or computed from the rest.
         self.doomed: list[str] = []
         self.lagging: set[str] = set()
-        self.next_close_us = NEVER_DUE_US
+        # Before these instants no window closes by the clock, no day rolls, and no symbol is quiet; 0 where that is to be found out.
+        self.next_close_us = self.next_roll_us = self.next_quiet_us = 0
         self.waits: list[Wait] = []
         self.next_complete_us = NEVER_DUE_US
         self.next_waiting_us = NEVER_DUE_US

@@ -199,11 +199,14 @@ class Transaction:
     def _advance(self) -> None:
         if not self._has_advanced:
             self._has_advanced = True
-            for _, symbol in self._session.due_bars(self.now_us):
-                self._take_waiting(symbol)
+            for end_us, symbol in self._session.due_bars(self.now_us):
+                if end_us > self._session.state.now_us:
+                    # What else is due comes in its order: at the bar's own end after the bar.
+                    self._outcomes += self._session.advance(end_us - 1, emitted_us=self.now_us)
+                self._take_waiting(symbol, end_us)
             self._outcomes += self._session.advance(self.now_us)
 
-    def _take_waiting(self, symbol: str) -> None:
+    def _take_waiting(self, symbol: str, end_us: int) -> None:
         """Take in the next bar of a symbol that has waited for its end; a bug met by it stops neither the session nor the next bar."""
         data = self._session.symbol(symbol)
         if data is None or not data.waiting:
@@ -212,7 +215,7 @@ class Transaction:
         reason = self._skip_waiting.get((symbol, bar.start_us))
         if reason is None:
             try:
-                got = self._session.take_waiting(symbol, self.now_us)
+                got = self._session.take_waiting(symbol, end_us, emitted_us=self.now_us)
             except EngineError:
                 raise
             except Exception as error:
@@ -222,7 +225,7 @@ class Transaction:
                 return
         reason = self._fitting(reason)
         self._inputs.append(JournalInput(InputKind.SKIPPED, symbol, data.incarnation, start_us=bar.start_us, reason=reason))
-        self._keep(self._session.skipped_waiting(symbol, reason, self.now_us), symbol, UNKNOWN_OFFSET, bar=bar)
+        self._keep(self._session.skipped_waiting(symbol, reason, end_us), symbol, UNKNOWN_OFFSET, bar=bar)
 
     def read(self, ranges: Iterable[RangeRead], skip: Mapping[Place, str] | None = None) -> None:
         """Receive the records of ranges in merged order, and move the symbols' positions.

@@ -3,7 +3,7 @@
 A feed is early by up to `future_tolerance_seconds` when its clock is ahead, or when it sends each update of a bar that is still
 forming. Such a bar is in no series, and nothing is measured by it, published or read. Of several versions the last one counts. At its
 end the clock takes it in as if it had arrived then, by way of `intake.take_waiting`: late, a duplicate or a correction if that is what
-it is then. Several that are due at once are taken in by (end, symbol), before the clock closes windows and rolls days.
+it is then. Several that end at once are taken in by symbol, before the clock closes windows and rolls days at that instant.
 
 What waits stays with its symbol over restarts, lost topics and the turn of a day; it goes with a symbol that is removed or fails. A
 symbol that drains waits for it, until its deadline.
@@ -49,6 +49,14 @@ def due(state: SessionState, now_us: int) -> list[tuple[int, str]]:
     if now_us < state.next_waiting_us:
         return []
     return sorted((bar.end_us, data.symbol) for data in state.symbols.values() for bar in data.waiting if bar.end_us <= now_us)
+
+
+def ends_us(state: SessionState, until_us: int) -> int:
+    """When the next bar that waits ends; `NEVER_DUE_US` when none before `until_us`."""
+    if until_us < state.next_waiting_us:
+        return NEVER_DUE_US
+    set_alarm(state)
+    return state.next_waiting_us
 
 
 def set_alarm(state: SessionState) -> None:

@@ -64,6 +64,11 @@ class Lane:
         """The offset after the last record that was taken."""
         return self._position
 
+    @property
+    def newest_us(self) -> int:
+        """When the last record was due that was taken; before any the instant at which they were opened."""
+        return self._newest_us
+
     def take(self, until_us: int) -> RangeRead:
         """All records that are due at `until_us` or before; `due_us` then says when the next one is, None at the end.
 

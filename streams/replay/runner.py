@@ -5,9 +5,10 @@
         for outcome in step.outcomes:
             ...
 
-The clock is the greatest end of a bar that was delivered in order, so `now` is the moment at which that bar is known. It
-stands still at every distinct end, at every command's instant, and where the close and a new day have an effect of their
-own; each stand is one transaction. Within it commands come before bars, as they do live, and a symbol that is added is read
+The clock is the greatest end of a bar that was delivered in order, so `now` is the moment at which that bar is known. It stops at
+every distinct end, at every command's instant, at the edges of days, and wherever time alone has an effect
+(`Session.next_effect_us`), as live: so what comes of a symbol's bars does not depend on other symbols' bars. Each stop is one
+transaction. Within it commands come before bars, as they do live, and a symbol that is added is read
 up to `now` before anything else goes on. Nothing here depends on how fast time really passes or in which portions a source
 gives its bars, so neither do the outcomes.
 
@@ -117,6 +118,8 @@ class Replay:
         self._extra_lanes: dict[tuple[str, str], Lane] = {}
         self._session: Session | None = None
         self._now_us = 0
+        # Where the trading day ends of which there have been bars last.
+        self._busy_until_us = 0
         self._commands_run = 0
         self._tally = Tally()
         self._details: dict[str, str] = {}
@@ -161,15 +164,25 @@ class Replay:
         return self._finish(transaction, before)
 
     def _next_us(self) -> int | None:
-        """The clock's next stand; None at the end."""
+        """The clock's next stand; None at the end: there is nothing to come after the last input and the last day's edge."""
         while self._due and self._lanes.get(self._due[0][1]) is not self._due[0][3]:
             heapq.heappop(self._due)
-        candidates = [self._due[0][0]] if self._due else []
+        next_bar_us = self._due[0][0] if self._due else None
+        candidates = [] if next_bar_us is None else [next_bar_us]
         if self._commands:
             candidates.append(self._commands[0].sent_us)
         if self._milestones:
             candidates.append(self._milestones[0])
-        return min(candidates, default=None)
+        next_us = min(candidates, default=None)
+        if next_us is None:
+            return None
+        with_completes = next_us <= self._busy_until_us or self._is_busy(next_bar_us)
+        effect_us = self.session.next_effect_us(next_us, with_completes=with_completes)
+        return next_us if effect_us is None else effect_us
+
+    def _is_busy(self, next_bar_us: int | None) -> bool:
+        """Whether the clock stands on a day on which there are bars: the empty windows of any other are passed over."""
+        return self._now_us < self._busy_until_us or (next_bar_us is not None and next_bar_us <= self.days.end_of_day(self._now_us))
 
     def _step(self, now_us: int) -> ReplayStep:
         self._now_us = now_us
@@ -177,7 +190,7 @@ class Replay:
         while self._milestones and self._milestones[0] <= now_us:
             self._milestones.popleft()
         lanes = self._take_due(now_us)
-        ranges = [lane.take(now_us) for lane in lanes]
+        ranges = [self._take(lane, now_us) for lane in lanes]
         transaction = Transaction(self.session, owner=OWNER, now_us=now_us)
         if self._commands and self._commands[0].sent_us <= now_us:
             self._run_commands(transaction, now_us)
@@ -213,6 +226,12 @@ class Replay:
             if self._lanes.get(lane.symbol) is lane:
                 lanes.append(lane)
         return lanes
+
+    def _take(self, lane: Lane, now_us: int) -> RangeRead:
+        taken = lane.take(now_us)
+        if taken.records and lane.newest_us > self._busy_until_us:
+            self._busy_until_us = self.days.end_of_day(lane.newest_us - 1)
+        return taken
 
     def _go_on(self, lane: Lane) -> None:
         """Have the lane wait for its next record, or let it go: it is read to the end, or its symbol is read no more."""
@@ -318,7 +337,7 @@ class Replay:
             return
         place = placer(data.base_interval, data.anchor, self._config.calendar()) if data.is_uneven else None
         lane = Lane(symbol, incarnation, opened, from_us, self.days.end_of_day, place)
-        backlog = lane.take(self._now_us)
+        backlog = self._take(lane, self._now_us)
         if lane.failure is not None:
             lane.close()
             self._fail(transaction, symbol, incarnation, lane.failure)

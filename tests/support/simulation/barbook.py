@@ -8,7 +8,7 @@ from datetime import datetime, time
 from msgspec.structs import replace
 
 from streams.records import Bar
-from streams.times import DAY_US, MINUTE_US, SECOND_US, date_of_days, days_of, interval_us
+from streams.times import DAY_US, SECOND_US, date_of_days, days_of, interval_us
 from tests.support.simulation import exportbook, pastbook
 from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, base_slots, inside, summed
 from tests.support.simulation.completebook import Completebook
@@ -301,23 +301,14 @@ class Barbook(Completebook):
                 exportbook.forget(life, days)
                 self.tell("export_lost", life)
 
-    def roll_by_clock(self) -> None:
-        """Symbols that are up to date go to the day of the clock, once the bars of the day they leave would be stale."""
-        today = self.calendar.current(self.now_us)
-        for symbol in sorted(self.lives):
-            life = self.lives[symbol]
-            waits_us = min(self.threshold_us(life), 5 * MINUTE_US)
-            if life.base_us >= DAY_US and not life.bars:
-                waits_us = self.threshold_us(life)
-            up_to_date = life.is_read and not life.behind and not life.backlog
-            if up_to_date and life.day.days < today.days and self.now_us >= life.day.close_us + waits_us:
-                self.roll(life, today)
-        self.roll_session()
-
     def roll_session(self) -> None:
         """The session's day is the earliest of its symbols'."""
-        reached = [life.day.days for life in self.lives.values() if life.is_read] or [self.calendar.current(self.now_us).days]
-        if min(reached) > self.days:
+        reached = [life.day.days for life in self.lives.values() if life.is_read]
+        following = self.calendar.after(self.days)
+        if not reached and following.starts_us <= self.now_us:
+            # Nobody stands on a day: it is the clock's, one at a time.
+            reached = [following.days]
+        if reached and min(reached) > self.days:
             self.days = min(reached)
             self.mark("session_rolled")
 

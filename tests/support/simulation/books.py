@@ -134,6 +134,10 @@ class Days:
         place = max(0, bisect_right(self._opens, instant_us) - 1)
         return next(day for day in self.days[place:] if day.close_us > instant_us)
 
+    def after(self, days: int) -> Day:
+        """The first day after a date."""
+        return self.days[bisect_right(self.days, days, key=lambda day: day.days)]
+
     def before(self, days: int, count: int) -> list[Day]:
         """The last `count` days before a date."""
         end = bisect_left(self.days, days, key=lambda day: day.days)

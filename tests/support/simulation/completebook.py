@@ -21,49 +21,51 @@ class Completebook(Gatebook):
 
     def begin_waiting(self) -> None:
         """The gate has opened."""
-        self.completed = dict.fromkeys(self._intervals(), self.now_us)
+        self.completed = dict.fromkeys(self.intervals_told(), self.now_us)
         self.punctuate()
 
     def renew_waits(self) -> None:
         """Symbols or intervals are other ones."""
         if self.active:
-            self.completed = {interval: self.completed.get(interval, self.now_us) for interval in self._intervals()}
+            self.completed = {interval: self.completed.get(interval, self.now_us) for interval in self.intervals_told()}
             self.punctuate()
 
     def punctuate(self) -> None:
         """Tell the windows that are over for everybody."""
-        for interval in self._intervals() if self.active else []:
+        for interval in self.intervals_told() if self.active else []:
             self._punctuate(interval)
 
     def punctuate_by_clock(self) -> None:
         """Tell what has been waited for long enough, by end, shortest first."""
         while self.active:
-            due = []
-            for interval in self._intervals():
-                end_us = self._next_end(interval)
-                late_us = self.now_us - end_us
-                waited_for = [life for life in self._expected(interval) if not self._is_over(life, interval, end_us)]
-                patient = late_us < self._smallest_us and any(life.backlog and self.gates(life) for life in waited_for)
-                if late_us >= self._grace_us and not patient:
-                    due.append((end_us, interval_us(interval), interval))
+            intervals = [interval for interval in self.intervals_told() if self.told_at(interval) <= self.now_us]
+            due = [(self.next_end(interval), interval_us(interval), interval) for interval in intervals]
             if not due:
                 return
             _, _, interval = min(due)
             self._tell(interval)
             self._punctuate(interval)
 
+    def told_at(self, interval: str) -> int:
+        """When the clock tells the next window: later while somebody who may have its bar reads what was missed."""
+        end_us = self.next_end(interval)
+        waited_for = [life for life in self._expected(interval) if not self._is_over(life, interval, end_us)]
+        patient = any(life.backlog and self.gates(life) for life in waited_for)
+        return end_us + (max(self._grace_us, self._smallest_us) if patient else self._grace_us)
+
     def punctuate_day(self, next_open_us: int) -> None:
         """Somebody leaves a day for one that opens then."""
-        for interval in self._intervals() if self.active else []:
-            while self._next_end(interval) <= next_open_us:
+        for interval in self.intervals_told() if self.active else []:
+            while self.next_end(interval) <= next_open_us:
                 self._tell(interval)
             self._punctuate(interval)
 
     def _punctuate(self, interval: str) -> None:
-        while (lives := self._expected(interval)) and all(self._is_over(life, interval, self._next_end(interval)) for life in lives):
+        while (lives := self._expected(interval)) and all(self._is_over(life, interval, self.next_end(interval)) for life in lives):
             self._tell(interval)
 
-    def _intervals(self) -> list[str]:
+    def intervals_told(self) -> list[str]:
+        """The intervals of which windows are told, shortest first."""
         named = self.config.session_data_config.interval_complete
         return [self.config.base_interval] if named is None else sorted(named, key=interval_us)
 
@@ -82,7 +84,8 @@ class Completebook(Gatebook):
         lives = [self.lives[symbol] for symbol in sorted(self.lives)]
         return [life for life in lives if life.status == "loaded" and interval in life.series()]
 
-    def _next_end(self, interval: str) -> int:
+    def next_end(self, interval: str) -> int:
+        """The end of the window that is told next."""
         after_us = self.completed[interval]
         day = self.calendar.unfinished(after_us)
         base = min(self.config.base_interval, interval, key=interval_us)
@@ -98,9 +101,9 @@ class Completebook(Gatebook):
         return bool(made) or life.frontier_us >= end_us + self._grace_us
 
     def _tell(self, interval: str) -> None:
-        end_us, lives = self._next_end(interval), self._expected(interval)
+        end_us, lives = self.next_end(interval), self._expected(interval)
         self.completed[interval] = end_us
-        if not lives or self.now_us > end_us + 2 * self._smallest_us:
+        if not lives or self.emitted_us > end_us + 2 * self._smallest_us:
             return
         absent = []
         for life in lives:

@@ -23,6 +23,8 @@ class Gatebook:
         self.config = config
         self.calendar = days
         self.now_us = now_us
+        # When what is told goes out: later than `now`, while time passes up to there.
+        self.emitted_us = now_us
         self.lives: dict[str, Life] = {}
         self.active = self.ever_active = False
         self.days = days.current(now_us).days
@@ -175,7 +177,7 @@ class Gatebook:
         until_us = reference_us + self.threshold_us(life)
         too_few = not is_base and not rolled and bar.base_count < config.min_completeness * bar.expected_count
         life.accepted[interval] += 1
-        if self.active and self.now_us <= until_us and not too_few and not rolled:
+        if self.active and self.emitted_us <= until_us and not too_few and not rolled:
             life.counts["published"] += 1
             self.analysis.append(("bar", life.symbol, life.incarnation, interval, life.day.days, (tuple(bar), until_us)))
             return

@@ -19,7 +19,7 @@ from streams.times import DAY_US, SECOND_US, interval_us
 from tests.support.simulation import calendarbook, exportbook, extrabook, pastbook
 from tests.support.simulation.books import Day, Days, Life, Series, inside, summed
 from tests.support.simulation.pastbook import first_day
-from tests.support.simulation.qualitybook import Qualitybook
+from tests.support.simulation.timebook import Timebook
 
 POISON = "poison"
 """Provenance of a bar on which the engine is made to raise."""
@@ -27,7 +27,7 @@ SLOW_POISON = "slow poison"
 """Provenance of a bar on which the engine is made to raise when it has waited until its end."""
 
 
-class Model(Qualitybook):
+class Model(Timebook):
     """The session as it should be."""
 
     def __init__(self, config: SessionConfig, days: Days, now_us: int) -> None:
@@ -43,7 +43,7 @@ class Model(Qualitybook):
 
     def begin(self, now_us: int) -> None:
         """A transaction begins; time never goes back."""
-        self.now_us, self._before_us = max(now_us, self.now_us), self.now_us
+        self.emitted_us, self._before_us = max(now_us, self.now_us), self.now_us
         self._has_advanced = False
         for told in (self.analysis, self.events, self.qualities, self.replies, self.letters, self.ended):
             told.clear()
@@ -58,13 +58,7 @@ class Model(Qualitybook):
         if self._has_advanced:
             return
         self._has_advanced = True
-        self.take_waiting()
-        self.end_silence()
-        self.close_by_clock()
-        self.punctuate_by_clock()
-        self.roll_by_clock()
-        for symbol in sorted(self.lives):
-            self._drained(self.lives[symbol])
+        self.pass_time()
         for command_id in [known for known, (*_, time_us) in self.answers.items() if time_us < self.now_us - 7 * DAY_US]:
             del self.answers[command_id]
 
@@ -92,7 +86,7 @@ class Model(Qualitybook):
         for read in current:
             if self._is_life(read.symbol, read.incarnation):
                 self.lives[read.symbol].offset = reached[read.symbol]
-                self._drained(self.lives[read.symbol])
+                self.let_go(self.lives[read.symbol])
         for read in extras:
             extrabook.read(self, read)
 
@@ -122,6 +116,7 @@ class Model(Qualitybook):
     def apply(self, given: JournalInput) -> bool:
         """One input; False when it is about what is no more."""
         if given.kind is InputKind.RESUMED:
+            self.now_us = self.emitted_us
             self._resume()
             return True
         self._advance()
@@ -286,7 +281,8 @@ class Model(Qualitybook):
         for _ in range(exportbook.lost_days(life)):
             self.tell("export_lost", life)
 
-    def _drained(self, life: Life) -> None:
+    def let_go(self, life: Life) -> None:
+        """Remove a symbol that has drained, or whose deadline has come."""
         if life.status != "removing":
             return
         drained = life.removal_end is not None and life.offset >= life.removal_end and not life.waiting
@@ -371,7 +367,7 @@ class Model(Qualitybook):
         life.status, life.removal_end, life.removal_deadline_us = "removing", given.end_offset or 0, given.deadline_us
         self.tell("symbol_removing", life)
         self.renew_waits()
-        self._drained(life)
+        self.let_go(life)
 
     # A changed config
 

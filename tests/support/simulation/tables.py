@@ -12,7 +12,7 @@ from streams.engine.filling import due_gaps
 from streams.engine.quality import gaps_of, quality_of
 from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, QualityRow, Row, SessionRow, SymbolRow
 from streams.engine.session import Session
-from streams.times import DAY_US, interval_us
+from streams.times import DAY_US, interval_us, iso
 from tests.support.simulation import extrabook, pastbook
 from tests.support.simulation.barbook import volume_high_low
 from tests.support.simulation.books import Day, Kept, Life, Series, Violation, base_slots
@@ -226,6 +226,25 @@ def check_due(session: Session, model: Model, symbol: str) -> None:
     found = [(gap.start_us, gap.end_us, gap.bar_count, gap.retry_count) for gap in due_gaps(data, model.config, model.now_us)]
     due = model.due(model.lives[symbol])
     _equal("what is missing is asked for, again after a while, not for ever", symbol, {"due": found}, {"due": due})
+
+
+def check_next_effect(session: Session, model: Model) -> None:
+    """At which instant a clock has to stop next, up to two days on; one that has passed is due at once.
+
+    Raises:
+        Violation: the engine would let it stop elsewhere.
+    """
+    until_us = model.now_us + 2 * DAY_US
+    found, expected = session.next_effect_us(until_us), model.next_effect()
+    if found is not None:
+        found = max(found, model.now_us)
+    if expected is not None and expected > until_us:
+        expected = None
+    if found != expected:
+        raise Violation(
+            "the clock stops next where time alone has an effect",
+            f"the engine says {found and iso(found)}, expected is {expected and iso(expected)} at {iso(model.now_us)}",
+        )
 
 
 def check_exports(session: Session, model: Model, symbol: str) -> None:

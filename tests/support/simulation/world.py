@@ -25,7 +25,7 @@ from tests.support.simulation.books import Life, Violation
 from tests.support.simulation.judge import Judge
 from tests.support.simulation.model import Model
 from tests.support.simulation.scenario import Scenario, days_of
-from tests.support.simulation.tables import Tables, check_due, check_exports, check_quality
+from tests.support.simulation.tables import Tables, check_due, check_exports, check_next_effect, check_quality
 
 OWNER = "simulated"
 CODEC = Codec()
@@ -190,6 +190,7 @@ class World:
         self.tables.take(result.rows)
         self.judge.judge(result, self.model, epoch=1)
         self.tables.check(self.model, self.judge, result.rows)
+        check_next_effect(self.session, self.model)
         for symbol, life in self.model.lives.items():
             if life.exported is not None and (life.exported.frozen is not None or self.transactions % WHOLE_EVERY == 0):
                 check_exports(self.session, self.model, symbol)

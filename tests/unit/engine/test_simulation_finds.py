@@ -8,13 +8,27 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import derive, extras, filling, gate, history, lifecycle, measure, publish, punctuation, restore, rollover, waiting
+from streams.engine import (
+    derive,
+    effects,
+    extras,
+    filling,
+    gate,
+    history,
+    lifecycle,
+    measure,
+    publish,
+    punctuation,
+    restore,
+    rollover,
+    waiting,
+)
 from streams.engine.extrastream import ExtraStream
 from streams.engine.heldback import Runs
 from streams.engine.holes import Holes
 from streams.engine.marks import Exports
 from streams.engine.rows import AttemptRow
-from streams.engine.state import SessionState
+from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import SymbolSessionData
 from streams.engine.windows import Window
 from streams.records import PublishedBar, Quote, Tick
@@ -146,7 +160,7 @@ def told_windows_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
 
 
 def windows_are_told_while_what_was_missed_is_read(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(punctuation, "_is_patient", lambda state, wait: False)
+    patch.setattr(punctuation, "_waits_for_backlog", lambda state, wait: False)
 
 
 def late_bars_fill_no_hole(patch: pytest.MonkeyPatch) -> None:
@@ -280,6 +294,33 @@ def a_symbol_that_drains_does_not_wait(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(lifecycle, "remove_if_drained", remove_if_drained)
 
 
+def time_leaps(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(effects, "pass_time", lambda state, now_us, emitted_us: effects.leap(state, now_us))
+
+
+def the_clock_stops_for_no_silence(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(gate, "quiet_us", lambda state, until_us: NEVER_DUE_US)
+
+
+def the_clock_stops_for_no_window(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(derive, "closes_us", lambda state, until_us: NEVER_DUE_US)
+
+
+def windows_that_nobody_waits_for_are_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(punctuation, "_passed_us", lambda state: state.now_us - 2 * state.config.smallest_threshold_us)
+
+
+def what_a_leap_makes_is_taken_for_fresh(patch: pytest.MonkeyPatch) -> None:
+    real = derive.close_by_clock
+
+    def close_by_clock(state: SessionState) -> None:
+        ahead_us, state.ahead_us = state.ahead_us, 0
+        real(state)
+        state.ahead_us = ahead_us
+
+    patch.setattr(derive, "close_by_clock", close_by_clock)
+
+
 WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     # What is wrong, and words of the promises by which it may be found.
     (stale_bars_get_through, ("older than its symbol's threshold",)),
@@ -296,7 +337,12 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (a_window_is_told_when_the_first_has_its_bar, ("analysis holds",)),
     (who_is_absent_is_not_said, ("analysis holds",)),
     (told_windows_are_forgotten_on_restore, ("analysis holds", "restored")),
-    (windows_are_told_while_what_was_missed_is_read, ("analysis holds",)),
+    (windows_are_told_while_what_was_missed_is_read, ("analysis holds", "the clock stops")),
+    (time_leaps, ("analysis holds", "the clock stops", "each change", "accounted for")),
+    (the_clock_stops_for_no_silence, ("the clock stops",)),
+    (the_clock_stops_for_no_window, ("the clock stops", "analysis holds", "each change", "accounted for", "exact runs")),
+    (windows_that_nobody_waits_for_are_told, ("analysis holds",)),
+    (what_a_leap_makes_is_taken_for_fresh, ("older than its symbol's threshold",)),
     (late_bars_fill_no_hole, ("quality and gaps", "told of quality", "each change")),
     (quality_is_told_with_each_transaction, ("each change", "told of quality", "restored")),
     (what_was_told_of_quality_is_forgotten_on_restore, ("restored", "each change", "told of quality", "asked for")),
@@ -310,7 +356,10 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (derived_bars_of_past_days_are_not_made, ("exactly the bars", "derived bars are made of")),
     (indicators_stay_as_they_were_when_a_day_is_over, ("indicators",)),
     (a_confirmed_hole_is_asked_for_again, ("asked for", "quality")),
-    (a_bar_is_used_before_its_end, ("the last version waits", "analysis holds", "the lagging set", "is a dead letter")),
+    (
+        a_bar_is_used_before_its_end,
+        ("the last version waits", "analysis holds", "the lagging set", "is a dead letter", "the session's row"),
+    ),
     (the_first_version_of_a_bar_counts, ("the last version waits",)),
     (bars_that_wait_are_forgotten_on_restore, ("the last version waits", "restored", "analysis holds", "takes every input")),
     (a_symbol_that_drains_does_not_wait, ("the last version waits", "each change", "analysis holds", "removes all of it")),
