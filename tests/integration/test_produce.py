@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +24,10 @@ from streams.history.lean import read_lean
 from streams.history.selection import TimeWindow
 from streams.records import Bar, Quote, Tick
 from streams.settings import Settings
-from streams.times import MINUTE_US, SystemClock, parse_instant
+from streams.times import MINUTE_US, SystemClock, iso, parse_instant
 from streams.wire.codec import Codec
 from tests.support import create_topics, unique_symbol, wait_until
+from tests.support.lean import SAMPLES
 
 DATA = Path(__file__).parents[2] / "examples" / "data" / "lean" / "equity" / "usa"
 START_US = parse_instant("2013-10-07T13:30:00Z")
@@ -127,6 +129,20 @@ def test_produce_lean_sends_the_regular_hours_of_a_real_day(
     regular = TimeWindow.parse("09:30", "16:00", zone=ZoneInfo("America/New_York"))
     expected = regular.select(read_lean(DATA / "minute/spy/20131007_trade.zip"))
     assert [(each.start_us, each.close, each.volume) for each in found] == [(each.start_us, each.close, each.volume) for each in expected]
+
+
+def test_produce_lean_sends_each_contract_of_a_future_to_a_topic_of_its_own(
+    bootstrap_servers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = unique_symbol()
+    folder = tmp_path / "future" / "cme" / "minute" / root.lower()
+    folder.mkdir(parents=True)
+    shutil.copy(SAMPLES / "future" / "cme" / "minute" / "es" / "20131006_trade.zip", folder)
+    assert run(["produce", "lean", str(tmp_path), "--from", "22:00", "--bootstrap", bootstrap_servers, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["symbols"] == {f"{root}.201312": 118, f"{root}.201403": 10}
+    first, *_ = [Codec().bar_from(record.value) for record in records_of(bootstrap_servers, f"bars.{root}.201312")]
+    # 79200000,1676.75,1677.25,1673.5,1675.25,1884
+    assert (first.symbol, iso(first.start_us), first.open, first.volume) == (f"{root}.201312", "2013-10-06T22:00:00Z", 1676.75, 1884.0)
 
 
 def test_produce_lean_rebased_ends_at_the_last_full_minute(

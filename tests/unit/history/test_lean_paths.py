@@ -292,3 +292,17 @@ def test_daily_bars_of_another_zone_are_read_in_the_exchanges_where_the_user_say
     result = run_replay(session, LeanSource.of([path], Assumed(zone=ZoneInfo("America/New_York"))), days=days)
     (bar,) = [line["bar"] for line in result.bars("SPX", "1d")]
     assert (bar["start"], bar["end"], bar["close"]) == ("2021-01-04T14:30:00Z", "2021-01-04T21:00:00Z", 3700.65)
+
+
+def test_hours_of_the_clock_are_replayed_where_windows_go_by_the_clock() -> None:
+    source = LeanSource.of([SAMPLES / "equity/usa/hour"])
+    session = session_of("TAPA", streams=["1h"], window_anchor="clock")
+    result = run_replay(session, source, days=("2010-01-11", "2010-02-12"))
+    # 20 rows of the file lie in these weeks, two of them at 09:00, whose trading began at 09:30.
+    assert len(result.bars("TAPA", "1h")) == result.summary.bars_in == 20
+    assert result.summary.dead_letters == {}
+    cut = [line["bar"] for line in result.bars("TAPA", "1h") if line["bar"]["start"].endswith("14:30:00Z")]
+    assert [(bar["start"][:10], bar["end"][11:], bar["close"]) for bar in cut] == [
+        ("2010-01-19", "15:00:00Z", 43.51),
+        ("2010-01-26", "15:00:00Z", 41.36),
+    ]
