@@ -52,7 +52,7 @@ def read_lean_files(files: Iterable[LeanFile]) -> Iterator[Bar]:
     """The bars of these files as one stream, in order of (end, symbol, length of the interval).
 
     Raises:
-        BarFileError: a file can't be read, or two hold the same symbol, interval and day, or a symbol is that of two markets.
+        BarFileError: a file can't be read, or two hold the same symbol, interval and day, or a series is of two markets.
     """
     chains: dict[tuple[str, str], list[LeanFile]] = {}
     files = sorted(set(files))
@@ -66,17 +66,18 @@ def read_lean_files(files: Iterable[LeanFile]) -> Iterator[Bar]:
 
 
 def check_one_market(files: Iterable[LeanFile]) -> None:
-    """Hold the files of each symbol against each other: EURUSD of two markets is not one series.
+    """Hold the files of each series against each other: minutes of EURUSD from two markets are not one series.
 
     Raises:
-        BarFileError: a symbol is that of two markets.
+        BarFileError: a symbol's bars of one interval are of two markets.
     """
-    first: dict[str, LeanFile] = {}
+    first: dict[tuple[str, str], LeanFile] = {}
     for file in sorted(files):
-        known = first.setdefault(file.symbol, file)
+        known = first.setdefault((file.symbol, file.interval), file)
         if known.market != file.market:
             raise BarFileError(
-                f"{file.path}: {file.symbol} is of {file.market}, and of {known.market} in {known.path}: name the files of one of them"
+                f"{file.path}: {file.symbol} {file.interval} is of {file.market}, and of {known.market} in {known.path}: "
+                "name the files of one of them"
             )
 
 

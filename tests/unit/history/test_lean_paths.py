@@ -182,15 +182,23 @@ def test_a_future_is_named_with_or_without_its_contract(tmp_path: Path, symbols:
     assert json.loads(capsys.readouterr().out)["added"] == rows
 
 
-def test_a_symbol_of_two_markets_is_refused(tmp_path: Path, capsys: Shown) -> None:
+def test_a_series_of_two_markets_is_refused(tmp_path: Path, capsys: Shown) -> None:
     other = write_zip(tmp_path, COINBASE, ROW)
     write_zip(tmp_path, "crypto/bitfinex/minute/btcusd/20180405_trade.zip", ROW)
-    said = f"BTCUSD is of crypto/bitfinex, and of crypto/coinbase in {other}: name the files of one of them"
+    said = f"BTCUSD 1m is of crypto/bitfinex, and of crypto/coinbase in {other}: name the files of one of them"
     for words in (["import", "lean", str(tmp_path), "--store", str(tmp_path / "store")], ["produce", "lean", str(tmp_path)]):
         assert run(words) == 1
         assert said in capsys.readouterr().err
     result = run_replay(session_of("BTCUSD", exchange="24/7"), LeanSource.of([tmp_path]), days=("2018-04-04", "2018-04-04"))
     assert said.replace(str(other), other.name) in result.markers("symbol_failed")[0]["reason"]
+
+
+def test_all_samples_are_imported_at_once_but_what_is_refused(tmp_path: Path, capsys: Shown) -> None:
+    assert run(["import", "lean", str(SAMPLES), "--store", str(tmp_path / "store")]) == 1
+    shown = capsys.readouterr()
+    # 31 CSVs, of 9,184 rows as the table of test_lean_types says; the hours of BTCUSDT are Binance's and the minutes Bybit's.
+    assert shown.out.splitlines()[-2] == f"imported 31 files into {tmp_path / 'store'}: 9,184 new"
+    assert [line[:8] for line in shown.err.splitlines()] == ["note: le", "refused:"]
 
 
 def test_what_is_not_read_is_left_out_of_a_folder_with_a_note_and_refused_by_name(tmp_path: Path, capsys: Shown) -> None:
