@@ -284,7 +284,8 @@ def test_a_replay_of_an_index_takes_the_bars_of_the_exchanges_hours() -> None:
 
 def test_the_evening_of_a_future_is_of_the_next_trading_date() -> None:
     source = LeanSource.of([SAMPLES / "future/cme/minute"])
-    result = run_replay(session_of("ES.201312", exchange="CMES"), source, days=("2013-10-07", "2013-10-07"))
+    session = session_of("ES.201312", exchange="CMES", hours="us_equity_futures")
+    result = run_replay(session, source, days=("2013-10-07", "2013-10-07"))
     # CME opens on Sunday at 17:00 in Chicago.
     assert len(result.bars("ES.201312")) == 118
     assert {line["trading_date"] for line in result.bars("ES.201312")} == {"2013-10-07"}
