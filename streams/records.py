@@ -144,6 +144,7 @@ class Dropped(StrEnum):
     OUT_OF_HOURS = "out_of_hours"
     OTHER_INTERVAL = "other_interval"
     OTHER_DAY = "other_day"
+    FORMING = "forming"
 
 
 # ---------------------------------------------------------------------------------------------------- inputs

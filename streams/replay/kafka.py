@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from streams.client.kafka import (
@@ -220,7 +220,8 @@ class KafkaSource:
         reading.next_offset = max(reading.next_offset, (messages[-1].offset() or 0) + 1)
         records = self._codec.decode_records(reading.stream, [message.value() for message in wanted])
         for message, decoded in zip(wanted, records, strict=True):
-            reading.waiting.append((message.offset() or 0, Undecodable(str(decoded)) if isinstance(decoded, WireError) else decoded))
+            record = Undecodable(str(decoded)) if isinstance(decoded, WireError) else decoded
+            reading.waiting.append(Read(message.offset() or 0, record, _sent_us(message)))
 
     def _assign(self, readings: list[_Reading]) -> None:
         if readings:
@@ -258,3 +259,8 @@ class KafkaSource:
         except KafkaException as error:
             self._admin.poll(0)
             raise explain(error.args[0], self._settings, self._note, f"asking for offsets of {', '.join(specs)}") from None
+
+
+def _sent_us(message: Message) -> int | None:
+    kind, milliseconds = message.timestamp()
+    return None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1000

@@ -10,13 +10,14 @@ came before it, and the engine, at that time, takes it for what it is: from the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from streams.engine.transaction import RangeRead
 from streams.errors import HistoryError
 from streams.records import Bar, Quote, Tick, Undecodable
 from streams.replay.source import OpenedTopic, Read, ends_us_of
+from streams.replay.versions import LastVersions
 
 WITNESSES: Final = 3
 LOOK_AHEAD: Final = 64
@@ -51,7 +52,9 @@ class Lane:
         self.failure: HistoryError | None = None
         self._opened = opened
         self._end_of_day = end_of_day
-        self._place = place
+        # Of bars that were still forming when they were sent the last version counts; others are given as they are.
+        self._versions = LastVersions(opened.records, place) if stream is None else None
+        self._records: Iterator[Read] = opened.records if self._versions is None else self._versions
         self._position = opened.offset
         self._newest_us = from_us
         self._limit_us = end_of_day(from_us)
@@ -69,6 +72,13 @@ class Lane:
         """When the last record was due that was taken; before any the instant at which they were opened."""
         return self._newest_us
 
+    def count_left_out(self) -> int:
+        """How many versions of bars were left out since this was asked last, because later ones replaced them before the bars' end."""
+        if self._versions is None:
+            return 0
+        count, self._versions.left_out = self._versions.left_out, 0
+        return count
+
     def take(self, until_us: int) -> RangeRead:
         """All records that are due at `until_us` or before; `due_us` then says when the next one is, None at the end.
 
@@ -78,7 +88,7 @@ class Lane:
         offsets: list[int] = []
         records: list[Bar | Quote | Tick | Undecodable] = []
         while self._head is not None and self.due_us is not None and self.due_us <= until_us:
-            offset, record = self._head
+            offset, record, _ = self._head
             offsets.append(offset)
             records.append(record)
             self._position = offset + 1
@@ -110,12 +120,9 @@ class Lane:
 
     def _read(self) -> Read | HistoryError | None:
         try:
-            found = next(self._opened.records, None)
+            return next(self._records, None)
         except HistoryError as error:
             return error
-        if self._place is not None and found is not None and isinstance(found[1], Bar):
-            return found[0], self._place(found[1])
-        return found
 
     def _is_stray(self) -> bool:
         """Whether most of the next bars that are not behind go on within the day. A bar late by a few is outvoted."""

@@ -73,7 +73,7 @@ def _read(files: list[LeanFile], from_us: int) -> Iterator[Read]:
     try:
         for bar in read_lean_files(files):
             if bar.end_us > from_us:
-                yield _offset(bar), bar
+                yield Read(_offset(bar), bar)
     except BarFileError as error:
         raise HistoryError(str(error), reason=_without_folders(str(error), files)) from error
 

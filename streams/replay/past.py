@@ -66,7 +66,7 @@ def _read(source: BarSource, wanted: Wanted, asked: Stretch) -> Iterator[Bar]:
     beyond = 0
     opened = source.open(wanted.symbol, asked.interval, asked.start_us)
     try:
-        for _, record in opened.records:
+        for _, record, *_ in opened.records:
             if not isinstance(record, Bar):
                 continue
             # One alone may be a stray, unless it is of the symbol's day: what comes from there on is replayed.

@@ -229,6 +229,7 @@ class Replay:
 
     def _take(self, lane: Lane, now_us: int) -> RangeRead:
         taken = lane.take(now_us)
+        self._tally.leave_out(lane.count_left_out())
         if taken.records and lane.newest_us > self._busy_until_us:
             self._busy_until_us = self.days.end_of_day(lane.newest_us - 1)
         return taken

@@ -8,15 +8,20 @@ a source lacks is a `HistoryError`, which fails that symbol alone; what ends the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from streams.errors import HistoryError
 from streams.records import Bar, Quote, Tick, Undecodable, known_us
 
-Read = tuple[int, Bar | Quote | Tick | Undecodable]
-"""A record with its offset."""
+
+class Read(NamedTuple):
+    """A record with its offset, and when its message says that it was sent; None where nothing says so."""
+
+    offset: int
+    record: Bar | Quote | Tick | Undecodable
+    sent_us: int | None = None
 
 
 def _nothing() -> None:
@@ -122,4 +127,4 @@ def no_extras(symbol: str, stream: str) -> str:
 
 def _opened(records: Sequence[Bar | Quote | Tick | Undecodable], from_us: int) -> OpenedTopic:
     first = next((place for place, one in enumerate(records) if ends_us_of(one) > from_us), len(records))
-    return OpenedTopic("memory", first, iter([(place, records[place]) for place in range(first, len(records))]))
+    return OpenedTopic("memory", first, iter([Read(place, records[place]) for place in range(first, len(records))]))

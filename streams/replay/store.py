@@ -57,4 +57,4 @@ class StoreSource:
     def _read(self, symbol: str, interval: str, first_us: int, from_us: int) -> Iterator[Read]:
         for bar in self._store.read(BARS, symbol, interval, first_us):
             if bar.end_us > from_us:
-                yield bar.start_us // SECOND_US, bar
+                yield Read(bar.start_us // SECOND_US, bar)

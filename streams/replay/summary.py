@@ -21,10 +21,10 @@ _Series = tuple[str, int, str]
 class ReplaySummary(Struct, frozen=True):
     """How a replay went, in numbers.
 
-    `bars_in` are the records that the engine took from the source. `accepted`, `published`, `held_back` and `still_held`
-    count base and derived bars and their revisions; `base_accepted` those of base bars alone. `dropped` and `dead_letters`
-    are by reason, `failed` are symbols with theirs, in the words for people. `sequence` is that of the last analysis record.
-    Quotes and ticks are counted by themselves, and of those the ones that were dead letters.
+    `bars_in` are the records that were read from the source. `accepted`, `published`, `held_back` and `still_held` count base and
+    derived bars and their revisions; `base_accepted` those of base bars alone. `dropped` and `dead_letters` are by reason (`forming` are
+    versions of bars that later ones replaced before the bar's end), `failed` are symbols with theirs, in the words for people. `sequence`
+    is that of the last analysis record. Quotes and ticks are counted by themselves, and of those the ones that were dead letters.
     """
 
     bars_in: int
@@ -53,6 +53,7 @@ class Tally:
     def __init__(self) -> None:
         self.bars_in = 0
         self.extras_in = 0
+        self._left_out = 0
         self._bad_extras = 0
         self._published: Counter[_Series] = Counter()
         self._held_back: Counter[_Series] = Counter()
@@ -68,6 +69,10 @@ class Tally:
         key = (data.symbol, data.incarnation)
         self._bases[key] = data.base_interval
         self._counts[key] = data.counts
+
+    def leave_out(self, count: int) -> None:
+        """Count versions of bars that the source has and the engine did not get, since later ones replaced them before the bars' end."""
+        self._left_out += count
 
     def take(self, outcomes: Iterable[Outcome], dead_letters: Iterable[DeadLetter], details: Mapping[str, str]) -> None:
         """Count what a transaction brought; `details` has the full texts of reasons that records shorten."""
@@ -101,7 +106,7 @@ class Tally:
                 still_held[data.symbol, data.incarnation, run.interval] += run.count
         accepted = self._published + self._held_back + still_held
         return ReplaySummary(
-            bars_in=self.bars_in,
+            bars_in=self.bars_in + self._left_out,
             accepted=accepted.total(),
             base_accepted=sum(
                 count for (symbol, number, interval), count in accepted.items() if self._bases.get((symbol, number)) == interval
@@ -124,10 +129,11 @@ class Tally:
         )
 
     def _dropped(self) -> dict[str, int]:
-        dropped: Counter[str] = Counter()
+        dropped: Counter[str] = Counter({Dropped.FORMING: self._left_out})
         for counts in self._counts.values():
             dropped[Dropped.DUPLICATE] += counts.duplicates
             dropped[Dropped.OUT_OF_HOURS] += counts.out_of_hours
             dropped[Dropped.OTHER_INTERVAL] += counts.other_interval
             dropped[Dropped.OTHER_DAY] += counts.other_day
+            dropped[Dropped.FORMING] += counts.forming
         return {reason.value: dropped[reason] for reason in Dropped if dropped[reason]}

@@ -170,9 +170,7 @@ def test_outputs_do_not_depend_on_how_bars_are_cut_into_files_or_held() -> None:
     whole = run_replay(session, LeanSource.of([LEAN]), days=days, commands=[ADD_IBM])
     files = [file.path for symbol in ("spy", "ibm") for file in reversed(lean_files(MINUTES / symbol))]
     single = run_replay(session, LeanSource.of(files), days=days, commands=[ADD_IBM])
-    in_memory = MemorySource(
-        {symbol: [record for _, record in minutes_source().open(symbol, "1m", 0).records] for symbol in ("SPY", "IBM")}
-    )
+    in_memory = MemorySource({symbol: [one.record for one in minutes_source().open(symbol, "1m", 0).records] for symbol in ("SPY", "IBM")})
     assert whole.sha256 == single.sha256 == run_replay(session, in_memory, days=days, commands=[ADD_IBM]).sha256
 
 

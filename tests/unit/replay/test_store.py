@@ -69,8 +69,8 @@ def test_reading_begins_with_the_first_bar_that_ends_after_the_instant(given_bar
         store.write_bars([*given_bars, bar(5000)])
         opened = StoreSource(store).open("SPY", "1m", from_us)
         read = list(opened.records)
-        assert [one for _, one in read] == [one for one in [*ordered, bar(5000)] if one.end_us > from_us]
-        offsets = [offset for offset, _ in read]
+        assert [one.record for one in read] == [one for one in [*ordered, bar(5000)] if one.end_us > from_us]
+        offsets = [one.offset for one in read]
         assert opened.offset <= offsets[0]
         assert offsets == sorted(set(offsets))
 

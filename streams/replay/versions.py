@@ -1,0 +1,118 @@
+"""Versions of a bar that were sent before its end: of several the last one counts, as it does live.
+
+Live a bar waits until its end, and later versions replace it (`engine.waiting`). In event time all of them are due at that end, and one
+after the other they would be a bar and its corrections. When a record was sent is the time of its message: a version that was sent
+before the bar's end was still forming, and one that was sent later is a correction, live and here. Where a source has no such times,
+versions that follow each other, with nothing in between, count as one.
+
+    records      A1 A2 B1 A3 | B2 ...      sent before A's end | after it
+    gives        B1 A3         B2          A3 once it is known to be the last version of A
+
+Nothing else changes, least of all the order. What message times can't tell: when a record arrived, which may have been after the end
+though it was sent before; and those of a topic that stamps its records with something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from streams.engine.validation import price_fault
+from streams.errors import HistoryError
+from streams.records import PROVENANCE_GAP_FILL, Bar
+from streams.replay.source import Read
+
+MOST_HELD: Final = 64
+"""How many records are looked through for a later version, should message times never come to the bar's end."""
+
+_Key = tuple[str, str, int, int]
+
+
+class _Held:
+    """A record that is not given yet. `until_us` is the end of the `bar` that it is a version of, while a later one may come."""
+
+    __slots__ = ("bar", "key", "read", "until_us")
+
+    def __init__(self, read: Read, bar: Bar | None = None, until_us: int | None = None) -> None:
+        self.read = read
+        self.bar = bar
+        self.key = None if bar is None else _key(bar)
+        self.until_us = until_us
+
+
+class LastVersions:
+    """The records of a topic of bars without the versions that a later one replaced before the bar's end; `left_out` counts those.
+
+    Args:
+        records: in the order of the topic.
+        place: gives a bar as it lies on its day; None where it says so itself.
+    """
+
+    def __init__(self, records: Iterator[Read], place: Callable[[Bar], Bar] | None = None) -> None:
+        self.left_out = 0
+        self._records = records
+        self._place = place
+        self._held: list[_Held] = []
+        self._sent_us = 0
+        self._ended = False
+        self._failure: HistoryError | None = None
+
+    def __iter__(self) -> Iterator[Read]:
+        return self
+
+    def __next__(self) -> Read:
+        held = self._held
+        while not (held and (self._ended or len(held) > MOST_HELD or self._is_settled(held[0]))):
+            if self._ended:
+                if self._failure is not None:
+                    failure, self._failure = self._failure, None
+                    raise failure
+                raise StopIteration
+            self._look_at_next()
+        return held.pop(0).read
+
+    def _is_settled(self, one: _Held) -> bool:
+        return one.until_us is None or self._sent_us >= one.until_us
+
+    def _look_at_next(self) -> None:
+        try:
+            read = next(self._records, None)
+        except HistoryError as error:
+            read, self._failure = None, error
+        if read is None:
+            self._ended = True
+            return
+        if read.__class__ is not Read:
+            read = Read(*read)  # a source of somebody else's may give plain pairs
+        if isinstance(read.record, Bar):
+            bar = read.record if self._place is None else self._place(read.record)
+            self._take(read if bar is read.record else Read(read.offset, bar, read.sent_us), bar)
+        else:
+            self._hold(_Held(read))
+
+    def _take(self, read: Read, bar: Bar) -> None:
+        if read.sent_us is not None:
+            # Records are sent in the order of the topic, so each at the time of the one before at the earliest.
+            self._sent_us = max(self._sent_us, read.sent_us)
+            if self._sent_us >= bar.end_us:
+                return self._hold(_Held(read))
+        if price_fault(bar) is not None:
+            return self._hold(_Held(read))  # a dead letter, which replaces nothing
+        key = _key(bar)
+        before = next((one for one in self._held if one.until_us is not None and one.key == key), None)
+        if before is not None:
+            self.left_out += 1
+            if bar.provenance == PROVENANCE_GAP_FILL and before.bar is not None and before.bar.provenance != PROVENANCE_GAP_FILL:
+                return None  # it fills holes, and there is none
+            self._held.remove(before)
+        return self._hold(_Held(read, bar, bar.end_us))
+
+    def _hold(self, one: _Held) -> None:
+        """Put a record behind the ones that are held; where message times are unknown it ends the wait of the one before it."""
+        if self._held and self._held[-1].read.sent_us is None:
+            self._held[-1].until_us = None
+        self._held.append(one)
+
+
+def _key(bar: Bar) -> _Key:
+    return bar.symbol, bar.interval, bar.start_us, bar.end_us
