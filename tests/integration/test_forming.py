@@ -81,8 +81,6 @@ def test_a_candle_of_which_every_update_is_sent_is_published_once_with_its_last_
         published = [one for step in replay.steps() for one in step.outcomes if isinstance(one, PublishedBar)]
     finally:
         source.close()
-    replayed = [
-        (one.interval, one.bar.start_us, one.bar.volume, one.bar.close, one.bar.revision, one.bar.complete) for one in published
-    ]
+    replayed = [(one.interval, one.bar.start_us, one.bar.volume, one.bar.close, one.bar.revision, one.bar.complete) for one in published]
     assert replayed == live
     assert replay.summary().dropped == {"forming": CANDLES * 19}
