@@ -30,9 +30,9 @@ from msgspec import Struct
 
 from streams.calendar_text import CalendarDays, calendar_from_text, calendar_to_text
 from streams.errors import SessionConfigError
-from streams.hours import DayOverride, Hours, Segments, Window, local_us, parse_windows, segments_on
+from streams.hours import DayOverride, Hours, Offsets, Segments, Window, local_us, offsets_between, parse_windows, segments_on
 from streams.presets import preset_of
-from streams.times import DAY_US, MINUTE_US, SECOND_US, date_of_days, days_of, from_us, iso
+from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, date_of_days, days_of, from_us, iso
 
 if TYPE_CHECKING:
     import exchange_calendars
@@ -45,18 +45,25 @@ END_WAIT_US: Final = 10 * MINUTE_US
 _USUAL_DAYS: Final = 60
 """The days by which regular hours are told: about twelve of each weekday."""
 
+_CLOCK_US: Final = DAY_US + 2 * HOUR_US
+"""How long before a day's open its clock matters: a window that holds the open begins less than a day and a clock change before."""
+_CLOCK_GRAIN_US: Final = 15 * MINUTE_US
+"""Since 1990 all clocks are ahead of UTC by multiples of this."""
+
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 class TradingDay(Struct, frozen=True, gc=False):
     """One trading day: its date as `days` since the epoch, and when it trades.
 
-    `segments` are `[open, close)` in order, breaks cut out; from `starts_us` on the day is the session's current one.
+    `segments` are `[open, close)` in order, breaks cut out; from `starts_us` on the day is the session's current one. `offsets` say
+    how far the exchange's clock is ahead of UTC, and since when, from more than a day before the open to the close.
     """
 
     days: int
     segments: Segments
     starts_us: int
+    offsets: Offsets = ((0, 0),)
 
     @property
     def open_us(self) -> int:
@@ -275,9 +282,13 @@ class TradingCalendar:
         self._check_covered(instant_us)
         return self._day(bisect_right(self._closes, instant_us))
 
-    def is_even(self, interval_us: int) -> bool:
-        """Whether the hours of all days begin and end at multiples of the interval."""
-        return self._grain_us % interval_us == 0
+    def is_even(self, interval_us: int, anchor: str) -> bool:
+        """Whether the hours of all days begin and end at multiples of the interval, and so does the clock, where it is the anchor."""
+        if self._grain_us % interval_us:
+            return False
+        if anchor != "clock" or _CLOCK_GRAIN_US % interval_us == 0:
+            return True
+        return not any(ahead % interval_us for index in range(len(self._days)) for _, ahead in self._day(index).offsets)
 
     def midnight_of(self, days: int) -> int:
         """The instant at which a date begins where the exchange is."""
@@ -317,7 +328,9 @@ class TradingCalendar:
             starts_us = self._starts[index]
             if index:
                 starts_us = max(starts_us, self._closes[index - 1])
-            day = self._made[index] = TradingDay(days, self._segments[index], starts_us)
+            segments = self._segments[index]
+            offsets = offsets_between(self.timezone, segments[0][0] - _CLOCK_US, segments[-1][1])
+            day = self._made[index] = TradingDay(days, segments, starts_us, offsets)
         return day
 
     def _hours_of(self, source: exchange_calendars.ExchangeCalendar, hours: Hours) -> dict[int, Segments]:

@@ -61,7 +61,7 @@ class SessionConfig(Section):
     calendar_days: dict[date, CalendarDay] = Field(default_factory=dict)
     """Dates that exchange_calendars does not know yet: `regular`, hours, or `closed`. Further dates up to the last one here are closed."""
     window_anchor: Literal["session", "clock"] = "session"
-    """Whether windows of derived intervals, and bars that the hours cut, begin at the open or at clock multiples; `1d` is the day."""
+    """Whether windows of derived intervals, and bars that the hours cut, begin at the open or at multiples of the exchange's clock."""
     backtest_config: BacktestConfig = BacktestConfig()
     session_data_config: SessionDataConfig = Field(description='an object with at least "symbols"')
 

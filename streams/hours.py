@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from streams.times import date_of_days, to_us
+from streams.times import SECOND_US, date_of_days, to_us
 
 DAY_SECONDS: Final = 86_400
 
@@ -28,6 +28,9 @@ DayOverride = Literal["closed"] | Windows
 
 Segments = tuple[tuple[int, int], ...]
 """Stretches `[open_us, close_us)` of one trading day, in order."""
+
+Offsets = tuple[tuple[int, int], ...]
+"""How far a clock is ahead of UTC, in microseconds: `(from when on, how far)`, in order."""
 
 PREVIOUS_DAY: Final = " previous day"
 
@@ -99,6 +102,23 @@ def local_us(zone: tzinfo, days: int, seconds: int) -> int:
     """
     midnight = datetime.combine(date_of_days(days), datetime.min.time())
     return to_us((midnight + timedelta(seconds=seconds)).replace(tzinfo=zone))
+
+
+def offsets_between(zone: tzinfo, from_us: int, to_us: int) -> Offsets:
+    """How far a clock in `zone` is ahead of UTC from one instant to another, in which it is changed once at most."""
+
+    def ahead_us(second: int) -> int:
+        ahead = datetime.fromtimestamp(second, zone).utcoffset() or timedelta()
+        return round(ahead.total_seconds()) * SECOND_US
+
+    first, last = from_us // SECOND_US, to_us // SECOND_US
+    before_us, after_us = ahead_us(first), ahead_us(last)
+    if before_us == after_us:
+        return ((from_us, before_us),)
+    while last - first > 1:
+        middle = (first + last) // 2
+        first, last = (middle, last) if ahead_us(middle) == before_us else (first, middle)
+    return (from_us, before_us), (last * SECOND_US, after_us)
 
 
 def segments_on(zone: tzinfo, days: int, windows: Sequence[Window]) -> Segments:

@@ -25,7 +25,7 @@ def use(state: SessionState, text: str) -> None:
     state.calendar_text = state.calendar.to_text()
     state.config_changed = True
     for data in state.symbols.values():
-        data.is_uneven = not state.calendar.is_even(data.base_us)
+        data.is_uneven = not state.calendar.is_even(data.base_us, data.anchor)
     state.tell(EventKind.CALENDAR_CHANGED, last_date=state.calendar.last_date)
     tell_of_end(state)
     punctuation.renew(state)

@@ -121,8 +121,8 @@ def begin_symbol(
     state: SessionState, symbol: str, base: str, derived: tuple[str, ...], extra: tuple[str, ...], *, initial: bool
 ) -> SymbolSessionData:
     """Take a symbol in as pending, under a new incarnation."""
-    data = SymbolSessionData(symbol, state.next_incarnation, base, derived, state.config.window_anchor)
-    data.is_uneven = not state.calendar.is_even(data.base_us)
+    data = SymbolSessionData(symbol, state.next_incarnation, base, derived, state.window_anchor)
+    data.is_uneven = not state.calendar.is_even(data.base_us, data.anchor)
     state.next_incarnation += 1
     data.initial = initial
     data.added_us = state.now_us

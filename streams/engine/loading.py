@@ -92,8 +92,8 @@ def _stretch(wanted: Wanted, interval: str, days: list[TradingDay], calendar: Tr
         # A daily bar may be stamped with midnight of its date, here or there; that of the next date is of another day.
         start_us = min(start_us, first.days * DAY_US, calendar.midnight_of(first.days))
         end_us = max(last.open_us + 1, min(end_us, (last.days + 1) * DAY_US, calendar.midnight_of(last.days + 1)))
-    elif wanted.anchor == "clock":
-        start_us -= start_us % width_us
+    else:
+        start_us = Grid(first, interval, interval, wanted.anchor).origin_us
     return Stretch(interval, tuple(days), start_us, end_us)
 
 
@@ -141,7 +141,7 @@ class _Placing:
         self._calendar = calendar
         self._now_us = now_us
         self._width_us = interval_us(asked.interval)
-        self._is_even = self._width_us < DAY_US and calendar.is_even(self._width_us)
+        self._is_even = self._width_us < DAY_US and calendar.is_even(self._width_us, wanted.anchor)
         self._days = list(asked.days)
         self._at = 0
 
@@ -197,11 +197,11 @@ def _inputs(wanted: Wanted, interval: str, day: TradingDay, bars: Sequence[Bar])
 
 
 def _columns(grid: Grid, bars: Sequence[Bar]) -> Columns:
-    first_us, width_us = grid.line_of(bars[0].start_us), grid.width_us
+    first_us = grid.line_of(bars[0].start_us)
     has_vwap, has_trades = any(bar.vwap is not None for bar in bars), any(bar.trades is not None for bar in bars)
     return Columns(
         first_us,
-        array("q", [(bar.start_us - first_us) // width_us for bar in bars]),
+        array("q", grid.slots_from(first_us, [bar.start_us for bar in bars])),
         array("d", [bar.open for bar in bars]),
         array("d", [bar.high for bar in bars]),
         array("d", [bar.low for bar in bars]),

@@ -59,12 +59,16 @@ def _next_look_us(data: SymbolSessionData, since_us: int, period_us: int) -> int
     return anchor_us + ((since_us - anchor_us) // period_us + 1) * period_us
 
 
+def _next_end_us(state: SessionState, data: SymbolSessionData) -> int:
+    """Where the next base bar ends, or would if the day went on: the one before the close may be shorter than others."""
+    if state.rules < 2 or not NEVER_US < data.frontier_us < data.close_us:
+        return data.frontier_us + data.base_us
+    return data.bars.grid.end_of(data.frontier_us)
+
+
 def _is_whole(state: SessionState, data: SymbolSessionData) -> bool:
     """Whether all base bars are there up to now, and so all that is made of them, and nothing else was ever told: as of most symbols."""
-    next_end_us = data.frontier_us + data.base_us
-    if state.rules >= 2 and data.frontier_us < data.close_us:
-        next_end_us = min(next_end_us, data.close_us)  # the day's last bar may be cut by the close
-    if data.told or data.empty or next_end_us <= state.now_us - state.grace_us:
+    if data.told or data.empty or _next_end_us(state, data) <= state.now_us - state.grace_us:
         return False
     holes = data.bars.holes
     if holes is None:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from streams.calendar import TradingCalendar, TradingDay
 from streams.engine.validation import Fault, text_of
-from streams.engine.windows import Grid
+from streams.engine.windows import UTC_CLOCK, Grid
 from streams.records import Bar, Rejection
 from streams.times import DAY_US, days_of, from_us, interval_us, iso
 
@@ -78,10 +78,11 @@ def _place_of_slot(bar: Bar, anchor: str, calendar: TradingCalendar) -> Place | 
         return None
     grid = Grid(day, bar.interval, bar.interval, anchor)
     slot_us = grid.start_of(max(start_us, day.open_us))
-    line_us, end_us = grid.line_of(slot_us), grid.end_of(slot_us)
+    line_us, end_us = grid.full_start_at(grid.line_of(slot_us)), grid.end_of(slot_us)
     if start_us not in (slot_us, line_us):
-        begins, advice = f"at multiples of {bar.interval}", ""
-        if anchor != "clock":
+        clock = "" if anchor == UTC_CLOCK else f" of the clock in {calendar.timezone}"
+        begins, advice = f"at multiples of {bar.interval}{clock}", ""
+        if anchor == "session":
             begins = f"at the open, {iso(day.open_us)}, and every {bar.interval} after it"
             advice = ': bars at multiples of the clock need window_anchor "clock"'
         return Rejection.MISALIGNED, f"a {bar.interval} bar of this day starts {begins}, not at {iso(start_us)}{advice}"

@@ -166,7 +166,7 @@ def _pass_over(state: SessionState, wait: Wait) -> None:
 
 def _slots(state: SessionState, wait: Wait, day: TradingDay) -> Slots:
     base = min(state.config.base_interval, wait.interval, key=interval_us)
-    return Slots(Grid(day, wait.interval, base, state.config.window_anchor))
+    return Slots(Grid(day, wait.interval, base, state.window_anchor))
 
 
 def _go_on(state: SessionState, wait: Wait) -> None:

@@ -126,8 +126,8 @@ class SessionData:
         if start_us is None and end_us is None:
             return list(islice(series, limit))
         day = series.grid.day
-        # Bars of a window that the clock anchors may start before the open.
-        first_us = day.open_us - series.grid.width_us if start_us is None else start_us
+        # A window that the clock anchors may start before the open.
+        first_us = series.grid.first_us if start_us is None else start_us
         return list(islice(series.between(first_us, day.close_us if end_us is None else end_us), limit))
 
     def get_bars_ref(self, symbol: str, interval: str | None = None, *, internal: bool = False) -> Collection[SessionBar]:

@@ -122,8 +122,8 @@ def _restored_exports(state: SessionState, symbol: SymbolRow, row: Row | None) -
 def _restore_symbol(
     state: SessionState, row: SymbolRow, progress: ProgressRow, blocks: list[BlockRow], exports: Exports | None
 ) -> SymbolSessionData:
-    data = SymbolSessionData(row.symbol, row.incarnation, row.base_interval, row.derived_intervals, state.config.window_anchor)
-    data.is_uneven = not state.calendar.is_even(data.base_us)
+    data = SymbolSessionData(row.symbol, row.incarnation, row.base_interval, row.derived_intervals, state.window_anchor)
+    data.is_uneven = not state.calendar.is_even(data.base_us, data.anchor)
     data.exports = exports
     data.status = SymbolStatus(row.status)
     data.initial, data.dynamic, data.must_exist = row.initial, row.dynamic, row.must_exist

@@ -80,7 +80,8 @@ def is_block_key(key: str) -> bool:
 class Columns(Struct, frozen=True):
     """Bars of one interval, column by column, in order of start.
 
-    `slots` counts intervals from `first_start_us`. Optional columns are empty when every bar has the default: no
+    `slots` counts intervals from `first_start_us`: both are lines of the `Grid`, which differ from starts where a window begins with
+    its day, and after a change of the exchange's clock within the day. Optional columns are empty when every bar has the default: no
     vwap (else NaN for none), no trades (else -1 for none), a base count of one, revision 0, the interval's usual
     provenance. A single provenance is that of every bar.
     """

@@ -119,7 +119,7 @@ class BarSeries:
         return self._start_in(self._blocks[-1], -1) if self._blocks else None
 
     def _start_in(self, block: Columns, place: int) -> int:
-        return max(block.first_start_us + block.slots[place] * self.grid.width_us, self.grid.first_us)
+        return self.grid.start_at(block.first_start_us + block.slots[place] * self.grid.width_us)
 
     def find(self, start_us: int) -> SessionBar | None:
         """The bar that starts at `start_us`, or None."""
@@ -148,9 +148,7 @@ class BarSeries:
 
     def _place(self, block: Columns, start_us: int) -> int:
         """How many bars of the block start before `start_us`."""
-        return bisect_left(
-            block.slots, start_us, key=lambda slot: max(block.first_start_us + slot * self.grid.width_us, self.grid.first_us)
-        )
+        return bisect_left(block.slots, start_us, key=lambda slot: self.grid.start_at(block.first_start_us + slot * self.grid.width_us))
 
     def columns(self) -> list[Columns]:
         """All bars as columns, in order: the blocks, and the tail as one more."""
@@ -250,7 +248,12 @@ class BarSeries:
         """
         slots, first_us, width_us = columns.slots, columns.first_start_us, self.grid.width_us
         rises = all(slots[place] < slots[place + 1] for place in range(len(slots) - 1))
-        if self.tail or not slots or not rises or (self._blocks and not self._after_blocks(first_us + slots[0] * width_us)):
+        if (
+            self.tail
+            or not slots
+            or not rises
+            or (self._blocks and not self._after_blocks(self.grid.start_at(first_us + slots[0] * width_us)))
+        ):
             raise ValueError(f"bars from {first_us} us on don't follow on the {len(self)} that are there")
         for place in range(0, len(slots), LARGEST_BLOCK):
             block = sliced(columns, place, place + LARGEST_BLOCK, width_us)
@@ -259,12 +262,12 @@ class BarSeries:
             self._numbers.append(len(self._blocks))
             self._small = self._small + 1 if len(block.slots) < SMALL_BLOCK else 0
             self._blocks.append(block)
-            self._first_starts.append(block.first_start_us)
+            self._first_starts.append(self.grid.start_at(block.first_start_us))
             self._in_blocks += len(block.slots)
 
     def _replace(self, at: int, block: Columns) -> None:
         self._blocks[at] = block
-        self._first_starts[at] = block.first_start_us
+        self._first_starts[at] = self.grid.start_at(block.first_start_us)
         self.changed.add(self._numbers[at])
 
     def _split(self, at: int, block: Columns) -> None:
@@ -291,7 +294,7 @@ class BarSeries:
             self._numbers.append(len(self._blocks))
             self._small = self._small + 1 if len(block.slots) < SMALL_BLOCK else 0
             self._blocks.append(block)
-            self._first_starts.append(block.first_start_us)
+            self._first_starts.append(self.grid.start_at(block.first_start_us))
             self._in_blocks += len(block.slots)
         if sealed and not self.tail:
             self.is_plain = True
@@ -332,7 +335,7 @@ class BarSeries:
             blocks = blocks[:-1]
         self._numbers = sorted(range(len(blocks)), key=lambda number: blocks[number].first_start_us)
         self._blocks = [blocks[number] for number in self._numbers]
-        self._first_starts = [block.first_start_us for block in self._blocks]
+        self._first_starts = [self.grid.start_at(block.first_start_us) for block in self._blocks]
         self._in_blocks = sum(len(block.slots) for block in blocks)
         self._small = self._count_small()
 
@@ -353,7 +356,7 @@ class BarSeries:
     def _pack(self, bars: list[SessionBar], *, is_plain: bool = False) -> Columns:
         if not bars:
             return NO_BARS
-        first_us, width_us = self.grid.line_of(bars[0].start_us), self.grid.width_us
+        first_us = self.grid.line_of(bars[0].start_us)
         vwaps, trades, revisions, provenances = USUAL_COLUMNS if is_plain else self._unusual_columns(bars)
         counts = NO_NUMBERS
         if not self._is_base:
@@ -362,7 +365,7 @@ class BarSeries:
                 counts = array("q", base_counts)
         return Columns(
             first_us,
-            array("q", [(bar.start_us - first_us) // width_us for bar in bars]),
+            array("q", self.grid.slots_from(first_us, [bar.start_us for bar in bars])),
             array("d", [bar.open for bar in bars]),
             array("d", [bar.high for bar in bars]),
             array("d", [bar.low for bar in bars]),

@@ -16,14 +16,12 @@ from streams.times import DAY_US
 class Slots:
     """The expected slots of a grid, from 0 to `total - 1`."""
 
-    __slots__ = ("_close_us", "_grid", "_origin_us", "_spans", "_width_us", "total")
+    __slots__ = ("_close_us", "_grid", "_spans", "total")
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
-        self._width_us = grid.width_us
-        self._origin_us = grid.origin_us
         self._close_us = grid.day.close_us
-        # Stretches of neighbouring slots: how many intervals after the origin the first and the last one begin, and the first's number.
+        # Stretches of neighbouring slots: the numbers of the first and the last one in the grid, and the first's number here.
         self._spans: list[tuple[int, int, int]] = []
         self.total = 0
         for first, last in self._stretches():
@@ -33,20 +31,20 @@ class Slots:
 
     def _stretches(self) -> list[tuple[int, int]]:
         """First and last slot of each segment; a slot that reaches into two segments is the first one's."""
-        day, base_us = self._grid.day, self._grid.base_us
-        is_day = base_us >= DAY_US
-        base_origin_us = day.open_us - day.open_us % base_us if self._grid.anchor == "clock" and not is_day else day.open_us
+        day, number_of = self._grid.day, self._grid.number_of
+        if self._grid.base_us >= DAY_US:
+            return [(0, 0)]
+        base_start_of = self._grid.base().start_of
         found: list[tuple[int, int]] = []
-        for open_us, close_us in ((day.open_us, day.open_us + 1),) if is_day else day.segments:
-            first_base_us = max(open_us - (open_us - base_origin_us) % base_us, day.open_us)
-            last_base_us = close_us - 1 - (close_us - 1 - base_origin_us) % base_us
-            first = (first_base_us - self._origin_us) // self._width_us
-            last = (max(last_base_us, first_base_us) - self._origin_us) // self._width_us
+        for open_us, close_us in day.segments:
+            first_base_us = max(base_start_of(open_us), day.open_us)
+            first = number_of(first_base_us)
+            last = number_of(max(base_start_of(close_us - 1), first_base_us))
             found.append((max(first, found[-1][1] + 1) if found else first, last))
         return found
 
     def _start_at(self, index: int) -> int:
-        return max(self._origin_us + index * self._width_us, self._grid.first_us)
+        return self._grid.start_at(self._grid.origin_us + index * self._grid.width_us)
 
     def _count_before(self, index: int) -> int:
         for first, last, number in self._spans:
@@ -58,19 +56,19 @@ class Slots:
 
     def starting_before(self, instant_us: int) -> int:
         """How many slots start before the instant."""
-        return self._count_before(-((self._origin_us - instant_us) // self._width_us)) if instant_us > self._grid.first_us else 0
+        return self._count_before(self._grid.number_of(instant_us - 1) + 1) if instant_us > self._grid.first_us else 0
 
     def ended(self, now_us: int) -> int:
         """How many slots have ended by `now_us`."""
-        return self.total if now_us >= self._close_us else self._count_before((now_us - self._origin_us) // self._width_us)
+        return self.total if now_us >= self._close_us else self._count_before(self._grid.number_of(now_us))
 
     def before(self, start_us: int) -> int:
         """How many slots lie before the one that a bar with this start falls into."""
-        return self._count_before((start_us - self._origin_us) // self._width_us)
+        return self._count_before(self._grid.number_of(start_us))
 
     def through(self, start_us: int) -> int:
         """How many slots lie up to the one that a bar with this start falls into, that one included."""
-        return self._count_before((start_us - self._origin_us) // self._width_us + 1)
+        return self._count_before(self._grid.number_of(start_us) + 1)
 
     def start_of(self, number: int) -> int:
         """Start of a slot."""

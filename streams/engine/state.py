@@ -14,6 +14,7 @@ from streams.engine.rows import CommandRow, CompletedRow, Row, SessionRow, comma
 from streams.engine.rules import RULES
 from streams.engine.symbol import NEVER_US, SymbolSessionData, SymbolStatus
 from streams.engine.waits import Wait
+from streams.engine.windows import UTC_CLOCK
 from streams.errors import EngineError
 from streams.records import AnalysisKind, Event, EventKind, Extent, GateChange, IntervalComplete, Marker, Outcome, Reply, ReplyStatus
 
@@ -115,6 +116,12 @@ class SessionState:
     def initial_pending(self) -> bool:
         """Whether a symbol of the session's first config still awaits its start position."""
         return any(data.initial and data.status is SymbolStatus.PENDING for data in self.symbols.values())
+
+    @property
+    def window_anchor(self) -> str:
+        """Where windows begin: the config's anchor, by the clock that the epoch was opened under."""
+        anchor = self.config.window_anchor
+        return UTC_CLOCK if anchor == "clock" and self.opened_rules < 2 else anchor
 
     def day(self) -> TradingDay:
         """The trading day that every symbol has reached."""

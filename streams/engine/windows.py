@@ -1,9 +1,10 @@
 """Windows of derived bars: where they lie on a trading day, and the one that is being filled.
 
-`Grid` knows the geometry of one interval on one day: windows begin at the day's open (`session`) or at multiples of the
-interval (`clock`); the last one ends at the close, early or not. A window that a clock multiple would begin before its trading
-day does, while the day before may still trade, begins with the day: no two days have a window with the same start. An interval
-of a day has one window, the trading day itself. A base interval is a grid of its own bars.
+`Grid` knows the geometry of one interval on one day: windows begin at the day's open (`session`) or where the exchange's clock shows
+a multiple of the interval (`clock`); the last one ends at the close, early or not. Where that clock is changed, the window that
+holds the change is shorter or longer by as much. A window that a clock multiple would begin before its trading day does, while the
+day before may still trade, begins with the day: no two days have a window with the same start. An interval of a day has one
+window, the trading day itself. A base interval is a grid of its own bars.
 
 `Window` adds up base bars in order of start; `aggregate` does the same from scratch, in the same order of additions, so
 that a window that was filled bar by bar, one that was made again after a correction and one that was restored from rows
@@ -12,11 +13,16 @@ are equal to the last bit.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from streams.calendar import TradingDay
 from streams.records import PROVENANCE_DERIVED, SessionBar
 from streams.times import DAY_US, interval_us
+
+UTC_CLOCK: Final = "utc"
+"""The anchor `clock` of sessions whose epoch was opened under the first rules: multiples are those of UTC."""
 
 
 class Grid:
@@ -25,29 +31,47 @@ class Grid:
     An interval of a day is the trading day itself, `[open, close)`, whatever the anchor. Slots of a base interval lie within
     the day's hours: one that would begin before the open or end after the close is cut there.
 
+    Windows have lines, numbers that lie `width_us` apart: `line_of` and `start_at` lead there and back. A line is where its window
+    starts, unless that was moved to the beginning of the day, or lies behind a change of the clock on the same day.
+
     Args:
         day: the trading day.
         interval: the interval's name.
         base_interval: the symbol's base interval; equal to `interval` for the base grid.
-        anchor: `session` or `clock`.
+        anchor: `session`, `clock` or `UTC_CLOCK`.
     """
 
-    __slots__ = ("_base", "_is_base", "_is_day", "_is_even", "anchor", "base_us", "day", "first_us", "interval", "origin_us", "width_us")
+    __slots__ = (
+        "_base", "_base_interval", "_is_base", "_is_day", "_is_even", "_uneven_starts", "anchor", "base_us", "day", "first_us", "interval",
+        "origin_us", "width_us",
+    )  # fmt: skip
 
     def __init__(self, day: TradingDay, interval: str, base_interval: str, anchor: str) -> None:
         self.day = day
         self.interval = interval
         self.anchor = anchor
+        self._base_interval = base_interval
         self.width_us = interval_us(interval)
         self.base_us = interval_us(base_interval)
         self._is_base = interval == base_interval
         self._is_day = self.width_us >= DAY_US
-        # Where all hours begin and end at multiples of the base, slots can be counted instead of walked over.
-        self._is_even = day.is_even(self.base_us)
+        # Where all hours begin and end at multiples of the base, and its bars too, slots can be counted instead of walked over.
+        self._is_even = day.is_even(self.base_us) and (anchor != "clock" or not any(ahead % self.base_us for _, ahead in day.offsets))
         self._base = None if self._is_base or self._is_even else Grid(day, base_interval, base_interval, anchor)
+        # Where windows start that are not all of one length, because the clock is changed within the day.
+        self._uneven_starts: list[int] | None = None
         origin_us = day.open_us
-        if anchor == "clock" and not self._is_day:
+        if self._is_day or anchor == "session":
+            pass
+        elif anchor == UTC_CLOCK:
             origin_us -= origin_us % self.width_us
+        else:
+            (_, ahead), *changes = day.offsets
+            if any((other - ahead) % self.width_us for _, other in changes):
+                self._uneven_starts = _clock_starts(day, self.width_us)
+                origin_us = self._uneven_starts[0]
+            else:
+                origin_us -= (origin_us + ahead) % self.width_us
         self.origin_us = origin_us
         # Where the first window starts.
         self.first_us = max(origin_us, day.open_us if self._is_base else day.starts_us)
@@ -56,17 +80,58 @@ class Grid:
         """Start of the window that holds `instant_us`."""
         if self._is_day:
             return self.first_us
+        if self._uneven_starts is not None:
+            return self.start_at(self.origin_us + self.number_of(instant_us) * self.width_us)
         start_us = instant_us - (instant_us - self.origin_us) % self.width_us
         return start_us if start_us > self.first_us else self.first_us
 
+    def base(self) -> Grid:
+        """The grid of the base bars."""
+        if self._is_base:
+            return self
+        return self._base if self._base is not None else Grid(self.day, self._base_interval, self._base_interval, self.anchor)
+
+    def number_of(self, instant_us: int) -> int:
+        """How many windows after the one at the open the one lies that holds `instant_us`; below 0 before it."""
+        if self._uneven_starts is not None:
+            return bisect_right(self._uneven_starts, instant_us) - 1
+        if self._is_day:  # which may have 25 hours
+            return -1 if instant_us < self.origin_us else 0
+        return (instant_us - self.origin_us) // self.width_us
+
     def line_of(self, start_us: int) -> int:
-        """The multiple of the interval that the window which starts at `start_us` belongs to: its start, unless that was moved."""
+        """The line of the window that starts at `start_us`."""
+        if self._uneven_starts is not None:
+            return self.origin_us + self.number_of(start_us) * self.width_us
         return self.origin_us if start_us == self.first_us else start_us
 
+    def slots_from(self, line_us: int, starts_us: Iterable[int]) -> list[int]:
+        """How many lines after `line_us` windows with these starts have theirs."""
+        width_us = self.width_us
+        if self._uneven_starts is None:
+            return [(start_us - line_us) // width_us for start_us in starts_us]
+        return [(self.line_of(start_us) - line_us) // width_us for start_us in starts_us]
+
+    def start_at(self, line_us: int) -> int:
+        """Start of the window with this line."""
+        if self._uneven_starts is not None:
+            line_us = self.full_start_at(line_us)
+        return line_us if line_us > self.first_us else self.first_us
+
+    def full_start_at(self, line_us: int) -> int:
+        """Where the window with this line starts, or would if the day did not begin later."""
+        if self._uneven_starts is None:
+            return line_us
+        number = (line_us - self.origin_us) // self.width_us
+        return self._uneven_starts[min(max(number, 0), len(self._uneven_starts) - 1)]
+
     def end_of(self, start_us: int) -> int:
-        """End of the window that starts at `start_us`: a full interval on, or the close."""
+        """End of the window that starts at `start_us`: where the next one starts, or the close."""
         if self._is_day and start_us == self.first_us:
             return self.day.close_us
+        if self._uneven_starts is not None:
+            following = self.number_of(start_us) + 1
+            return self._uneven_starts[following] if following < len(self._uneven_starts) else self.day.close_us
         return min(self.line_of(start_us) + self.width_us, self.day.close_us)
 
     def expected(self, start_us: int) -> int:
@@ -92,7 +157,24 @@ class Grid:
         while start_us < self.day.close_us and (end_us := self.end_of(start_us)) <= until_us:
             if self.day.trades_within(start_us, end_us) if self._is_base else self.expected(start_us):
                 yield start_us
-            start_us = end_us if self._is_day else self.line_of(start_us) + self.width_us
+            start_us = end_us if self._is_day or self._uneven_starts is not None else self.line_of(start_us) + self.width_us
+
+
+def _clock_starts(day: TradingDay, width_us: int) -> list[int]:
+    """Where the exchange's clock shows a multiple of `width_us`, from the last one up to the open to the close.
+
+    A multiple that a change of the clock leaves out counts where it would have been: at the change.
+    """
+    starts: set[int] = set()
+    before_us: int | None = None
+    for place, (since_us, ahead_us) in enumerate(day.offsets):
+        until_us = day.offsets[place + 1][0] if place + 1 < len(day.offsets) else day.close_us
+        starts.update(range(since_us + -(since_us + ahead_us) % width_us, until_us, width_us))
+        if before_us is not None and (since_us + ahead_us) // width_us > (since_us + before_us - 1) // width_us:
+            starts.add(since_us)
+        before_us = ahead_us
+    rising = sorted(starts)
+    return rising[bisect_right(rising, day.open_us) - 1 :]
 
 
 class Window:

@@ -55,7 +55,8 @@ class Question(Struct, frozen=True):
 def question_of(data: SymbolSessionData, gap: GapInfo, calendar: TradingCalendar, now_us: int) -> Question:
     """What to ask about a gap, or about its beginning where it is long."""
     end_us = min(gap.end_us, gap.start_us + MOST_SLOTS * data.base_us)
-    from_us = min(gap.start_us, data.bars.grid.line_of(gap.start_us))
+    grid = data.bars.grid
+    from_us = min(gap.start_us, grid.full_start_at(grid.line_of(gap.start_us)))
     if data.base_us >= DAY_US:
         from_us = min(from_us, data.day.days * DAY_US, calendar.midnight_of(data.day.days))
     return Question(

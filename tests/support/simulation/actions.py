@@ -68,8 +68,9 @@ def early(world: World, chance: Random) -> list[Part]:
     """Bars come a little before their end, from a feed whose clock is ahead or which sends what is still forming."""
     width_us = interval_us(world.scenario.base)
     end_us = world.now_us - world.now_us % width_us + width_us
-    if not world.days.is_even(width_us):
-        near = world.days.slots_between(world.now_us - 2 * DAY_US, world.now_us + 4 * DAY_US, width_us, world.model.config.window_anchor)
+    anchor = world.model.config.window_anchor
+    if not world.days.is_even(width_us, anchor):
+        near = world.days.slots_between(world.now_us - 2 * DAY_US, world.now_us + 4 * DAY_US, width_us, anchor)
         end_us = min((slot.end_us for _, slot in near if slot.end_us > world.now_us), default=end_us)
     world.now_us = max(world.now_us, end_us - chance.choice([1, 1, 8, 10, 11, 70]) * SECOND_US // 2)
     for symbol in world.scenario.symbols:

@@ -40,13 +40,13 @@ class Barbook(Completebook):
         fault, day = self._price_fault(bar), None
         if fault is None:
             fault, day, bar = self._placed(bar, life)
-        if fault is None and (day is not None or self.calendar.is_even(life.base_us)):
+        if fault is None and (day is not None or self.calendar.is_even(life.base_us, life.anchor)):
             fault = self._future_fault(bar)
         if fault is not None:
             life.counts["rejected"] += 1
             self.letters.append((life.symbol, offset, fault))
             return
-        if bar.end_us > self.now_us and (day is not None or self.calendar.is_even(life.base_us)):
+        if bar.end_us > self.now_us and (day is not None or self.calendar.is_even(life.base_us, life.anchor)):
             self._keep_waiting(life, bar)
             return
         if day is None:
@@ -100,7 +100,7 @@ class Barbook(Completebook):
 
     def _placed(self, bar: Bar, life: Life) -> tuple[str | None, Day | None, Bar]:
         """A fault, the day (None: outside the hours), and the bar as it lies on it."""
-        if self.calendar.is_even(life.base_us):
+        if self.calendar.is_even(life.base_us, life.anchor):
             aligned = bar.end_us - bar.start_us == life.base_us and bar.start_us % life.base_us == 0
             return None if aligned else "misaligned", self.calendar.holding(bar.start_us), bar
         if life.base_us >= DAY_US:

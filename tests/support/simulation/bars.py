@@ -48,8 +48,8 @@ def flow(world: World, symbol: str, chance: Random) -> None:
     base = base_of(world, symbol)
     width_us = interval_us(base)
     until_us = world.now_us - feed.delay_us
-    if not world.days.is_even(width_us):
-        anchor = world.model.config.window_anchor
+    anchor = world.model.config.window_anchor
+    if not world.days.is_even(width_us, anchor):
         for day, slot in world.days.slots_between(feed.next_start_us, until_us, width_us, anchor)[-MOST_AT_ONCE:]:
             feed.next_start_us = slot.end_us
             _send(feed, topic, _as_it_may_come(a_bar(symbol, base, slot.line_us, chance), day, slot, world.days.zone, chance), chance)
@@ -98,7 +98,7 @@ def early(world: World, symbol: str, chance: Random) -> None:
     """Versions of bars that have not ended yet come; now and then nothing else comes of a bar."""
     feed, base = world.feeds[symbol], base_of(world, symbol)
     width_us = interval_us(base)
-    if world.days.is_even(width_us):
+    if world.days.is_even(width_us, world.model.config.window_anchor):
         first_us = world.now_us // width_us * width_us
         starts = [first_us + number * width_us for number in range(chance.choice([1, 1, 2]))]
     else:
@@ -122,7 +122,9 @@ def history(world: World, life: Life, chance: Random) -> list[JournalInput]:
         for asked in stretches(plan, interval, state.calendar):
             answer = []
             for day in asked.days if chance.random() < 0.9 else ():
-                slots = list(base_slots(Day(day.days, day.segments, day.starts_us), interval_us(interval), plan.anchor).values())
+                slots = list(
+                    base_slots(Day(day.days, day.segments, day.starts_us, world.days.zone), interval_us(interval), plan.anchor).values()
+                )
                 some = slots if len(slots) < 4 else chance.sample(slots, min(len(slots), chance.choice([0, 1, 7, 14])))
                 answer += [a_bar(life.symbol, interval, slot.line_us, chance) for slot in some]
             found = judged(plan, asked, sorted(answer, key=lambda bar: bar.start_us), state.calendar, world.now_us)
@@ -145,7 +147,7 @@ def late(world: World, symbol: str, chance: Random) -> None:
 
 def fill(world: World, life: Life, stretch: tuple[int, int], chance: Random) -> int:
     """Some of the bars of a stretch come from a source; how many."""
-    if not world.days.is_even(life.base_us):
+    if not world.days.is_even(life.base_us, life.anchor):
         return 0
     missing = [start for start in base_slots(life.day, life.base_us, life.anchor) if stretch[0] <= start < stretch[1]]
     some = [start for start in missing[:40] if chance.random() < 0.7]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.calendar import TradingCalendar
 from streams.records import Bar
-from streams.times import DAY_US, HOUR_US, interval_us
+from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, interval_us
 
 if TYPE_CHECKING:
     from tests.support.simulation.exportbook import Exported
@@ -34,11 +36,12 @@ class Violation(AssertionError):
 
 
 class Day(NamedTuple):
-    """A trading day: its date, its stretches of trading, and from when on it is the current one."""
+    """A trading day: its date, its stretches of trading, from when on it is the current one, and the zone of the exchange's clock."""
 
     days: int
     segments: Segments
     starts_us: int
+    zone: tzinfo
 
     @property
     def open_us(self) -> int:
@@ -52,7 +55,7 @@ class Day(NamedTuple):
         return any(first <= instant_us < last for first, last in self.segments)
 
 
-NO_DAY = Day(0, ((0, 0),), 0)
+NO_DAY = Day(0, ((0, 0),), 0, UTC)
 
 
 class Slot(NamedTuple):
@@ -71,6 +74,61 @@ class BaseSlot(NamedTuple):
     line_us: int
 
 
+def ahead_us(zone: tzinfo, instant_us: int) -> int:
+    """How far a clock in the zone is ahead of UTC."""
+    ahead = datetime.fromtimestamp(instant_us // SECOND_US, zone).utcoffset()
+    assert ahead is not None
+    return ahead // timedelta(microseconds=1)
+
+
+def line_of(day: Day, instant_us: int, width_us: int, anchor: str) -> int:
+    """Where the window that holds the instant begins, if its day does not cut it.
+
+    By the clock that is when the exchange's clock last showed a multiple of the interval, or was put past one.
+    """
+    if anchor == "session":
+        return day.open_us + (instant_us - day.open_us) // width_us * width_us
+    now_ahead = ahead_us(day.zone, instant_us)
+    line_us = instant_us - (instant_us + now_ahead) % width_us
+    then_ahead = ahead_us(day.zone, line_us)
+    if then_ahead == now_ahead:
+        return line_us
+    minute_us = line_us // MINUTE_US * MINUTE_US
+    changed_us = next(at for at in range(minute_us, instant_us + 1, MINUTE_US) if ahead_us(day.zone, at) == now_ahead)
+    left_out = range(changed_us + then_ahead, changed_us + now_ahead)
+    if any(shown % width_us == 0 for shown in left_out[::MINUTE_US]):
+        return changed_us
+    return line_of(day, changed_us - 1, width_us, anchor)
+
+
+def next_line(day: Day, line_us: int, width_us: int, anchor: str) -> int:
+    """Where the window after that with this line begins."""
+    if anchor == "session" or HOUR_US % width_us == 0:
+        return line_us + width_us
+    latest_us = line_us + width_us + 2 * HOUR_US
+    ahead = ahead_us(day.zone, line_us)
+    if ahead == ahead_us(day.zone, latest_us) and (line_us + ahead) % width_us == 0:
+        return line_us + width_us
+    return next(at for at in range(line_us + MINUTE_US, latest_us, MINUTE_US) if line_of(day, at, width_us, anchor) == at)
+
+
+@lru_cache(maxsize=4096)
+def lines_of(day: Day, width_us: int, anchor: str) -> list[int]:
+    """Where the windows of a day begin, if the day did not cut the first."""
+    lines = [line_of(day, day.open_us, width_us, anchor)]
+    while (line := next_line(day, lines[-1], width_us, anchor)) < day.close_us:
+        lines.append(line)
+    return lines
+
+
+def start_in_row(day: Day, first_us: int, number: int, width_us: int, anchor: str) -> int:
+    """Where the window begins that a row names by its number after another; rows count as if all windows were of one length."""
+    if width_us >= DAY_US:
+        return first_us + number * width_us
+    lines = lines_of(day, width_us, anchor)
+    return lines[(first_us - lines[0]) // width_us + number]
+
+
 @lru_cache(maxsize=4096)
 def slots_of(day: Day, base_us: int, width_us: int, anchor: str) -> dict[int, Slot]:
     """All windows of a day that a base bar can lie in, by start, found by walking over the day's base bars one by one."""
@@ -78,10 +136,12 @@ def slots_of(day: Day, base_us: int, width_us: int, anchor: str) -> dict[int, Sl
     bases = base_slots(day, base_us, anchor)
     if width_us >= DAY_US:
         return {open_us: Slot(open_us, close_us, len(bases))}
-    origin = open_us if anchor == "session" else open_us // width_us * width_us
-    expected = Counter(origin + (start - origin) // width_us * width_us for start in bases)
+    expected = Counter(line_of(day, start, width_us, anchor) for start in bases)
     # A window that would begin before its day does begins with it.
-    slots = [Slot(max(line, day.starts_us), min(line + width_us, close_us), count) for line, count in sorted(expected.items())]
+    slots = [
+        Slot(max(line, day.starts_us), min(next_line(day, line, width_us, anchor), close_us), count)
+        for line, count in sorted(expected.items())
+    ]
     return {slot.start_us: slot for slot in slots}
 
 
@@ -91,8 +151,9 @@ def base_slots(day: Day, base_us: int, anchor: str) -> dict[int, BaseSlot]:
     open_us, close_us = day.open_us, day.close_us
     if base_us >= DAY_US:
         return {open_us: BaseSlot(open_us, close_us, open_us)}
-    origin = open_us if anchor == "session" else open_us // base_us * base_us
-    slots = [BaseSlot(max(line, open_us), min(line + base_us, close_us), line) for line in range(origin, close_us, base_us)]
+    lines = lines_of(day, base_us, anchor)
+    slots = [BaseSlot(max(line, open_us), min(end, close_us), line) for line, end in pairwise([*lines, DAY_US * DAY_US])]
+    slots[-1] = slots[-1]._replace(end_us=min(next_line(day, lines[-1], base_us, anchor), close_us))
     trades = [any(first < slot.end_us and slot.start_us < last for first, last in day.segments) for slot in slots]
     return {slot.start_us: slot for slot, trading in zip(slots, trades, strict=True) if trading}
 
@@ -106,7 +167,7 @@ class Days:
         found = [calendar.day_on(days) for days in range(first, last + 1)]
         self.zone = calendar.timezone
         self.is_even = calendar.is_even
-        self.take([Day(day.days, day.segments, day.starts_us) for day in found if day is not None])
+        self.take([Day(day.days, day.segments, day.starts_us, self.zone) for day in found if day is not None])
 
     def take(self, days: list[Day]) -> None:
         """Be these days."""
@@ -262,8 +323,7 @@ class Life:
         width_us = interval_us(interval)
         if width_us >= DAY_US:
             return self.slots(interval, where)[where.open_us]
-        origin = where.open_us if self.anchor == "session" else where.open_us // width_us * width_us
-        line = origin + (base_start_us - origin) // width_us * width_us
+        line = line_of(where, base_start_us, width_us, self.anchor)
         return self.slots(interval, where)[max(line, where.starts_us)]
 
     def series(self) -> dict[str, Series]:

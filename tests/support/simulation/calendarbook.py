@@ -23,7 +23,9 @@ def changed_days(config: SessionConfig, now_us: int, chance: Random) -> JournalI
     days, starts, segments = list(known.days), list(known.starts), list(known.segments)
     date = now_us // DAY_US + chance.randint(0, _LAST_AHEAD)
     # Hours that begin and end where those of other days do leave all intervals as even as they were.
-    grain_us = next(width_us for width_us in (DAY_US, HOUR_US, HOUR_US // 2, HOUR_US // 12, HOUR_US // 60) if calendar.is_even(width_us))
+    grain_us = next(
+        width_us for width_us in (DAY_US, HOUR_US, HOUR_US // 2, HOUR_US // 12, HOUR_US // 60) if calendar.is_even(width_us, "session")
+    )
     if date not in days:
         place = next(index for index, later in enumerate(days) if later > date)
         shift_us = (days[place] - date) * DAY_US
@@ -54,6 +56,6 @@ def followed(days: Days, given: JournalInput, reached: int) -> Days:
         first, over_us = following[0], kept[-1].close_us
         begins_us = known.starts[known.days.index(first.days)]
         traded = tuple((max(open_us, over_us), close_us) for open_us, close_us in first.segments if close_us > over_us)
-        following[0] = Day(first.days, traded, max(begins_us, over_us))
+        following[0] = Day(first.days, traded, max(begins_us, over_us), first.zone)
     newer.take(kept + following)
     return newer

@@ -11,7 +11,7 @@ from streams.config_parts import IndicatorConfig
 from streams.engine.journal import JournalInput
 from streams.engine.rows import Columns, IndicatorsRow
 from streams.times import DAY_US, interval_us
-from tests.support.simulation.books import Day, Days, Kept, Life, Series, base_slots, inside, slots_of, summed
+from tests.support.simulation.books import Day, Days, Kept, Life, Series, base_slots, inside, slots_of, start_in_row, summed
 
 
 def first_day(life: Life, calendar: Days, today: Day) -> Day:
@@ -59,7 +59,7 @@ def take(life: Life, calendar: Days, given: JournalInput) -> None:
 def _given(interval: str, day: Day, anchor: str, columns: Columns) -> Iterable[tuple[int, Kept]]:
     slots = base_slots(day, interval_us(interval), anchor)
     for place, number in enumerate(columns.slots):
-        slot = slots[max(columns.first_start_us + number * interval_us(interval), day.open_us)]
+        slot = slots[max(start_in_row(day, columns.first_start_us, number, interval_us(interval), anchor), day.open_us)]
         vwap = columns.vwap[place] if columns.vwap else float("nan")
         trades = columns.trades[place] if columns.trades else -1
         yield slot.start_us, Kept(

@@ -16,6 +16,7 @@ from streams.config import SessionConfig
 from streams.times import DAY_US, SECOND_US, interval_us, to_us
 from tests.support.simulation.books import Days
 
+WHOLE = {"open": "00:00", "close": "24:00"}
 UNIVERSE = ("AA", "BB", "CC", "DD", "EE")
 DAYS_AHEAD = 400
 
@@ -43,6 +44,22 @@ MARKETS: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"exchange": "XHKG"}, "Asia/Hong_Kong", ["2013-10-07T11:30", "2014-01-30T11:20"]),
 ]
 
+CLOCK_MARKETS: list[tuple[dict[str, Any], str, list[str]]] = [
+    # Days within which the clock is changed, a zone that is half an hour off, and days from the evening before.
+    (
+        {"exchange": "XNYS", "hours": WHOLE, "hours_overrides": {"2013-11-03": WHOLE, "2014-03-09": WHOLE}},
+        "America/New_York",
+        ["2013-11-02T23:20", "2013-11-03T00:40", "2014-03-09T00:20", "2014-03-09T01:30"],
+    ),
+    ({"exchange": "XBOM"}, "Asia/Kolkata", ["2013-10-07T09:05", "2013-10-07T14:50"]),
+    ({"exchange": "CMES", "hours": "us_equity_futures"}, "America/Chicago", ["2013-11-03T16:50", "2013-11-28T11:40"]),
+    (
+        {"exchange": "CMES", "hours": [{"open": "19:00 previous day", "close": "07:45"}, {"open": "08:30", "close": "13:20"}]},
+        "America/Chicago",
+        ["2013-10-07T07:20", "2014-03-09T18:30"],
+    ),
+]
+
 INTERVALS: list[tuple[str, list[list[str]]]] = [
     ("1m", [["5m"], ["2m", "5m"], ["3m", "15m"], [], ["5m", "30m", "1h"], ["5m", "1d"], ["7m", "4h"]]),
     ("5m", [["15m"], ["10m", "1h"], ["1d"]]),
@@ -65,7 +82,7 @@ class Scenario:
 def scenario_of(seed: int) -> Scenario:
     """The scenario of a seed."""
     chance = Random(f"scenario {seed}")
-    market, zone, begins = chance.choice(MARKETS)
+    market, zone, begins = chance.choice(CLOCK_MARKETS if seed % 6 == 5 else MARKETS)
     base, _ = chance.choices(INTERVALS, [6, 2, 1, 1, 1])[0]
     if "2013-10-09" in str(market) or ("00:25" in str(market) and base not in ("1h", "1d")):
         base = "1m"

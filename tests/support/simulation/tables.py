@@ -15,7 +15,7 @@ from streams.engine.session import Session
 from streams.times import DAY_US, interval_us, iso
 from tests.support.simulation import extrabook, pastbook
 from tests.support.simulation.barbook import volume_high_low
-from tests.support.simulation.books import Day, Kept, Life, Series, Violation, base_slots
+from tests.support.simulation.books import Day, Kept, Life, Series, Violation, base_slots, start_in_row
 from tests.support.simulation.exportbook import content as exported
 from tests.support.simulation.gatebook import run_of
 from tests.support.simulation.judge import Judge
@@ -280,7 +280,7 @@ def _bars(life: Life, interval: str, columns: Columns, day: Day) -> list[Kept]:
     own = base_slots(day, width_us, life.anchor) if is_base else {}
     bars, provenances = [], columns.provenances
     for place, number in enumerate(columns.slots):
-        start = columns.first_start_us + number * width_us
+        start = start_in_row(day, columns.first_start_us, number, width_us, life.anchor)
         start = max(start, day.open_us if is_base or width_us >= DAY_US else day.starts_us)
         count = columns.base_counts[place] if columns.base_counts else 1
         expected = 1 if is_base else slots[start].expected

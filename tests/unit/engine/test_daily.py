@@ -336,7 +336,7 @@ def test_bars_of_an_hour_lie_where_the_anchor_says(anchor: str, starts: list[str
     ("anchor", "start", "words", "why"),
     [
         ("session", "10:00", SESSION_WORDS, "clock hours under the session's anchor"),
-        ("clock", "10:30", "a 1h bar of this day starts at multiples of 1h, not at 2013-10-07T14:30:00Z", "and the other way round"),
+        ("clock", "10:30", "starts at multiples of 1h of the clock in America/New_York, not at 2013-10-07T14:30:00Z", "and back"),
     ],
 )  # fmt: skip
 def test_a_bar_of_an_hour_between_the_slots_is_told_where_they_are(anchor: str, start: str, words: str, why: str) -> None:

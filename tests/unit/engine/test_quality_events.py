@@ -13,9 +13,10 @@ import streams
 from streams.engine.journal import InputKind
 from streams.engine.reads import SessionData
 from streams.engine.rows import QualityRow, SessionRow
+from streams.engine.transaction import Transaction
 from streams.records import CommandKind, EventKind, Outcome
 from streams.times import MINUTE_US, SECOND_US
-from tests.support.engine import Desk, at, config, encoded, events, minutes, replies
+from tests.support.engine import Desk, at, bar, config, encoded, events, minutes, replies
 
 TUESDAY = "2013-10-08"
 PERIOD_US = 20 * SECOND_US
@@ -74,6 +75,34 @@ def test_a_bar_has_the_grace_to_come() -> None:
     assert told(desk.outcomes) == [], "that of 09:35 ended 29 seconds ago"
     tick(desk, "09:36:50")
     assert told(desk.outcomes) == [("SPY", "1m", "1", "1")]
+
+
+@pytest.mark.parametrize(
+    ("rules", "until", "why"), [(2, "16:00:30", "its end is the close"), (1, "16:30:30", "the first rules wait an hour")]
+)
+def test_a_last_bar_that_the_close_cuts_is_missed_when_its_grace_is_over(rules: int, until: str, why: str) -> None:
+    desk = desk_of("SPY", streams=["1h"], sparse_intervals=["1s"])
+    desk.flow(*[bar("SPY", at(f"{hour:02}:30"), "1h") for hour in range(9, 15)])
+    desk.session.state.rules = rules
+    found = []
+    for second in range(0, 3600, 10):
+        transaction = Transaction(desk.session, owner="w", now_us=at("15:59:50") + second * SECOND_US, rules=rules)
+        result = transaction.finish()
+        found += [result.now_us for one in events(result.outcomes, EventKind.QUALITY)]
+    assert len(found) == 1
+    assert at(until) - 30 * SECOND_US < found[0] <= at(until), why
+
+
+def test_a_daily_bar_of_a_day_with_25_hours_is_missed_after_its_close() -> None:
+    whole = {"open": "00:00", "close": "24:00"}
+    parts = {"streams": ["1d"], "hours_overrides": {"2013-11-03": whole}, "catchup_threshold_seconds": 7200}
+    desk = Desk(config("SPY", quality={"publish_seconds": 20}, grace_seconds=5, **parts), at("00:00", "2013-11-03"))
+    desk.load("SPY")
+    # The clocks go back: 24 hours after the open it is 23:00.
+    desk.now_us = at("22:59:30", "2013-11-03")
+    assert tick(desk, "23:10", "2013-11-03") == []
+    desk.now_us = at("00:00", "2013-11-04")
+    assert [found for found, _ in tick(desk, "00:00:30", "2013-11-04")][:1] != []
 
 
 def test_what_is_filled_is_told_as_well() -> None:
