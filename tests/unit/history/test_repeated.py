@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import pairwise, product
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,6 +53,24 @@ def test_the_two_passes_are_told_by_the_order_of_the_lines(equal: bool) -> None:
 def test_a_file_with_the_newest_first_is_told_as_well() -> None:
     bars, errors = read(lines(ASKED[::-1], equal=False))
     assert (starts(bars), errors) == (ANSWER[::-1], [])
+
+
+def test_hourly_bars_with_the_newest_first_are_told() -> None:
+    bars, errors = read(lines(["03:00", "02:00", "01:00", "01:00", "00:00"], equal=False), Form("BTC", "1h", NEW_YORK))
+    assert (starts(bars), errors) == (["08:00", "07:00", "06:00", "05:00", "04:00"], [])
+
+
+@settings(max_examples=200)
+@given(st.lists(st.sampled_from([f"01:{minute}" for minute in range(10, 60, 10)]), min_size=1, max_size=8))
+def test_what_pandas_infers_of_a_series_with_lines_around_it_is_what_is_told(inside: list[str]) -> None:
+    times = ["00:30", *inside, "02:00"]
+    index = pd.DatetimeIndex([f"2024-11-03 {time}" for time in times])
+    try:
+        expected = [f"{one:%H:%M}" for one in index.tz_localize("America/New_York", ambiguous="infer").tz_convert("UTC")]
+    except ValueError:
+        return
+    bars, errors = read(lines(times), Form("BTC", "10m", NEW_YORK))
+    assert (starts(bars), errors) == (expected, [])
 
 
 def test_json_lines_are_told_as_a_csv_is() -> None:
