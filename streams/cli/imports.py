@@ -126,9 +126,9 @@ def csv(
 ) -> None:
     """Import CSV files with a header.
 
-    Columns by their usual names, in any order: time (or start, timestamp, date), open, high, low, close, volume, and where there
-    are such symbol, interval, end, vwap, trades, provenance; others by --column. Times are ISO 8601, or counts since 1970 whose unit
-    is told by their size.
+    Columns by their usual names, in any order: time (or start, timestamp, date; a date beside a time goes with it), open, high, low,
+    close, volume, and where there are such symbol, interval, end, vwap, trades, provenance; others by --column. Times are ISO 8601,
+    digits such as 20131007093000, or counts since 1970 of seconds to nanoseconds.
     """
     form = _form(symbol, interval, parse_zone(zone), stamp, columns, ignored)
     _import([file for path in paths for file in csv_imports(path, form, sparse=sparse)], store, adjustment, max_errors, as_json=as_json)

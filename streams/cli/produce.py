@@ -145,9 +145,9 @@ def csv(
 ) -> None:
     """Send the bars of a CSV with a header.
 
-    Columns by their usual names, in any order: time (or start, timestamp, date), open, high, low, close, volume, and where there
-    are such symbol, interval, end, vwap, trades. Times are ISO 8601, or counts since 1970 whose unit is told by their size: seconds,
-    milliseconds, microseconds or nanoseconds.
+    Columns by their usual names, in any order: time (or start, timestamp, date; a date beside a time goes with it), open, high, low,
+    close, volume, and where there are such symbol, interval, end, vwap, trades; others by --column. Times are ISO 8601, digits such as
+    20131007093000, or counts since 1970 of seconds to nanoseconds. Of the hour that comes twice the order of the lines tells which.
     """
     delivery = _delivery(bootstrap, speed, rebase, json_values, as_json, window=_window(first, last, parse_zone(zone) or UTC))
     form = _form(BAR_FIELDS, delivery, symbol, interval, zone, columns, ignored)
@@ -332,7 +332,7 @@ def _run(
         say("interrupted: what is counted above was sent")
         raise typer.Exit(130)
     if skipped and not sender.count:
-        say(f"none of the {plural(skipped, 'line')} could be read")
+        say("none of the lines could be read")
         raise typer.Exit(1)
 
 

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from streams.errors import BarFileError
+from streams.history.bar_fields import make_bar
 from streams.history.checks import Check, OnError
-from streams.history.fields import BAR_FIELDS, FieldError, Form, Value, find_fields, make_bar
+from streams.history.fields import BAR_FIELDS, FieldError, Form, Value, find_fields
 from streams.history.reading import Row, read_records
 from streams.history.textfiles import BAR_SERIES
 from streams.records import Bar

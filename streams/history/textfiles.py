@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from streams.errors import BarFileError
+from streams.history.bar_fields import make_bar
 from streams.history.checks import Check, OnError
-from streams.history.fields import BAR_FIELDS, FieldError, Fields, Form, Value, find_fields, make_bar, missing_fields
+from streams.history.fields import BAR_FIELDS, FieldError, Fields, Form, Value, find_fields, missing_fields
 from streams.history.reading import Row, Rows, Series, read_records
 from streams.records import Bar
 
