@@ -38,7 +38,7 @@ from streams.cli.sending import LineErrors, Sender
 from streams.cli.words import plural
 from streams.client.pacing import Pace, Survey
 from streams.errors import BarFileError
-from streams.history.checks import OnError
+from streams.history.checks import Check, OnError, OrderCheck
 from streams.history.extrafiles import EXTRA_FIELDS, read_extras
 from streams.history.fields import BAR_FIELDS, Fields
 from streams.history.fields import Form as LineForm
@@ -263,7 +263,9 @@ class _Delivery:
 class _Reader(Protocol):
     """`read_csv` or `read_jsonl`."""
 
-    def __call__(self, stream: Iterable[str], form: LineForm, *, name: str, on_error: OnError | None) -> Iterator[Bar]: ...
+    def __call__(
+        self, stream: Iterable[str], form: LineForm, *, name: str, on_error: OnError | None, check: Check | None
+    ) -> Iterator[Bar]: ...
 
 
 def _delivery(
@@ -295,7 +297,7 @@ def _form(
 
 def _send_text(read: _Reader, source: _TextSource, delivery: _Delivery) -> None:
     with _opened(source.file) as (stream, name):
-        lines = read(stream, source.form, name=name, on_error=source.errors)
+        lines = read(stream, source.form, name=name, on_error=source.errors, check=OrderCheck())
         bars: Iterable[Bar] = delivery.window.select(lines)
         pace, total = None, None
         if delivery.rebase:

@@ -1,7 +1,8 @@
 """From the fields of a line to a bar: its start, its end and its interval, each from the others where it is not said.
 
-The end may be one unit short, as exchanges write it: 59.999 seconds after the start of a minute is its end. A local time that the
-clocks show twice makes two bars, unless the end tells which of them it is.
+The end may be one unit short, as exchanges write it: 59.999 seconds after the start of a minute is its end. The last bar of a day,
+of an hour or longer, ends at the close. A local time that the clocks show twice makes two bars, unless the end tells which of them
+it is.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from streams.history.fields import (
 )
 from streams.instants import Moment
 from streams.records import PROVENANCE_FEED, Bar
-from streams.times import DAY_US, MINUTE_US, SECOND_US, interval_name, interval_us
+from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, interval_name, interval_us
 
 _NO_END: Final = "If the column is not the end of the bar, leave it aside with --ignore-column"
 _ONE_SHORT_US: Final = (1, 1000, SECOND_US)
@@ -75,7 +76,7 @@ def _extents(values: Mapping[str, Value], moment: Moment, form: Form) -> list[tu
     if form.stamp == "close":
         if length_us is None:
             raise FieldError("interval", "there is no interval, so a close does not tell the open: name it with --interval 1m")
-        starts = tuple(_whole_end(stamp, moment, length_us) - length_us for stamp in stamps)
+        starts = tuple(_whole_end(stamp + (moment.nanoseconds >= 500), length_us) - length_us for stamp in stamps)
     elif moment.nanoseconds:
         raise FieldError("start", f"{moment.text!r} is finer than a microsecond: no bar starts there")
     else:
@@ -87,7 +88,16 @@ def _extents(values: Mapping[str, Value], moment: Moment, form: Form) -> list[tu
     ends = _ends(values, form)
     if interval is None or length_us is None:
         return _named(starts, ends)
-    fitting = [(interval, start_us, start_us + length_us) for start_us in starts if _fits(start_us + length_us, ends)]
+    # The local day of the hour that comes twice ends an hour after its 24 hours.
+    longer_us = HOUR_US if form.zone is not None and length_us % DAY_US == 0 else 0
+    fitting = [(interval, start_us, start_us + length_us) for start_us in starts if _fits(start_us + length_us, ends, longer_us)]
+    if not fitting and length_us >= HOUR_US:
+        closes = [_whole_end(end_us, length_us) for end_us in ends]
+        fitting = [
+            (interval, start_us, close_us)
+            for start_us, close_us in product(starts, closes)
+            if start_us < close_us < start_us + length_us and close_us % MINUTE_US == 0
+        ]
     if not fitting:
         given_seconds, right_seconds = ((end_us - starts[0]) / SECOND_US for end_us in (ends[0], starts[0] + length_us))
         message = f"the end is {given_seconds:g} seconds after the start: a bar of {interval} ends {right_seconds:g} seconds after it"
@@ -103,13 +113,12 @@ def _ends(values: Mapping[str, Value], form: Form) -> tuple[int, ...]:
         raise FieldError("end", f"{error}. {_NO_END}") from None
 
 
-def _fits(right_us: int, ends: tuple[int, ...]) -> bool:
-    return any(right_us - end_us in (0, *_ONE_SHORT_US) for end_us in ends)
+def _fits(right_us: int, ends: tuple[int, ...], longer_us: int) -> bool:
+    return any(right_us + more_us - end_us in (0, *_ONE_SHORT_US) for end_us in ends for more_us in {0, longer_us})
 
 
-def _whole_end(us: int, moment: Moment, length_us: int) -> int:
+def _whole_end(us: int, length_us: int) -> int:
     """The end that a close stands for which may be one unit short of a whole second, or of a whole minute."""
-    us += moment.nanoseconds >= 500
     for short_us in (1, 1000):
         if (us + short_us) % SECOND_US == 0:
             us += short_us

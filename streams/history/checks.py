@@ -27,12 +27,34 @@ LEAST_OF_A_GRID: Final = 20
 """So many starts of a symbol lie on a coarser grid by chance once in half a million, if every second minute has a bar."""
 
 
+class OrderCheck:
+    """The check of a stream: no record begins before the one before it in its series is over, in either direction.
+
+    A bar that ends before its interval does is the last of its day, so none of that day follows it either.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[tuple[str, str], Bar | QuoteBar] = {}
+
+    def __call__(self, record: Bar | QuoteBar) -> None:
+        """Look at a record.
+
+        Raises:
+            FieldError: it lies within the one before it, or that one in it.
+        """
+        before = self._before.get((record.symbol, record.interval))
+        self._before[record.symbol, record.interval] = record
+        if before is not None:
+            _check_apart(before, record)
+
+
 class FileCheck:
     """The check of one file: each record sane, no two different ones for the same start, none within the one before it."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, int], Bar | QuoteBar] = {}
         self._newest: dict[tuple[str, str], Bar | QuoteBar] = {}
+        self._check_order = OrderCheck()
 
     def __call__(self, record: Bar | QuoteBar) -> None:
         """Look at a record.
@@ -47,13 +69,23 @@ class FileCheck:
         if known != record:
             what = f"{record.symbol} {record.interval} that starts at {iso(record.start_us)}"
             raise FieldError("start", f"the file has another, different record of {what}: keep one of them")
-        before = self._newest.setdefault((record.symbol, record.interval), record)
-        # Days of local time may overlap where clocks are changed: as in the store, only records of one date are compared.
-        if before.start_us < record.start_us < before.end_us and date_of(before) == date_of(record):
-            what = f"it starts at {iso(record.start_us)}, before the {record.interval} of the one before it are over ({iso(before.end_us)})"
-            raise FieldError("start", f"{what}: is the interval right?")
-        if record.start_us > before.start_us:
+        newest = self._newest.setdefault((record.symbol, record.interval), record)
+        _check_apart(newest, record)
+        self._check_order(record)
+        if record.start_us > newest.start_us:
             self._newest[record.symbol, record.interval] = record
+
+
+def _check_apart(one: Bar | QuoteBar, other: Bar | QuoteBar) -> None:
+    first, second = (one, other) if one.start_us <= other.start_us else (other, one)
+    over_us = first.start_us + interval_us(first.interval)
+    # Days of local time may overlap where clocks are changed: as in the store, only records of one date are compared.
+    if first.start_us < second.start_us < over_us and date_of(first) == date_of(second):
+        if second is other:
+            what = f"it starts at {iso(second.start_us)}, before the {first.interval} of the one before it are over ({iso(over_us)})"
+        else:
+            what = f"its {first.interval} are over at {iso(over_us)}, after the one before it starts ({iso(second.start_us)})"
+        raise FieldError("start", f"{what}: is the interval right?")
 
 
 def coarser_grid(records: Iterable[Bar | QuoteBar]) -> str | None:

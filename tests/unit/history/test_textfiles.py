@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streams.errors import BarFileError
+from streams.history.checks import OrderCheck
 from streams.history.fields import Form
 from streams.history.textfiles import read_csv, read_jsonl
 from streams.records import Bar
+from streams.times import iso
 
 # 2013-10-07T13:30:00Z by `date -u -d 2013-10-07T13:30:00Z +%s`
 START_US = 1_381_152_600_000_000
@@ -242,3 +244,34 @@ def test_from_a_pipe_a_number_may_be_a_day_ahead_of_the_clock_and_no_more() -> N
     assert len(list(read_csv([header, "1381239000,1,2,1,2,5\n"], form))) == 1
     with pytest.raises(BarFileError, match="more than a day ahead of the clock, 2013-10-07T13:30:00Z"):
         list(read_csv([header, "1381239001,1,2,1,2,5\n"], form))
+
+
+@pytest.mark.parametrize(
+    ("interval", "start", "end", "kept", "why"),
+    [
+        ("1d", "2024-11-04", "2024-11-04 16:00", "2024-11-04T21:00:00Z", "a day ends at the close"),
+        ("1d", "2024-11-29", "2024-11-29 12:59:59.999", "2024-11-29T18:00:00Z", "an early one, a millisecond short"),
+        ("4h", "2024-11-04 13:30", "2024-11-04 16:00", "2024-11-04T21:00:00Z", "four hours that the close cuts"),
+        ("4h", "2024-11-04 09:30", "2024-11-04 13:30", "2024-11-04T18:30:00Z", "whole ones"),
+        ("1d", "2024-11-04", "2024-11-05 16:00", None, "longer than a day"),
+        ("1d", "2024-11-04", "2024-11-04", None, "at its start"),
+        ("1m", "2024-11-04 09:30", "2024-11-04 09:30:30", None, "no close cuts a minute"),
+        ("1d", "2024-11-03", "2024-11-04", "2024-11-04T04:00:00Z", "a local day of 25 hours: its first 24"),
+        ("1d", "2024-11-03", "2024-11-03 23:59:59", "2024-11-04T04:00:00Z", "the same, a second short"),
+        ("1d", "2024-03-10", "2024-03-11", "2024-03-11T04:00:00Z", "a local day of 23 hours"),
+    ],
+)
+def test_a_bar_of_an_hour_or_longer_may_end_at_the_close(interval: str, start: str, end: str, kept: str | None, why: str) -> None:
+    lines = ["start,end,open,high,low,close,volume\n", f"{start},{end},1,2,1,2,5\n"]
+    errors: list[BarFileError] = []
+    bars = list(read_csv(lines, Form("SPY", interval, NEW_YORK), on_error=errors.append))
+    assert [iso(bar.end_us) for bar in bars] == ([] if kept is None else [kept]), why
+    assert bool(errors) is (kept is None)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_short_bars_that_are_called_long_ones_are_refused(newest_first: bool) -> None:
+    rows = [f"2024-11-04 09:{minute},2024-11-04 09:{minute + 1},1,2,1,2,5\n" for minute in range(30, 40)]
+    lines = ["start,end,open,high,low,close,volume\n", *(rows[::-1] if newest_first else rows)]
+    with pytest.raises(BarFileError, match=r"line 3, column 1: .* 1h .*are over .*: is the interval right\?"):
+        list(read_csv(lines, Form("SPY", "1h", NEW_YORK), check=OrderCheck()))
