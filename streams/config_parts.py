@@ -349,7 +349,7 @@ class SessionDataConfig(Section):
     sparse_intervals: Intervals = ("1s",)
     """Intervals in which a missing bar is no gap: no trade, no bar."""
     future_tolerance_seconds: Seconds = Field(default=5.0, ge=0)
-    """A bar that ends further in the future than this is a dead letter."""
+    """How far the feed's clock may be ahead: a bar that has not ended waits for its end, one that ends later than this is a dead letter."""
     max_symbols: int = Field(default=1000, ge=1, validate_default=True)
     """How many symbols the session takes."""
     max_pending: int = Field(default=100, ge=1)

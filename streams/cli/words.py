@@ -51,6 +51,8 @@ class SymbolFacts(TypedDict):
     late: int
     corrected: int
     duplicates: int
+    forming: int
+    waiting: int
     out_of_hours: int
     other_interval: int
     other_day: int
@@ -82,6 +84,8 @@ def symbol_facts(view: StateView, row: SymbolRow, now_us: int) -> SymbolFacts:
         "late": progress.late if progress else 0,
         "corrected": progress.corrected if progress else 0,
         "duplicates": progress.duplicates if progress else 0,
+        "forming": progress.forming if progress else 0,
+        "waiting": len(progress.waiting) if progress else 0,
         "out_of_hours": progress.out_of_hours if progress else 0,
         "other_interval": progress.other_interval if progress else 0,
         "other_day": progress.other_day if progress else 0,

@@ -30,6 +30,7 @@ _COUNTS: Final = {
     "late": "bars that filled a hole behind the frontier",
     "corrected": "bars that replaced another",
     "duplicates": "bars that were there already",
+    "forming": "versions of bars that were replaced before the bar's end",
     "out_of_hours": "bars dropped because they start outside trading hours",
     "other_interval": "bars dropped because they are not of the base interval",
     "other_day": "bars dropped because their trading day is over",

@@ -73,4 +73,5 @@ class SessionTopics:
             publish_us=config.quality_us,
             day=day,
             grace_us=config.grace_us,
+            tolerance_us=config.future_tolerance_us,
         )

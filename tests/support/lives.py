@@ -12,12 +12,15 @@ that the session stands in.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.records import PROVENANCE_GAP_FILL, Bar
-from streams.times import interval_us
+from streams.records import PROVENANCE_GAP_FILL, Bar, CommandKind, ControlCommand
+from streams.times import SECOND_US, interval_us
 
 LifeKey = tuple[str, int]
 """A symbol and its incarnation."""
@@ -113,14 +116,56 @@ def aggregated(versions: Sequence[Version]) -> Content | None:
     return Content(bars[0].open, max(bar.high for bar in bars), min(bar.low for bar in bars), bars[-1].close, volume, len(bars))
 
 
+class EarlyBars:
+    """Bars that were read before their end: of each the last version is taken in by the first transaction after it.
+
+    One that ends more than the tolerance after its transaction is a dead letter. A symbol that is removed at once takes what waits with
+    it. Under the first rules a bar is taken in when it is read, however early.
+    """
+
+    def __init__(self, tolerance_us: int) -> None:
+        self._tolerance_us = tolerance_us
+        self.waiting: dict[LifeKey, dict[int, Bar]] = {}
+        self.replaced: Counter[LifeKey] = Counter()
+
+    def ended(self, now_us: int) -> Iterator[tuple[LifeKey, Bar]]:
+        """What has ended by the time of a transaction, and waits no more."""
+        due = sorted((bar.end_us, *key, start_us) for key, bars in self.waiting.items() for start_us, bar in bars.items())
+        for end_us, symbol, incarnation, start_us in due:
+            if end_us <= now_us:
+                yield (symbol, incarnation), self.waiting[symbol, incarnation].pop(start_us)
+
+    def is_early(self, key: LifeKey, bar: Bar, record: JournalRecord) -> bool:
+        """Whether a bar that is read in a transaction is not to be taken in now; then it waits, if it may."""
+        if record.rules < 2 or bar.end_us <= record.now_us:
+            return False
+        if bar.end_us - record.now_us <= self._tolerance_us:
+            waiting = self.waiting.setdefault(key, {})
+            self.replaced[key] += bar.start_us in waiting
+            waiting[bar.start_us] = bar
+        return True
+
+    def remove(self, given: JournalInput) -> None:
+        """Let go of what waits of a symbol that a command removes at once."""
+        command = msgspec.json.decode(given.text or "", type=ControlCommand)
+        if command.kind == CommandKind.REMOVE_SYMBOL and command.immediate:
+            for key in [key for key in self.waiting if key[0] == command.symbol]:
+                del self.waiting[key]
+
+
 class Lives:
     """All lives of a session by the journal's inputs; `wrong` has a sentence for each range that does not follow on the one before."""
 
-    def __init__(self, journal: Sequence[JournalRecord], topics: Mapping[str, Mapping[int, Bar]]) -> None:
+    def __init__(
+        self, journal: Sequence[JournalRecord], topics: Mapping[str, Mapping[int, Bar]], *, tolerance_us: int = 5 * SECOND_US
+    ) -> None:
         self.of: dict[LifeKey, Life] = {}
+        self.early = EarlyBars(tolerance_us)
         self.wrong: list[str] = []
         self._topics = {symbol: sorted(bars.items()) for symbol, bars in topics.items()}
         for place, record in enumerate(journal):
+            for key, bar in self.early.ended(record.now_us):
+                self.of[key].take(place, bar)
             for given in record.inputs:
                 self._apply(place, record, given)
 
@@ -130,7 +175,9 @@ class Lives:
             case InputKind.LOADED:
                 self.of[key] = Life(key, place, given.first_offset or 0)
             case InputKind.RANGE if given.stream is None and key in self.of:
-                self._read(place, self.of[key], given.first_offset or 0, given.next_offset or 0)
+                self._read(place, record, self.of[key], given.first_offset or 0, given.next_offset or 0)
+            case InputKind.COMMAND:
+                self.early.remove(given)
             case InputKind.GAP_ASKED if key in self.of:
                 end_us = min(given.end_us or 0, record.now_us)  # what has not ended yet nobody can have
                 is_empty = not given.count and given.reason is None
@@ -138,12 +185,13 @@ class Lives:
             case _:
                 pass
 
-    def _read(self, place: int, life: Life, first: int, following: int) -> None:
+    def _read(self, place: int, record: JournalRecord, life: Life, first: int, following: int) -> None:
         if life.offset != first:
             self.wrong.append(f"{life.key} was read from {first} while it stood at {life.offset}")
         life.offset = following
         bars = self._topics.get(life.key[0], [])
         at = bisect_left(bars, first, key=lambda one: one[0])
         while at < len(bars) and bars[at][0] < following:
-            life.take(place, bars[at][1])
+            if not self.early.is_early(life.key, bars[at][1], record):
+                life.take(place, bars[at][1])
             at += 1

@@ -24,7 +24,7 @@ from streams.engine.rows import ExportRow, ProgressRow, Row, SessionRow, StreamR
 from streams.records import AnalysisKind, Bar, CommandKind, ControlCommand, Extent, Quote, Tick
 from streams.times import SECOND_US, interval_us, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent, SessionEvent
-from tests.support.lives import Lives
+from tests.support.lives import EarlyBars, Lives
 from tests.support.oracle_quality import wrong_quality
 from tests.support.oracle_state import Day, wrong_indicators, wrong_state
 from tests.support.oracle_versions import wrong_extents, wrong_versions
@@ -61,6 +61,7 @@ class Evidence:
     publish_us: int = 0
     day: Day | None = None
     grace_us: int = 5 * SECOND_US
+    tolerance_us: int = 5 * SECOND_US
 
 
 @dataclass
@@ -182,7 +183,10 @@ def _bars_read(evidence: Evidence, findings: _Findings) -> dict[Life, list[Bar]]
     read: dict[Life, list[Bar]] = {}
     by_offset = {symbol: sorted(bars.items()) for symbol, bars in evidence.topics.items()}
     cursor: dict[Life, int] = {}
+    early = EarlyBars(evidence.tolerance_us)
     for record in evidence.journal:
+        for life, bar in early.ended(record.now_us):
+            read[life].append(bar)
         for given in record.inputs:
             life = (given.symbol or "", given.incarnation or 0)
             if given.kind is InputKind.LOADED:
@@ -194,14 +198,29 @@ def _bars_read(evidence: Evidence, findings: _Findings) -> dict[Life, list[Bar]]
                 positions[life] = following
                 bars, place = by_offset.get(life[0], []), cursor.get(life, 0)
                 while place < len(bars) and bars[place][0] < following:
-                    if bars[place][0] >= first:
+                    if bars[place][0] >= first and not early.is_early(life, bars[place][1], record):
                         read.setdefault(life, []).append(bars[place][1])
                     place += 1
                 cursor[life] = place
-    for row in evidence.rows.values():
-        if isinstance(row, ProgressRow) and positions.get((row.symbol, row.incarnation), row.offset) != row.offset:
-            findings.add("position", f"{row.symbol} stands at {row.offset} in the state, the journal read to another offset")
+            elif given.kind is InputKind.COMMAND:
+                early.remove(given)
+    _check_positions(evidence, positions, early, findings)
     return read
+
+
+def _check_positions(evidence: Evidence, positions: Mapping[Life, int], early: EarlyBars, findings: _Findings) -> None:
+    """Where each symbol stands in the state, and which bars wait there for their end."""
+    for row in evidence.rows.values():
+        if not isinstance(row, ProgressRow):
+            continue
+        life = (row.symbol, row.incarnation)
+        if positions.get(life, row.offset) != row.offset:
+            findings.add("position", f"{row.symbol} stands at {row.offset} in the state, the journal read to another offset")
+        waits = {one.start_us: one.volume for one in row.waiting}
+        expected = {start_us: bar.volume for start_us, bar in early.waiting.get(life, {}).items()}
+        if (waits, row.forming) != (expected, early.replaced[life]):
+            told = f"{waits} wait in the state and {row.forming} were replaced"
+            findings.add("waiting", f"{life}: {told}, by what was read {expected} wait and {early.replaced[life]} were")
 
 
 def _check_values(evidence: Evidence, read: Mapping[Life, Sequence[Bar]], findings: _Findings) -> None:
@@ -413,7 +432,7 @@ def _check_versions(evidence: Evidence, all_bars: Sequence[AnalysisEvent], findi
         if (event.epoch, event.sequence) < last:
             findings.add("ungated", f"{event.symbol} {event.interval} has sequence {event.sequence} behind {last}")
         last = (event.epoch, event.sequence)
-    lives = Lives(evidence.journal, evidence.topics)
+    lives = Lives(evidence.journal, evidence.topics, tolerance_us=evidence.tolerance_us)
     origin_us = 0 if evidence.day is None else evidence.day.open_us
     for sentence in wrong_versions(lives, evidence.journal, evidence.analysis, all_bars, origin_us=origin_us, grace_us=evidence.grace_us):
         findings.add("versions", sentence)

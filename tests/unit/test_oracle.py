@@ -284,6 +284,13 @@ def a_transaction_that_is_missing() -> Evidence:
     return replace(evidence, journal=[evidence.journal[0], *evidence.journal[2:]])
 
 
+def a_bar_that_waits_and_is_in_no_row() -> Evidence:
+    """Bar 5 of AAA was read a second before its end, and the state knows nothing of it."""
+    evidence = a_bar_that_was_never_handled()
+    records = [msgspec.structs.replace(record, rules=2, now_us=second_bar("AAA", 5).end_us - 1) for record in evidence.journal]
+    return replace(evidence, journal=records)
+
+
 def a_bar_that_was_never_handled() -> Evidence:
     evidence = sound()
     topics = {**evidence.topics, "AAA": {**evidence.topics["AAA"], 5: second_bar("AAA", 5)}}
@@ -465,6 +472,7 @@ def test_quality_that_is_told_or_kept_wrongly_is_found(damaged: Callable[[], Evi
         (a_range_that_was_read_twice, "position"),
         (a_transaction_that_is_missing, "journal"),
         (a_bar_that_was_never_handled, "account"),
+        (a_bar_that_waits_and_is_in_no_row, "waiting"),
         (lambda: with_bar(5, close=100.25), "value"),
         (lambda: with_bar(7, high=105.25), "value"),
         (lambda: with_bar(7, volume=19.0), "value"),
