@@ -3,7 +3,8 @@
 Files that are imported or produced, commands, options of the command line and parameters of HTTP all read times here.
 What stands for an instant:
 
-- ISO 8601: `2013-10-07T13:30:00Z`, `2013-10-07 09:30`. Without an offset it is a local time and needs a zone.
+- ISO 8601: `2013-10-07T13:30:00Z`, `2013-10-07 09:30`. Without an offset it is a local time and needs a zone. The parts of the
+  date may be apart by dots or slashes, `2013.10.07`: the year comes first.
 - A number of 8, 12, 14 or 17 digits that makes a date of 1970 to 2099: `20131007`, `201310070930`, `20131007093000`,
   `20131007093000250`. It is local as well.
 - A count since 1970 of seconds, milliseconds, microseconds or nanoseconds: the unit is the one that puts it between 1973 and
@@ -39,6 +40,7 @@ AHEAD_US: Final = DAY_US
 """How far a count may lie ahead of the newest plausible time."""
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE]\+?[0-9]{1,2})?")
+_POINTED: Final = re.compile(r"^([0-9]{4})([./])([0-9]{2})\2([0-9]{2})\b")
 _FINE: Final = re.compile(r"[.,][0-9]{6}([0-9]+)")
 _YEAR_START: Final = re.compile(r"(?:19[7-9]|20[0-9])[0-9]+")
 _COMPACT: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
@@ -103,7 +105,7 @@ def parse_moment(text: str, *, day: str | None = None, now_us: int | None = None
     Raises:
         ValueError: it is in none of the forms; the message says what a number may be.
     """
-    text = text.strip()
+    text = _POINTED.sub(r"\1-\3-\4", text.strip())
     if day is not None:
         return _beside(text, day.strip(), now_us)
     if _NUMBER.fullmatch(text):

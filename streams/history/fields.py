@@ -232,5 +232,5 @@ def text_of(value: Value) -> str | None:
 
 
 def is_absent(value: Value) -> bool:
-    """Whether nothing stands in a field."""
-    return value is None or (isinstance(value, str) and not value.strip())
+    """Whether nothing stands in a field; a NaN is how columns of floats say so."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())

@@ -24,6 +24,8 @@ NOW_US = 1_381_152_600_000_000  # 2013-10-07T13:30:00Z
     [
         ("2013-10-07T13:30:00Z", "2013-10-07T13:30:00Z", "ISO 8601"),
         ("2013-10-07 09:30", "2013-10-07T13:30:00Z", "local"),
+        ("2013.10.07 09:30", "2013-10-07T13:30:00Z", "dots"),
+        ("2013/10/07", "2013-10-07T04:00:00Z", "slashes, the year first"),
         ("20131007", "2013-10-07T04:00:00Z", "8 digits: a date, from midnight on"),
         ("201310070930", "2013-10-07T13:30:00Z", "12 digits, which as milliseconds would be 1976"),
         ("20131007093000", "2013-10-07T13:30:00Z", "14 digits, which as nothing would be plausible"),
@@ -69,6 +71,8 @@ def test_an_instant_may_be_written_in_many_forms(text: str, instant: str, why: s
         ("-1381152600", "before 1973"),
         ("0", "1970-01-01T00:00:00Z, before 1973"),
         ("1e99", "after the range of dates"),
+        ("10/07/2013 09:30", "is no instant: write one such as 2013-10-07T13:30:00Z"),
+        ("2013.10/07", "is no instant"),
         ("yesterday", "'yesterday' is no instant: write one such as 2013-10-07T13:30:00Z, or a count since 1970"),
         ("2013-10-07 09:30:61", "is no instant"),
     ],
@@ -116,6 +120,7 @@ def test_a_date_and_an_hour_are_named_as_such_where_the_clock_tells() -> None:
     [
         ("20131007", "093000.250", datetime(2013, 10, 7, 9, 30, 0, 250_000), 0),  # noqa: DTZ001
         ("2013-10-07", "93000", datetime(2013, 10, 7, 9, 30), 0),  # noqa: DTZ001 - a number loses its first zero
+        ("2013.10.07", "09:30", datetime(2013, 10, 7, 9, 30), 0),  # noqa: DTZ001
         ("20131007.0", "0930", datetime(2013, 10, 7, 9, 30), 0),  # noqa: DTZ001
         ("2013-10-07", "9:30", datetime(2013, 10, 7, 9, 30), 0),  # noqa: DTZ001
         ("2013-10-07", "9:30:01 PM", datetime(2013, 10, 7, 21, 30, 1), 0),  # noqa: DTZ001

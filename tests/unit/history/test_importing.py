@@ -350,6 +350,17 @@ def test_a_start_finer_than_a_microsecond_is_named_by_row_and_column_and_the_res
     assert all_bars(store) == [bar(0)]
 
 
+def test_a_nan_where_nothing_has_to_stand_is_nothing(store: HistoryStore, tmp_path: Path) -> None:
+    nothing = float("nan")
+    pq.write_table(table_of(time=TIMES, vwap=[nothing, 10.5], trades=[7.0, nothing]), tmp_path / "bars.parquet")
+    (done,) = import_all(store, parquet_imports(tmp_path, Form("SPY", "1m")))
+    assert done.refused is None
+    assert all_bars(store) == [bar(0, trades=7), bar(1, vwap=10.5)]
+    pq.write_table(table_of(time=TIMES, open=[nothing, 10.0]), tmp_path / "bars.parquet")
+    (done,) = import_all(store, parquet_imports(tmp_path / "bars.parquet", Form("SPY", "1m")))
+    assert "row 1, column 'open': there is no open" in done.faults[0]
+
+
 def test_a_time_of_no_year_is_named_by_row_and_column(store: HistoryStore, tmp_path: Path) -> None:
     times = pa.array([START_US // 1000, 2**62], pa.timestamp("ms", tz="UTC"))
     pq.write_table(table_of(time=times), tmp_path / "bars.parquet")
