@@ -87,6 +87,7 @@ def test_each_expected_error_has_its_exit_code(error: StreamsError, code: int) -
         (["status", "--session", "main", "--bootstrap", "a:b:c"], 2, "STREAMS_BOOTSTRAP_SERVERS"),
         (["add-symbol", "IBM", "--session", "main", "--streams", "1x"], 2, "'1x' is no interval"),
         (["add-symbol", "IBM", "--session", "main", "--start", "2013-10-07T09:30"], 2, "has no time zone"),
+        (["add-symbol", "IBM", "--session", "main", "--start", "093000"], 2, "before 1973"),
         (["no-such-command"], 2, "No such command"),
     ],
 )

@@ -38,6 +38,7 @@ def test_commands_are_in_order_of_time_and_then_of_lines() -> None:
         ('{"command": "add_symbol", "symbol": "IBM"}', "at is missing: write the instant"),
         (ADD.replace('"2013-10-07T16:00:00Z"', "16"), "at is 16: write the instant"),
         (ADD.replace("16:00:00Z", "16:00:00"), "has no time zone"),
+        (ADD.replace("2013-10-07T16:00:00Z", "160000"), "before 1973. It may be the time of day 16:00:00 without its date"),
         (ADD.replace("add_symbol", "add_symbl"), "did you mean 'add_symbol'"),
         (ADD.replace("IBM", "I BM"), "has a blank"),
         (ADD.replace('"symbol"', '"symbl"'), "unknown field 'symbl', did you mean 'symbol'"),
