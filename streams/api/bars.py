@@ -89,7 +89,9 @@ async def quality(symbol: OfPath, reads: Reading, interval: Interval = None) -> 
 def _quality(view: View, interval: str, quality: float | None) -> IntervalQuality:
     stored = view.stored
     is_measured = stored is not None and stored.is_loaded and not view.state.config.sparse(stored.symbol, interval)
-    figures = completeness_of(stored, interval, view.state.now_us) if stored is not None and is_measured else None
+    figures = None
+    if stored is not None and is_measured:
+        figures = completeness_of(stored, interval, view.state.now_us, grace_us=view.state.grace_us)
     if figures is None:
         return IntervalQuality(interval=interval, quality=quality, expected=None, present=None, missing=None)
     return IntervalQuality(interval=interval, quality=quality, expected=figures.expected, present=figures.present, missing=figures.missing)

@@ -172,13 +172,13 @@ class SessionData:
         """Bars present of bars expected between the open and now, in percent; None where a missing bar is no gap."""
         data = self._readable(symbol, internal)
         name = None if data is None else self._measured(data, interval)
-        return None if data is None or name is None else quality_of(data, name, self._state.now_us)
+        return None if data is None or name is None else quality_of(data, name, self._state.now_us, grace_us=self._state.grace_us)
 
     def get_gaps(self, symbol: str, interval: str | None = None, *, internal: bool = False) -> list[GapInfo]:
         """Runs of missing bars between the open and now, in order; none where a missing bar is no gap."""
         data = self._readable(symbol, internal)
         name = None if data is None else self._measured(data, interval)
-        return [] if data is None or name is None else gaps_of(data, name, self._state.now_us)
+        return [] if data is None or name is None else gaps_of(data, name, self._state.now_us, grace_us=self._state.grace_us)
 
     def get_session_metrics(self, symbol: str, *, internal: bool = False) -> SessionMetrics | None:
         """Volume, high and low of the session."""

@@ -209,22 +209,33 @@ class SymbolSessionData:
             if series.holes is not None:
                 series.holes.confirm(self._confirmed(series.holes.slots, series))
 
-    def completeness(self, interval: str, now_us: int) -> Completeness | None:
+    def completeness(self, interval: str, now_us: int, *, grace_us: int = 0) -> Completeness | None:
         """What of an interval's bars of the day should be there at an instant, and is; None for one that the symbol has not.
 
-        Expected are the slots that have ended by then and have trading in them, but those without a bar that are confirmed empty.
+        Expected are the slots that have ended by then and have trading in them, but those without a bar that are confirmed empty. A
+        window of a derived interval that has no bar is not expected before it has waited for `grace_us` after its end.
         """
         series = self.series(interval)
-        return None if series is None else self._holes(series).completeness(series.newest_us, now_us)
+        if series is None:
+            return None
+        holes = self._holes(series)
+        found = holes.completeness(series.newest_us, now_us)
+        if series is self.bars or not grace_us:
+            return found
+        waited = holes.completeness(series.newest_us, now_us - grace_us)
+        return Completeness(found.present + waited.missing, found.present, waited.gaps)
 
-    def bar_quality(self, interval: str, now_us: int) -> float | None:
+    def bar_quality(self, interval: str, now_us: int, *, grace_us: int = 0) -> float | None:
         """Bars present of bars expected between the open and an instant, in percent; None before anything is expected."""
-        found = self.completeness(interval, now_us)
+        found = self.completeness(interval, now_us, grace_us=grace_us)
         return None if found is None else found.quality
 
-    def bar_gaps(self, interval: str, now_us: int) -> list[GapInfo]:
-        """The gaps of an interval at an instant, in order: maximal runs of missing bars; one that spans a break is one gap."""
-        gaps = self.missing(interval, now_us)
+    def bar_gaps(self, interval: str, now_us: int, *, grace_us: int = 0) -> list[GapInfo]:
+        """The gaps of an interval at an instant, in order: maximal runs of missing bars; one that spans a break is one gap.
+
+        For `grace_us` see `completeness`.
+        """
+        gaps = self.missing(interval, now_us if interval == self.base_interval else now_us - grace_us)
         return [GapInfo(start_us, end_us, count, self.retries(start_us, end_us)) for start_us, end_us, count in gaps]
 
     def missing(self, interval: str, now_us: int) -> Iterator[tuple[int, int, int]]:

@@ -95,7 +95,8 @@ def _wrong_answer(one: Answer, life: Life, series: Told, day: Day, place: int) -
             if one.body["gap_count"]:
                 yield "gaps where a missing bar is none"
         case "gaps":
-            _, gaps = missing(life, {bar[0] for bar in bars}, width_us, day, place, one.now_us)
+            waits_us = 0 if one.interval == life.interval else day.config.grace_us
+            _, gaps = missing(life, {bar[0] for bar in bars}, width_us, day, place, one.now_us - waits_us)
             said_gaps = [
                 (parse_instant(gap["start"]), parse_instant(gap["end"]), gap["bar_count"], gap["retry_count"]) for gap in one.body["gaps"]
             ]
@@ -121,8 +122,13 @@ def wrong_qualities(
         for said in one.body["intervals"]:
             interval, quality = said["interval"], said["quality"]
             bars = told.get((*keys[0], interval), Told()).at(one.now_us, one.sequence)
-            expected, gaps = missing(lives.of[keys[0]], {bar[0] for bar in bars}, interval_us(interval), day, place, one.now_us)
+            life, starts, width_us = lives.of[keys[0]], {bar[0] for bar in bars}, interval_us(interval)
+            ended, gaps = missing(life, starts, width_us, day, place, one.now_us)
+            present = ended - sum(gap.count for gap in gaps)
+            if interval != life.interval:  # a window without a bar is missing once its grace has passed
+                _, gaps = missing(life, starts, width_us, day, place, one.now_us - day.config.grace_us)
             lacking = sum(gap.count for gap in gaps)
+            expected = present + lacking
             due = None if day.config.sparse(one.symbol, interval) or not expected else 100.0 * (expected - lacking) / expected
             if quality != due and (quality is None or due is None or abs(quality - due) > 1e-9):
                 yield f"quality of {one.symbol} {interval} as of {iso(one.now_us)} is {quality}, counted is {due} ({lacking} of {expected})"

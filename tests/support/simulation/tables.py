@@ -9,7 +9,7 @@ from typing import Any
 
 from streams.engine import exports
 from streams.engine.filling import due_gaps
-from streams.engine.quality import gaps_of, quality_of
+from streams.engine.reads import SessionData
 from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, QualityRow, Row, SessionRow, SymbolRow
 from streams.engine.session import Session
 from streams.times import DAY_US, interval_us, iso
@@ -206,12 +206,18 @@ def check_quality(session: Session, model: Model, symbol: str, interval: str) ->
     """
     life, data = model.lives[symbol], session.symbol(symbol)
     assert data is not None
-    expected = completeness(life, interval, model.now_us)
-    found = [(gap.start_us, gap.end_us, gap.bar_count, gap.retry_count) for gap in gaps_of(data, interval, model.now_us)]
-    quality = 100.0 * expected.present / expected.expected if expected.expected else None
+    present = completeness(life, interval, model.now_us).present
+    # A derived window may still get its bar until its grace has passed.
+    waits_us = 0 if interval == life.base else model.grace_us
+    missing = completeness(life, interval, model.now_us - waits_us)
+    reads = SessionData(session.state)
+    found = [(gap.start_us, gap.end_us, gap.bar_count, gap.retry_count) for gap in reads.get_gaps(symbol, interval, internal=True)]
+    quality = 100.0 * present / (present + missing.missing) if present + missing.missing else None
+    if model.config.sparse(symbol, interval):
+        quality, missing = None, missing._replace(gaps=[])
     _equal(
         "quality and gaps are counted by the calendar", f"{symbol} {interval}",
-        {"quality": quality_of(data, interval, model.now_us), "gaps": found}, {"quality": quality, "gaps": expected.gaps},
+        {"quality": reads.get_quality(symbol, interval, internal=True), "gaps": found}, {"quality": quality, "gaps": missing.gaps},
     )  # fmt: skip
 
 

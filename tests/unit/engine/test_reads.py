@@ -231,7 +231,7 @@ def test_sparse_intervals_have_no_quality_and_no_gaps() -> None:
     desk.load("SPY", "THIN")
     for symbol in ("SPY", "THIN"):
         desk.flow(bar(symbol, at("09:30:05", DAY), "1s"))
-    desk.advance(at("09:33", DAY))
+    desk.advance(at("09:33:05", DAY))
     data = SessionData(desk.session.state)
     assert (data.get_quality("SPY", "1s"), data.get_gaps("SPY", "1s")) == (None, []), "1s is sparse by default"
     assert data.get_quality("SPY", "1m") == pytest.approx(100 / 3)
@@ -251,6 +251,26 @@ def series_with(present: list[int], *, now: str, interval: str = "1m", **parts: 
     spy = desk.data("SPY")
     gaps = [(clock(gap.start_us), clock(gap.end_us), gap.bar_count) for gap in gaps_of(spy, interval, desk.now_us)]
     return quality_of(spy, interval, desk.now_us), gaps
+
+
+def test_a_window_with_a_hole_is_missing_only_after_its_grace() -> None:
+    desk = Desk(config("SPY", derived_intervals=["5m"]), at("09:30"))
+    desk.load("SPY")
+    bars = minutes("SPY", at("09:30"), 10)
+    del bars[7]  # 09:37
+    desk.flow(*bars)
+
+    def seen(clock: str) -> tuple[float | None, list[int], float | None]:
+        desk.advance(at(clock))
+        reads = SessionData(desk.session.state)
+        gaps = [gap.bar_count for gap in reads.get_gaps("SPY", "5m", internal=True)]
+        return reads.get_quality("SPY", "5m", internal=True), gaps, reads.get_quality("SPY", "1m", internal=True)
+
+    assert seen("09:40") == (100.0, [], 90.0), "the second window waits for 09:37 until 09:40:05; the minute itself is missing"
+    assert seen("09:40:04") == (100.0, [], 90.0)
+    assert seen("09:40:05") == (100.0, [], 90.0), "it has its bar now, made of four"
+    assert seen("09:45:04") == (100.0, [], pytest.approx(100 * 9 / 15)), "the third window has no bar, and its grace is not over"
+    assert seen("09:45:05") == (pytest.approx(100 * 2 / 3), [1], pytest.approx(100 * 9 / 15))
 
 
 @pytest.mark.parametrize(
