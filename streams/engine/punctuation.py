@@ -26,12 +26,15 @@ from streams.times import interval_us
 
 def opened(state: SessionState) -> None:
     """The gate has opened: windows that end from now on are told."""
-    state.completed = {}
+    # Where it was shut by an addition that took no time, bars that end now are still to come, and nobody has been told of them.
+    state.completed = {interval: max(end_us, state.now_us - 1) for interval, end_us in state.completed_before.items()}
     renew(state)
 
 
 def shut(state: SessionState) -> None:
     """The gate has shut: nothing is told."""
+    if state.rules >= 2:
+        state.completed_before = state.completed
     state.completed = {}
     _forget(state)
 

@@ -364,6 +364,7 @@ class Session:
             publish.settle(state)
             indicators.settle(state)
             measure.tell_quality(state)
+            state.completed_before = {}
 
         outcomes = self._run(run, now_us)
         self._forget_base()

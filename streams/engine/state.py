@@ -30,12 +30,13 @@ class SessionState:
     """All of a session's state. `outcomes` are those of the verb that is running."""
 
     __slots__ = (
-        "active", "ahead_us", "by_open", "calendar", "calendar_text", "changed_commands", "commands", "completed", "config",
-        "config_changed", "config_json", "control_offset", "control_topic_id", "days", "doomed", "draining", "epoch",
-        "ever_active", "future_tolerance_us", "gate_reason", "grace_us", "lagging", "looks", "looks_for", "measured_us",
-        "min_completeness", "next_close_us", "next_complete_us", "next_incarnation", "next_quiet_us", "next_roll_us",
-        "next_waiting_us", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys", "revised", "rules",
-        "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back", "transaction", "waits",
+        "active", "ahead_us", "by_open", "calendar", "calendar_text", "changed_commands", "commands", "completed",
+        "completed_before", "config", "config_changed", "config_json", "control_offset", "control_topic_id", "days", "doomed",
+        "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us", "lagging", "looks", "looks_for",
+        "measured_us", "min_completeness", "next_close_us", "next_complete_us", "next_incarnation", "next_quiet_us",
+        "next_roll_us", "next_waiting_us", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys", "revised",
+        "rules", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back", "transaction",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar, *, config_json: str = "", calendar_text: str = "") -> None:
@@ -64,6 +65,8 @@ class SessionState:
         # Up to where each interval was told to be complete, while the gate is open.
         self.completed: dict[str, int] = {}
         # What follows is not stored: it is empty between transactions or computed from the rest.
+        # The same as it was when the gate shut in this transaction.
+        self.completed_before: dict[str, int] = {}
         self.doomed: list[str] = []
         self.lagging: set[str] = set()
         # Before these instants no window closes by the clock, no day rolls, and no symbol is quiet; 0 where that is to be found out.

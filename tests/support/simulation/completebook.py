@@ -22,6 +22,8 @@ class Completebook(Gatebook):
     def begin_waiting(self) -> None:
         """The gate has opened."""
         self.completed = dict.fromkeys(self.intervals_told(), self.now_us)
+        # One that was shut for no time at all lets a window that ends at this very instant be told, if it was not yet.
+        self.completed |= {interval: max(end_us, self.now_us - 1) for interval, end_us in self.completed_before.items()}
         self.punctuate()
 
     def renew_waits(self) -> None:

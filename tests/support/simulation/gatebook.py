@@ -38,6 +38,8 @@ class Gatebook:
         self.letters: list[tuple[str, int, str]] = []
         self.ended: list[Life] = []
         self.completed: dict[str, int] = {}
+        # What it was when the gate shut, within the transaction.
+        self.completed_before: dict[str, int] = {}
         self.late: set[tuple[tuple[str, int], int]] = set()
 
     # What is told
@@ -125,7 +127,7 @@ class Gatebook:
             lags = tuple((symbol, self.lives[symbol].lag_us / SECOND_US) for symbol in self.lagging)
             self.mark("deactivated", detail=(False, reason, lags))
             self.tell("deactivated")
-            self.completed = {}
+            self.completed_before, self.completed = self.completed, {}
 
     def open(self, reason: str) -> None:
         """Open the gate when nobody lags and no initial symbol is awaited; what was held back is told before."""

@@ -45,6 +45,7 @@ class Model(Timebook):
         """A transaction begins; time never goes back."""
         self.emitted_us, self._before_us = max(now_us, self.now_us), self.now_us
         self._has_advanced = False
+        self.completed_before = {}
         for told in (self.analysis, self.events, self.qualities, self.replies, self.letters, self.ended):
             told.clear()
 

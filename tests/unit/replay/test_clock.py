@@ -133,6 +133,28 @@ def test_the_last_minute_with_a_bar_is_told_though_the_feed_ends_early() -> None
     assert [end for end, _, _ in told] == [clock(f"{9 + (31 + place) // 60:02}:{(31 + place) % 60:02}") for place in range(390)]
 
 
+@pytest.mark.parametrize(
+    ("added_at", "why"),
+    [
+        ("10:00", "the bars of the minute come after the addition"),
+        ("10:00:02", "the minute was told before"),
+        ("10:00:30", "and so it was"),
+    ],
+)
+def test_the_minute_in_which_an_addition_shuts_and_opens_the_gate_is_told_once(added_at: str, why: str) -> None:
+    source = {symbol: minutes(symbol, at("09:30"), 60) for symbol in ("AIG", "IBM", "SPY")}
+    commands = [{"command": "add_symbol", "symbol": "IBM", "at": clock(added_at)}]
+    result = run_replay(session_of("SPY", "AIG", interval_complete=None), source, commands=commands)
+    assert [line["emitted_at"] for line in result.markers("deactivated")] == [clock(added_at)]
+    ends = [end for end, _, _ in completes(result)]
+    assert ends == [clock(f"{9 + (31 + place) // 60:02}:{(31 + place) % 60:02}") for place in range(390)], why
+    (at_ten,) = [
+        line["interval_complete"] for line in result.markers("interval_complete") if line["interval_complete"]["end"] == clock("10:00")
+    ]
+    assert (at_ten["present"], at_ten["absent"]) == (at_ten["expected"], [])
+    assert at_ten["expected"] == (3 if added_at == "10:00" else 2)
+
+
 def test_windows_of_days_without_any_bar_are_passed_over() -> None:
     session = session_of("SPY", interval_complete=None)
     bars = [*minutes("SPY", at("09:30"), 390), *minutes("SPY", at("09:30", "2013-10-10"), 390)]
