@@ -14,7 +14,7 @@ from typing import Any
 
 from streams.config import SessionConfig
 from streams.engine.transaction import DeadLetter
-from streams.records import Bar, Event, Outcome, Reply, Undecodable
+from streams.records import Bar, Event, HeldBackBar, Outcome, PublishedBar, Reply, Undecodable
 from streams.replay.commands import parse_commands
 from streams.replay.pace import Pacer
 from streams.replay.runner import EPOCH, Replay, ReplayStep
@@ -119,6 +119,22 @@ def check_sums(result: Result) -> None:
     assert summary.accepted == summary.published + summary.held_back + summary.still_held
     assert sum(summary.dead_letters.values()) == len(result.dead_letters)
     assert [line["sequence"] for line in result.lines] == list(range(1, summary.sequence + 1))
+
+
+def check_clock(result: Result, grace_us: int) -> None:
+    """The clock stopped in time for each derived bar: it came by its grace, or with a base bar of its window that was late itself.
+
+    For a session with a `bars_topic`, whose outcomes have the bars that are held back, too.
+    """
+    bars = [(now_us, one) for now_us, one in result.outcomes if isinstance(one, PublishedBar | HeldBackBar)]
+    base_ends: dict[tuple[str, int], set[int]] = {}
+    for now_us, one in bars:
+        if one.bar.provenance != "derived":
+            base_ends.setdefault((one.symbol, now_us), set()).add(one.bar.end_us)
+    for now_us, one in bars:
+        if one.bar.provenance == "derived" and one.bar.revision == 0 and now_us > one.bar.end_us + grace_us:
+            came_with = base_ends.get((one.symbol, now_us), set())
+            assert any(one.bar.start_us < end_us <= one.bar.end_us for end_us in came_with), f"{one} came after its grace, at {iso(now_us)}"
 
 
 def clock(text: str, day: str = "2013-10-07") -> str:

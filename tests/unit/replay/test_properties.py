@@ -14,7 +14,7 @@ from streams.records import Bar, Undecodable
 from streams.replay.source import MemorySource
 from streams.replay.versions import LastVersions
 from tests.support.engine import at, bar
-from tests.support.replay import check_sums, clock, run_replay, session_of
+from tests.support.replay import check_clock, check_sums, clock, run_replay, session_of
 
 SYMBOLS = ("IBM", "SPY", "X")
 MINUTE_US = 60_000_000
@@ -56,13 +56,14 @@ COMMANDS = st.lists(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(topics(), COMMANDS)
 def test_time_goes_on_sums_add_up_and_the_journal_gives_it_all_again(records: Records, commands: list[dict[str, Any]]) -> None:
-    session = session_of("IBM", "SPY", derived_intervals=["5m"], silence_threshold_seconds=120)
+    session = session_of("IBM", "SPY", derived_intervals=["5m"], silence_threshold_seconds=120, bars_topic=True)
     result = run_replay(session, records, commands=commands)
     assert result.text == run_replay(session, records, commands=commands).text
     times = [step.now_us for step in result.steps]
     assert times == sorted(times)
     assert all(line["bar"]["end"] <= line["emitted_at"] <= line["bar"]["valid_until"] for line in result.lines if line["kind"] == "bar")
     check_sums(result)
+    check_clock(result, session.grace_us)
 
     # What the replay was given: without the versions of a bar that the one behind them replaces.
     kept = {symbol: list(LastVersions(MemorySource(records).open(symbol, "1m", 0).records)) for symbol in records}
@@ -77,3 +78,16 @@ def test_time_goes_on_sums_add_up_and_the_journal_gives_it_all_again(records: Re
     for step in result.steps:
         again, redriven = redrive(again, step.journal, read)
         assert (redriven.outcomes, redriven.dead_letters) == (step.outcomes, step.dead_letters)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sets(st.integers(0, 389), max_size=60), st.sets(st.integers(0, 389), max_size=200))
+def test_what_comes_of_a_symbol_does_not_depend_on_who_else_moves_the_clock(own: set[int], others: set[int]) -> None:
+    thin = [bar("THIN", at("09:30") + minute * MINUTE_US) for minute in sorted(own)]
+    busy = [bar("BUSY", at("09:30") + minute * MINUTE_US) for minute in sorted(others)]
+    alone = run_replay(session_of("THIN", derived_intervals=["5m", "1h"], bars_topic=True), {"THIN": thin})
+    beside = run_replay(session_of("BUSY", "THIN", derived_intervals=["5m", "1h"], bars_topic=True), {"THIN": thin, "BUSY": busy})
+    for interval in ("1m", "5m", "1h"):
+        told = [[(line["emitted_at"], line["bar"]) for line in result.bars("THIN", interval)] for result in (alone, beside)]
+        assert told[0] == told[1]
+    check_clock(beside, alone.replay.session.state.grace_us)

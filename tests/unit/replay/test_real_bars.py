@@ -14,7 +14,7 @@ from streams.replay.pace import Pacer
 from streams.replay.source import MemorySource
 from streams.times import ManualClock
 from tests.support.engine import at
-from tests.support.replay import DAYS, LEAN, MINUTES, SECONDS, check_sums, clock, lean_rows, run_replay, session_of
+from tests.support.replay import DAYS, LEAN, MINUTES, SECONDS, check_clock, check_sums, clock, lean_rows, run_replay, session_of
 
 NOON = clock("12:00")
 ADD_IBM = {"at": NOON, "command": "add_symbol", "symbol": "IBM"}
@@ -117,7 +117,9 @@ def test_three_days_roll_over_and_all_bars_of_the_files_are_accounted_for() -> N
 
 def test_a_minute_without_a_trade_leaves_windows_that_the_clock_closes() -> None:
     assert len(lean_rows(MINUTES, "AIG")) == 389, "AIG lacks one minute of this day"
-    result = run_replay(session_of("AIG", derived_intervals=["5m", "15m"]), LeanSource.of([MINUTES]))
+    session = session_of("AIG", derived_intervals=["5m", "15m"], bars_topic=True)
+    result = run_replay(session, LeanSource.of([MINUTES]))
+    check_clock(result, session.grace_us)
     short = [
         (line["interval"], line["bar"]["base_count"]) for line in result.lines if line["kind"] == "bar" and not line["bar"]["complete"]
     ]
