@@ -1,6 +1,6 @@
 """Writes the pages of the reference from what they describe: the config's models, the settings, the classes for programs.
 
-    python docs/build.py            writes docs/configuration.md, docs/http.md and docs/python.md
+    python docs/build.py            writes docs/configuration.md, docs/exchanges.md, docs/http.md and docs/python.md
     python docs/build.py --check    says what differs, and ends with 1 where something does
 
 The pages can't say anything else than the code does: a test runs the check.
@@ -17,6 +17,7 @@ import types
 from pathlib import Path
 from typing import Final, get_args, get_origin
 
+from exchanges import exchanges
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -309,7 +310,7 @@ def http() -> str:
     return HTTP.replace("{{PATHS}}", table).replace("{{ERRORS}}", errors)
 
 
-PAGES: Final = {"configuration.md": configuration, "http.md": http, "python.md": python}
+PAGES: Final = {"configuration.md": configuration, "exchanges.md": exchanges, "http.md": http, "python.md": python}
 
 
 def main(arguments: list[str]) -> int:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from streams.config import SessionConfig
 from streams.presets import PRESETS
+from streams.times import DAY_US, HOUR_US, days_of
 from tests.support.engine import bar
 from tests.support.replay import at, run_replay, session_of
 
-PAGE = (Path(__file__).parents[2] / "docs" / "days.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "days.md").read_text(encoding="utf-8")
 HOURS = re.findall(r'^\| `("hours[^`]*)` \|', PAGE, flags=re.MULTILINE)
 
 
@@ -44,3 +47,22 @@ def test_the_record_of_the_page_is_what_a_replay_gives() -> None:
     expected = json.loads(shown)
     lines = [{key: line[key] for key in expected} for line in result.markers("interval_complete")]
     assert expected in lines
+
+
+def test_the_breaks_that_the_page_says_are_missing_are_missing() -> None:
+    table = (DOCS / "exchanges.md").read_text(encoding="utf-8")
+    breaks = dict(re.findall(r"^\| `([^`]+)` \| [^|]+ \| [^|]+ \| ([^|]*) \|", table, flags=re.MULTILINE))
+    del breaks["exchange"]  # the header
+    (without,) = re.findall(r"^\| ([^|]+) \| the break at noon: only ([^|]+) have theirs", PAGE, flags=re.MULTILINE)
+    assert {name for name, shown in breaks.items() if shown.strip()} == set(re.findall(r"`(\w+)`", without[1]))
+    assert {breaks[name].strip() for name in re.findall(r"`(\w+)`", without[0])} == {""}
+
+
+def test_the_override_of_the_page_opens_seoul_an_hour_later() -> None:
+    (written,) = re.findall(r"^(\{\"exchange\": \"XKRX\".*\})$", PAGE, flags=re.MULTILINE)
+    config = SessionConfig.from_dict({**json.loads(written), "session_data_config": {"symbols": ["005930"]}})
+    usual, exam = (config.calendar().day_on(days_of(date(2026, 11, day))) for day in (18, 19))
+    assert usual is not None
+    assert exam is not None
+    shifted = tuple((opens + DAY_US + HOUR_US, closes + DAY_US + HOUR_US) for opens, closes in usual.segments)
+    assert exam.segments == shifted
