@@ -262,6 +262,8 @@ def _tell_trouble(step: ReplayStep, told: int) -> int:
             say(f"warning: {outcome.symbol} failed: {_detail(step, outcome.reason)}")
         elif isinstance(outcome, Event) and outcome.kind is EventKind.SOURCE_LOST:
             say(f"warning: {outcome.symbol}: no {outcome.attributes.get('stream', 'bars')}: {_detail(step, outcome.reason)}")
+        elif isinstance(outcome, Event) and outcome.kind is EventKind.SYMBOL_LOADED and outcome.reason is not None:
+            say(f"warning: {outcome.symbol}: {outcome.reason}")
         elif isinstance(outcome, Reply) and outcome.status is ReplyStatus.FAILED:
             say(f"warning: command {outcome.command_id} ({outcome.kind} {outcome.symbol}) failed: {_detail(step, outcome.reason)}")
     for letter in step.dead_letters[: max(0, _DEAD_LETTERS_SAID - told)]:

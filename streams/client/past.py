@@ -2,9 +2,9 @@
 
     TopicHistory(settings).get_bars("SPY", "1m", start, end)
 
-Bars are found by the time of their messages, which is their end or later. A late bar stands behind younger ones, so reading goes
-on up to a bar that is a day younger than the stretch. Only committed records are read, without a group, by a consumer of each
-question's own: questions may be asked in several threads at once.
+Bars are found by the times of their messages, and by the bars themselves where those contradict them (`positions`). A late bar
+stands behind younger ones, so reading goes on up to a bar that is a day younger than the stretch. Only committed records are read,
+without a group, by a consumer of each question's own: questions may be asked in several threads at once.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final, Self
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import KafkaException
 
-from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ErrorNote, bar_topics_of, codec_of, explain, make_admin, once_led, topics_on
+from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ErrorNote, bar_topics_of, codec_of, explain, make_admin, topics_on
+from streams.client.offsets import earliest, latest
+from streams.client.probing import TopicProbe
 from streams.client.reader import TopicReader
 from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, WireError
 from streams.history.source import TopicPlace
-from streams.records import PROVENANCE_GAP_FILL, Bar
+from streams.records import PROVENANCE_GAP_FILL, Bar, Quote, Tick
 from streams.settings import Settings
 from streams.times import DAY_US, Clock, SystemClock, iso, to_us
 
 MOST_RECORDS: Final = 2_000_000
 READ_SECONDS: Final = 60.0
 LATE_US: Final = DAY_US
-_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 class TopicHistory:
@@ -77,7 +76,7 @@ class TopicHistory:
         """
         start_us, end_us = to_us(start), to_us(end)
         topic = self._topic(symbol)
-        first, offset, last = self._bounds(topic, start_us)
+        first, offset, last = self._bounds(symbol, interval, topic, start_us)
         found: dict[int, Bar] = {}
         reaches_beyond = False
         for bar in self._read(topic, offset, last, end_us):
@@ -101,28 +100,26 @@ class TopicHistory:
         except InvalidSymbolError as error:
             raise HistoryError(str(error)) from None
 
-    def _bounds(self, topic: str, start_us: int) -> tuple[int, int, int]:
-        """The first offset of a topic, that of the first record with a time after the instant, and the committed end."""
+    def _bounds(self, symbol: str, interval: str, topic: str, start_us: int) -> tuple[int, int, int]:
+        """The first offset of a topic, the one from which on no bar of the stretch is missed, and the committed end."""
         note = ErrorNote()
         admin = make_admin(self._settings, note)
         if topic not in topics_on(admin, self._settings, note):
             raise HistoryError(f"there is no topic {topic} at {self._settings.bootstrap_servers}")
-        partition = TopicPartition(topic, 0)
 
-        def ask(which: OffsetSpec) -> int:
-            asked = admin.list_offsets(
-                {partition: which}, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=BROKER_TIMEOUT_SECONDS
-            )
-            offset: int = asked[partition].result().offset
-            return offset
+        def at_us(record: Bar | Quote | Tick) -> int | None:
+            # What counts here is a bar's start, and that of the very instant is of the stretch.
+            return record.start_us + 1 if isinstance(record, Bar) and (record.symbol, record.interval) == (symbol, interval) else None
 
         try:
-            last = once_led(lambda: ask(_LATEST))
-            found = ask(OffsetSpec.for_timestamp(max(0, start_us // 1000 + 1)))
-            return ask(_EARLIEST), last if found < 0 else min(found, last), last
+            last = latest(admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS)[topic]
+            with TopicProbe(self._settings, admin, self._codec, group_id="streams-reader", clock=self._clock) as probe:
+                start = probe.start(topic, None, start_us, end=last, at_us=at_us)
+            first = earliest(admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS)[topic]
         except KafkaException as error:
             admin.poll(0)  # hands the connection's errors to the note
             raise explain(error.args[0], self._settings, note, f"asking for offsets of {topic}") from None
+        return first, start.offset, last
 
     def _read(self, topic: str, offset: int, last: int, end_us: int) -> Iterator[Bar]:
         """The bars from an offset on, up to the end, or to the first that is a day younger than the stretch."""

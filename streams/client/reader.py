@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 from msgspec import Struct
 
 from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ConfigValue, ErrorNote, explain, leaderless, make_consumer, no_broker, once_led
+from streams.client.offsets import NONE_SO_LATE, answered
 from streams.errors import NobodyThereError, NoSessionError, OffsetGoneError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
@@ -105,11 +106,18 @@ class TopicReader:
             BrokerRefusedError: it answered with an error.
         """
         asked = TopicPartition(self.topic, 0, max(0, timestamp_ms))
+
+        def ask() -> int:
+            (found,) = self._consumer.offsets_for_times([asked], timeout=BROKER_TIMEOUT_SECONDS)
+            if found.error is not None:
+                raise KafkaException(found.error)
+            return answered(self.topic, int(found.offset), NONE_SO_LATE)
+
         try:
-            (found,) = once_led(lambda: self._consumer.offsets_for_times([asked], timeout=BROKER_TIMEOUT_SECONDS))
+            offset = once_led(ask)
         except KafkaException as error:
             raise explain(error.args[0], self._settings, self._note, f"asking for the time of records of {self.topic}") from None
-        return None if found.offset < 0 else int(found.offset)
+        return None if offset == NONE_SO_LATE else offset
 
     def bounds(self) -> tuple[int, int]:
         """The first offset of the topic and its committed end.
@@ -124,6 +132,8 @@ class TopicReader:
         except KafkaException as error:
             raise explain(error.args[0], self._settings, self._note, f"asking where {self.topic} ends") from None
         if bounds is None:
+            raise no_broker(self._settings, self._note)
+        if min(bounds) < 0:  # librdkafka's number for an offset that it was not given
             raise no_broker(self._settings, self._note)
         return int(bounds[0]), int(bounds[1])
 

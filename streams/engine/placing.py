@@ -19,7 +19,7 @@ from msgspec import Struct
 from streams.calendar import TradingCalendar, TradingDay
 from streams.engine.validation import Fault, text_of
 from streams.engine.windows import UTC_CLOCK, Grid
-from streams.records import Bar, Rejection
+from streams.records import Bar, Quote, Rejection, Tick
 from streams.times import DAY_US, days_of, from_us, interval_us, iso
 
 
@@ -45,6 +45,18 @@ def placer(interval: str, anchor: str, calendar: TradingCalendar) -> Callable[[B
         return found.bar if isinstance(found, Place) else bar
 
     return placed
+
+
+def known_when(symbol: str, interval: str, anchor: str, calendar: TradingCalendar) -> Callable[[Bar | Quote | Tick], int | None]:
+    """Gives the instant at which a bar of the symbol and interval is known, its end as it lies on its day; None for any other record."""
+    place = None if calendar.is_even(interval_us(interval), anchor) else placer(interval, anchor, calendar)
+
+    def known(record: Bar | Quote | Tick) -> int | None:
+        if not isinstance(record, Bar) or record.symbol != symbol or record.interval != interval:
+            return None
+        return record.end_us if place is None else place(record).end_us
+
+    return known
 
 
 def _place_of_day(bar: Bar, calendar: TradingCalendar) -> Place | Fault | None:

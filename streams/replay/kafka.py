@@ -11,11 +11,10 @@ little of them is left, so that memory stays bounded.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.client.kafka import (
     BROKER_TIMEOUT_SECONDS,
@@ -26,12 +25,13 @@ from streams.client.kafka import (
     explain,
     make_admin,
     make_consumer,
-    once_led,
     topics_on,
 )
+from streams.client.offsets import latest
+from streams.client.probing import TopicProbe
 from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, WireError
-from streams.records import Undecodable
-from streams.replay.source import OpenedTopic, Read, no_bars, no_extras
+from streams.records import Bar, Quote, Tick, Undecodable, known_us
+from streams.replay.source import KnownWhen, OpenedTopic, Read, no_bars, no_extras
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 
@@ -40,9 +40,11 @@ WAITING_RECORDS: Final = 200_000
 _LEAST_WAITING: Final = 1000
 _PATIENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.2
-_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_ATTEMPTS: Final = 3
+_GROUP_ID: Final = "streams-replay"  # librdkafka demands one; it is never joined and nothing is committed
 _PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
+
+T = TypeVar("T")
 
 
 class _Reading:
@@ -96,9 +98,11 @@ class KafkaSource:
         self._codec = codec_of(settings)
         self._note = ErrorNote()
         self._admin = make_admin(settings, self._note)
+        self._probe = self._make_probe()
         self._readings: dict[str, _Reading] = {}
+        self._known: dict[tuple[str, str], KnownWhen] = {}
         own: dict[str, ConfigValue] = {
-            "group.id": "streams-replay",  # librdkafka demands one; it is never joined and nothing is committed
+            "group.id": _GROUP_ID,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
@@ -111,29 +115,36 @@ class KafkaSource:
         try:
             self._ends = self._present_ends(symbols)
         except BaseException:
+            self._probe.close()
             self._consumer.close()
             raise
 
     def close(self) -> None:
         """Let the connection go."""
         self._readings.clear()
+        self._probe.close()
         self._consumer.close()
 
     def open(self, symbol: str, interval: str, from_us: int) -> OpenedTopic:
-        """As `BarSource.open`; the first record is found by its message's time, which is the end of its bar.
+        """As `BarSource.open`; the first record is found by the times of messages, and by the bars where those contradict them.
 
         Raises:
             HistoryError: the symbol has no topic.
             NobodyThereError: no broker answers.
             BrokerRefusedError: the broker answered with an error.
         """
-        return self._open(symbol, None, from_us, no_bars(symbol, interval))
+        of_symbol = self._known.get((symbol, interval)) or (lambda record: _ends_us(record, symbol, interval))
+        return self._open(symbol, None, from_us, of_symbol, no_bars(symbol, interval))
+
+    def judge_by(self, symbol: str, interval: str, known: KnownWhen) -> None:
+        """As `JudgedSource.judge_by`."""
+        self._known[symbol, interval] = known
 
     def open_extra(self, symbol: str, stream: str, from_us: int) -> OpenedTopic:
         """As `ExtraSource.open_extra`; otherwise as `open`."""
-        return self._open(symbol, stream, from_us, no_extras(symbol, stream))
+        return self._open(symbol, stream, from_us, known_us, no_extras(symbol, stream))
 
-    def _open(self, symbol: str, stream: str | None, from_us: int, missing: str) -> OpenedTopic:
+    def _open(self, symbol: str, stream: str | None, from_us: int, known: KnownWhen, missing: str) -> OpenedTopic:
         try:
             topic = self._names.of(symbol, stream)
         except InvalidSymbolError as error:
@@ -144,14 +155,11 @@ class KafkaSource:
         if end is None:
             where = self._settings.bootstrap_servers
             raise HistoryError(f"there is no topic {topic} at {where}: `streams produce` makes it", reason=missing)
-        found = self._offsets({topic: OffsetSpec.for_timestamp(from_us // 1000 + 1)})[topic]
-        first = self._offsets({topic: _EARLIEST})[topic]
-        offset = end if found < 0 else min(found, end)
-        note = f"reading begins at offset {first} of {topic}: what came before is no longer there" if 0 < first == offset < end else None
+        start = self._asked(f"asking where {topic} begins", lambda: self._probe.start(topic, stream, from_us, end=end, at_us=known))
         # librdkafka would begin to fetch a topic that it has no metadata of a second later.
         self._consumer.list_topics(topic, BROKER_TIMEOUT_SECONDS)
-        reading = self._readings[topic] = _Reading(topic, stream, offset, end)
-        return OpenedTopic(topic, offset, self._records(reading), note, lambda: self._stop(reading))
+        reading = self._readings[topic] = _Reading(topic, stream, start.offset, end)
+        return OpenedTopic(topic, start.offset, self._records(reading), start.note, lambda: self._stop(reading))
 
     def _records(self, reading: _Reading) -> Iterator[Read]:
         while True:
@@ -243,24 +251,33 @@ class KafkaSource:
             except InvalidSymbolError:  # said when it is opened
                 continue
         present = topics_on(self._admin, self._settings, self._note)
-        return self._offsets({topic: _LATEST for topic in topics if topic in present})
+        wanted = [topic for topic in topics if topic in present]
+        return self._asked(
+            f"asking where {', '.join(wanted)} end", lambda: latest(self._admin, wanted, timeout_seconds=BROKER_TIMEOUT_SECONDS)
+        )
 
-    def _offsets(self, specs: dict[str, OffsetSpec]) -> dict[str, int]:
-        if not specs:
-            return {}
-        asked = {TopicPartition(topic, 0): spec for topic, spec in specs.items()}
+    def _asked(self, what: str, ask: Callable[[], T]) -> T:
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                return ask()
+            except KafkaException as error:
+                self._admin.poll(0)  # hands the connection's errors to the note
+                if not left or error.args[0].code() not in _PASSING:
+                    raise explain(error.args[0], self._settings, self._note, what) from None
+            # A client keeps a dead leader in mind for a minute; a new one learns at once who leads now.
+            self._probe.close()
+            self._admin = make_admin(self._settings, self._note)
+            self._probe = self._make_probe()
+        raise AssertionError
 
-        def ask() -> dict[str, int]:
-            futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=BROKER_TIMEOUT_SECONDS)
-            return {partition.topic: future.result().offset for partition, future in futures.items()}
-
-        try:
-            return once_led(ask)
-        except KafkaException as error:
-            self._admin.poll(0)
-            raise explain(error.args[0], self._settings, self._note, f"asking for offsets of {', '.join(specs)}") from None
+    def _make_probe(self) -> TopicProbe:
+        return TopicProbe(self._settings, self._admin, self._codec, group_id=_GROUP_ID, clock=self._clock)
 
 
 def _sent_us(message: Message) -> int | None:
     kind, milliseconds = message.timestamp()
     return None if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds * 1000
+
+
+def _ends_us(record: Bar | Quote | Tick, symbol: str, interval: str) -> int | None:
+    return record.end_us if isinstance(record, Bar) and (record.symbol, record.interval) == (symbol, interval) else None

@@ -32,7 +32,7 @@ from msgspec import Struct
 from streams.config import SessionConfig
 from streams.engine.history import wanted
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.placing import placer
+from streams.engine.placing import known_when, placer
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
 from streams.engine.transaction import DeadLetter, RangeRead, Transaction, command_text
@@ -42,7 +42,7 @@ from streams.replay.days import ReplayDays
 from streams.replay.lane import Lane
 from streams.replay.pace import Pacer
 from streams.replay.past import past_inputs
-from streams.replay.source import BarSource, ExtraSource
+from streams.replay.source import BarSource, ExtraSource, JudgedSource
 from streams.replay.summary import ReplaySummary, Tally
 from streams.times import SECOND_US
 
@@ -330,13 +330,16 @@ class Replay:
         """Open a pending symbol's bars, load its past days, and catch up with what has ended by now; it fails where that can't be done."""
         symbol, incarnation = data.symbol, data.incarnation
         from_us = data.start_us if data.start_us is not None else data.day.open_us
+        calendar = self._config.calendar()
+        if isinstance(self._source, JudgedSource):
+            self._source.judge_by(symbol, data.base_interval, known_when(symbol, data.base_interval, data.anchor, calendar))
         try:
-            past = past_inputs(self._source, wanted(self.session.state, data), self._config.calendar(), self._now_us)
+            past = past_inputs(self._source, wanted(self.session.state, data), calendar, self._now_us)
             opened = self._source.open(symbol, data.base_interval, from_us)
         except HistoryError as error:
             self._fail(transaction, symbol, incarnation, error)
             return
-        place = placer(data.base_interval, data.anchor, self._config.calendar()) if data.is_uneven else None
+        place = placer(data.base_interval, data.anchor, calendar) if data.is_uneven else None
         lane = Lane(symbol, incarnation, opened, from_us, self.days.end_of_day, place)
         backlog = self._take(lane, self._now_us)
         if lane.failure is not None:
@@ -345,11 +348,12 @@ class Replay:
             return
         for given in past:
             transaction.apply(given)
-        lost = self._open_extras(transaction, data, from_us)
+        notes = [] if opened.note is None else [opened.note]
+        lost = self._open_extras(transaction, data, from_us, notes)
         transaction.apply(
             JournalInput(
                 InputKind.LOADED, symbol, incarnation, topic_id=opened.topic_id, first_offset=backlog.first_offset,
-                end_offset=backlog.next_offset, reason=opened.note,
+                end_offset=backlog.next_offset, reason="; ".join(notes) or None,
             )
         )  # fmt: skip
         for stream, why in lost.items():
@@ -361,8 +365,8 @@ class Replay:
             transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol, incarnation))
         self._go_on(lane)
 
-    def _open_extras(self, transaction: Transaction, data: SymbolSessionData, from_us: int) -> dict[str, HistoryError]:
-        """Open a symbol's quotes and ticks; gives the reasons for which that can't be done."""
+    def _open_extras(self, transaction: Transaction, data: SymbolSessionData, from_us: int, notes: list[str]) -> dict[str, HistoryError]:
+        """Open a symbol's quotes and ticks; returns why some can't be, and adds to `notes` what is special about where they begin."""
         lost = {}
         for stream in data.extras:
             if not isinstance(self._source, ExtraSource):
@@ -380,6 +384,8 @@ class Replay:
                     stream=stream,
                 )
             )  # fmt: skip
+            if opened.note is not None:
+                notes.append(opened.note)
             lane = Lane(data.symbol, data.incarnation, opened, from_us - 1, self.days.end_of_day, stream=stream)
             self._extra_lanes[data.symbol, stream] = lane
         return lost

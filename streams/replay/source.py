@@ -24,6 +24,10 @@ class Read(NamedTuple):
     sent_us: int | None = None
 
 
+KnownWhen = Callable[[Bar | Quote | Tick], int | None]
+"""The instant at which a record is known; None for one that does not matter."""
+
+
 def _nothing() -> None:
     """Closes what needs no closing."""
 
@@ -69,6 +73,15 @@ class ExtraSource(Protocol):
 
     def open_extra(self, symbol: str, stream: str, from_us: int) -> OpenedTopic:
         """The symbol's `quotes` or `ticks`, beginning with the first whose time is after `from_us`; errors as for bars."""
+        ...
+
+
+@runtime_checkable
+class JudgedSource(Protocol):
+    """Judges the place at which a symbol's bars begin by the bars that stand around it."""
+
+    def judge_by(self, symbol: str, interval: str, known: KnownWhen) -> None:
+        """Take `known` for when a bar of the symbol and interval is known: on its day it may end before its own end says so."""
         ...
 
 

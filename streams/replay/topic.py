@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import NewTopic, OffsetSpec
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import NewTopic
 
 from streams.client.kafka import (
     BROKER_TIMEOUT_SECONDS,
@@ -21,17 +21,15 @@ from streams.client.kafka import (
     make_admin,
     make_producer,
     no_broker,
-    once_led,
     topics_on,
 )
+from streams.client.offsets import earliest, latest
 from streams.errors import ReplayError, StreamsError
 from streams.records import HeldBackBar, Marker, PublishedBar
 from streams.settings import Settings
 from streams.wire.analysis import AnalysisEncoder, Header
 
 DELIVERY_TIMEOUT_SECONDS: Final = 30.0
-_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 class TopicSink:
@@ -114,7 +112,8 @@ class TopicSink:
             self._create(topic)
             return
         try:
-            first, end = self._offset(topic, _EARLIEST), self._offset(topic, _LATEST)
+            first = earliest(self._admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS)[topic]
+            end = latest(self._admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS, committed=False)[topic]
             if first < end and overwrite:
                 emptied = self._admin.delete_records([TopicPartition(topic, 0, end)], request_timeout=BROKER_TIMEOUT_SECONDS)
                 for done in emptied.values():
@@ -124,17 +123,6 @@ class TopicSink:
             raise explain(error.args[0], self._settings, self._note, f"looking into topic {topic}") from None
         if first < end:
             raise ReplayError(f"topic {topic} holds {end - first} records already: give --overwrite to empty it first, or another --topic")
-
-    def _offset(self, topic: str, which: OffsetSpec) -> int:
-        partition = TopicPartition(topic, 0)
-
-        def ask() -> int:
-            asked = self._admin.list_offsets(
-                {partition: which}, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=BROKER_TIMEOUT_SECONDS
-            )
-            return int(asked[partition].result().offset)
-
-        return once_led(ask)
 
     def _create(self, topic: str) -> None:
         # Records have the time of the replayed days, so that any limit by age would delete them at once.

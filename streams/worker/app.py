@@ -104,7 +104,7 @@ class SessionWorker:
         )
         with accepted_properties():
             self._feed = Feed(settings, deliver=self._deliver, die=self.die)
-            self._sources = Sources(settings)
+            self._sources = Sources(settings, self._codec)
         self._history = late_source(settings, adjustment=config.session_data_config.historical.adjustment, of_topics=TopicHistory.at)
         self.runner = SessionRunner(
             config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,

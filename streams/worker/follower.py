@@ -19,14 +19,15 @@ from typing import Final
 
 from loguru import logger
 
-from streams.calendar import TradingDay
+from streams.calendar import TradingCalendar, TradingDay
 from streams.engine.history import Wanted, wanted
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.loading import size_of
+from streams.engine.placing import known_when
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
 from streams.errors import ControlLostError, FatalError, StreamsError
-from streams.records import SourcePosition
+from streams.records import SourcePosition, known_us
 from streams.times import Clock
 from streams.wire.topics import TopicNames
 from streams.worker.feed import Assignment, Feed, Trouble
@@ -167,18 +168,18 @@ class Follower:
                 for stream in [extra.stream for extra in data.extras.values() if not extra.topic_id]:
                     if (data.symbol, data.incarnation, stream) not in self._locating:
                         self._locating.add((data.symbol, data.incarnation, stream))
-                        self._spawn(self._locate_later(data, stream))
+                        self._spawn(self._locate_later(data, stream, session.state.calendar))
 
     async def _load(self, session: Session, data: SymbolSessionData) -> None:
         """Load a pending symbol's past days, find where its topics are to be read from, and tell the engine."""
         symbol, incarnation, generation = data.symbol, data.incarnation, self._feed.generation
         plan, calendar = wanted(session.state, data), session.state.calendar
         try:
-            bars, *extras = await self._locate_all(data, plan)
+            bars, *extras = await self._locate_all(data, plan, calendar)
             missing = await self._history.load(plan, calendar, self._clock.now_us(), partial(self._hand_over, generation))
             if plan.intervals:
                 # Found anew, since the topic has gone on: what stands there now is the backlog.
-                bars, *extras = await self._locate_all(data, plan)
+                bars, *extras = await self._locate_all(data, plan, calendar)
         except FatalError as error:
             self._die(error)
             return
@@ -197,9 +198,9 @@ class Follower:
             )  # fmt: skip
         self._hand_in(generation, found)
 
-    async def _locate_all(self, data: SymbolSessionData, plan: Wanted) -> list[SourcePosition]:
+    async def _locate_all(self, data: SymbolSessionData, plan: Wanted, calendar: TradingCalendar) -> list[SourcePosition]:
         """Where the topics of bars, and of quotes and ticks, are to be read from; what is wrong with several is said of the first."""
-        asked = [self._locate(data, stream, plan.day) for stream in (None, *data.extras)]
+        asked = [self._locate(data, stream, plan.day, calendar) for stream in (None, *data.extras)]
         found = await asyncio.gather(*asked, return_exceptions=True)
         wrong = [one for one in found if isinstance(one, BaseException)]
         for error in sorted(wrong, key=lambda one: not isinstance(one, FatalError)):
@@ -213,11 +214,14 @@ class Follower:
             self._room.clear()
             await self._room.wait()
 
-    async def _locate_later(self, data: SymbolSessionData, stream: str) -> None:
+    async def _locate_later(self, data: SymbolSessionData, stream: str, calendar: TradingCalendar) -> None:
         """Find where a stream is to be read from that a symbol has got since it was loaded."""
         generation = self._feed.generation
         try:
-            found = _located(data, stream, await self._locate(data, stream, data.day))
+            position = await self._locate(data, stream, data.day, calendar)
+            if position.note is not None:
+                logger.bind(symbol=data.symbol).warning("{}", position.note)
+            found = _located(data, stream, position)
         except FatalError as error:
             self._die(error)
             return
@@ -225,12 +229,16 @@ class Follower:
             found = JournalInput(InputKind.SOURCE_LOST, data.symbol, data.incarnation, stream=stream, reason=error.reason)
         self._hand_in(generation, [found])
 
-    async def _locate(self, data: SymbolSessionData, stream: str | None, day: TradingDay) -> SourcePosition:
+    async def _locate(self, data: SymbolSessionData, stream: str | None, day: TradingDay, calendar: TradingCalendar) -> SourcePosition:
         topic = self._names.of(data.symbol, stream)
         self._feed.learn(topic, stream)
         from_us = data.start_us if data.start_us is not None else day.open_us
         # A bar is known at its end, so none that ends at the open matters. A quote of the open does.
-        return await self._sources.locate(topic, from_us=from_us if stream is None else from_us - 1, create=not data.must_exist)
+        create = not data.must_exist
+        if stream is not None:
+            return await self._sources.locate(topic, stream=stream, from_us=from_us - 1, at_us=known_us, create=create)
+        at_us = known_when(data.symbol, data.base_interval, data.anchor, calendar)
+        return await self._sources.locate(topic, stream=None, from_us=from_us, at_us=at_us, create=create)
 
     def _hand_in(self, generation: int, found: list[JournalInput]) -> None:
         if generation == self._feed.generation:

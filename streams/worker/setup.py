@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicMetadata
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 from loguru import logger
 from msgspec import Struct
 
-from streams.client.kafka import ErrorNote, make_admin, once_led
+from streams.client.kafka import ErrorNote, make_admin
+from streams.client.offsets import latest
 from streams.errors import BrokerLostError, ControlLostError, TopicSetupError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
@@ -106,14 +107,7 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock:
 
 
 def _has_records(admin: AdminClient, topic: str) -> bool:
-    partition = TopicPartition(topic, 0)
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-    def end() -> int:
-        found: int = admin.list_offsets({partition: latest}, request_timeout=REQUEST_SECONDS)[partition].result().offset
-        return found
-
-    return once_led(end) > 0
+    return latest(admin, [topic], timeout_seconds=REQUEST_SECONDS, committed=False)[topic] > 0
 
 
 def _present(admin: AdminClient, note: ErrorNote, settings: Settings, clock: Clock) -> dict[str, TopicMetadata]:

@@ -7,28 +7,30 @@ The calls block, so they run in a small pool of threads.
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec, TopicDescription
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 from msgspec import Struct
 
-from streams.client.kafka import leaderless, once_led
+from streams.client.kafka import codec_of, leaderless
+from streams.client.offsets import at_time, earliest, latest
+from streams.client.probing import AtUs, Start, TopicProbe
 from streams.errors import BrokerLostError, StreamsError
 from streams.records import SourcePosition
 from streams.settings import Settings
+from streams.wire.codec import Codec
 from streams.worker.link import broker_lost, is_cut
 
 REQUEST_SECONDS: Final = 10.0
 ATTEMPTS: Final = 3
 NEW_TOPIC_ATTEMPTS: Final = 200
 NEW_TOPIC_PAUSE_SECONDS: Final = 0.02
-
-EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 T = TypeVar("T")
 
@@ -67,17 +69,21 @@ class Sources:
 
     Args:
         settings: where Kafka is, and whether and how bar topics may be created.
+        codec: reads the records by which a position is judged; by default that of the settings.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, codec: Codec | None = None) -> None:
         self._settings = settings
-        self._admin = AdminClient({"log_level": 0, **settings.kafka()}, error_cb=lambda error: None)
+        self._codec = codec or codec_of(settings)
+        self._admin = self._make_admin()
+        self._probes: queue.SimpleQueue[TopicProbe] = queue.SimpleQueue()
         self._pause = threading.Event()
         self._pool = ThreadPoolExecutor(4, "sources")
 
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._drop_probes()
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
         """Kafka's id of each topic, None for one that does not exist."""
@@ -89,22 +95,29 @@ class Sources:
 
     async def ends(self, topics: Iterable[str]) -> dict[str, int]:
         """The read_committed end of each topic."""
-        return await self._run(lambda: self._offsets(dict.fromkeys(topics, LATEST)))
+        return await self._run(lambda: latest(self._admin, list(topics), timeout_seconds=REQUEST_SECONDS))
 
     async def beginnings(self, topics: Iterable[str]) -> dict[str, int]:
         """The earliest offset of each topic."""
-        return await self._run(lambda: self._offsets(dict.fromkeys(topics, EARLIEST)))
+        return await self._run(lambda: earliest(self._admin, list(topics), timeout_seconds=REQUEST_SECONDS))
 
-    async def locate(self, topic: str, *, from_us: int, create: bool) -> SourcePosition:
-        """Where to read a topic from so that no record with a timestamp after `from_us` is missed.
+    async def locate(self, topic: str, *, stream: str | None, from_us: int, at_us: AtUs, create: bool) -> SourcePosition:
+        """Where to read a topic from so that no record of after `from_us` is missed: see `streams.client.positions`.
+
+        Args:
+            topic: which.
+            stream: `quotes` or `ticks`; None for bars.
+            from_us: an instant.
+            at_us: which instant a record is of, None for one that does not matter.
+            create: make the topic where it is missing.
 
         Raises:
             TopicMissingError: there is no such topic, and it is not to be created.
             TopicSplitError: it has more than one partition.
         """
-        return await self._run(lambda: self._locate(topic, from_us, create))
+        return await self._run(lambda: self._locate(topic, stream, from_us, at_us, create))
 
-    def _locate(self, topic: str, from_us: int, create: bool) -> SourcePosition:
+    def _locate(self, topic: str, stream: str | None, from_us: int, at_us: AtUs, create: bool) -> SourcePosition:
         found = self._described([topic])[topic]
         if found is None:
             if not create:
@@ -119,12 +132,39 @@ class Sources:
                 "delete it and create it with one, then add the symbol again"
             )
         # The end first: a record that comes between the two questions then counts as backlog at most, and is never skipped.
-        end = self._offsets({topic: LATEST})[topic]
-        at_time = self._offsets({topic: OffsetSpec.for_timestamp(max(0, from_us // 1000 + 1))})[topic]
-        offset = end if at_time < 0 else at_time
-        is_cut = 0 < offset < end and offset == self._offsets({topic: EARLIEST})[topic]
-        note = f"reading begins at offset {offset} of {topic}: what came before is no longer there" if is_cut else None
-        return SourcePosition(str(found.topic_id), offset, max(end, offset), note)
+        end = latest(self._admin, [topic], timeout_seconds=REQUEST_SECONDS)[topic]
+        start = self._start(topic, stream, from_us, end, at_us)
+        return SourcePosition(str(found.topic_id), start.offset, max(end, start.offset), start.note)
+
+    def _start(self, topic: str, stream: str | None, from_us: int, end: int, at_us: AtUs) -> Start:
+        try:
+            probe = self._probes.get_nowait()
+        except queue.Empty:
+            probe = TopicProbe(self._settings, self._admin, self._codec, group_id="unused", timeout_seconds=REQUEST_SECONDS)
+        try:
+            start = probe.start(topic, stream, from_us, end=end, at_us=at_us)
+        except KafkaException as error:
+            probe.close()
+            if error.args[0].code() not in _REFUSED:
+                raise
+            # The feed is refused as well, and says so: the symbol is not to fail for another reason than it would later.
+            found = at_time(self._admin, [topic], from_us // 1000 + 1, timeout_seconds=REQUEST_SECONDS)[topic]
+            return Start(end if found is None else min(found, end))
+        except BaseException:
+            probe.close()
+            raise
+        self._probes.put(probe)
+        return start
+
+    def _drop_probes(self) -> None:
+        while True:
+            try:
+                self._probes.get_nowait().close()
+            except queue.Empty:
+                return
+
+    def _make_admin(self) -> AdminClient:
+        return AdminClient({"log_level": 0, **self._settings.kafka()}, error_cb=lambda error: None)
 
     def _create(self, topic: str) -> None:
         new = NewTopic(
@@ -151,11 +191,12 @@ class Sources:
     def _look(self, topics: list[str]) -> dict[str, TopicLook]:
         for left in reversed(range(ATTEMPTS)):
             refused: dict[str, str] = {}
+            note = partial(_is_refused, refused=refused)
             described = self._described(topics, refused)
             there = [topic for topic, found in described.items() if found is not None]
             try:
-                firsts = self._offsets(dict.fromkeys(there, EARLIEST), refused)
-                ends = self._offsets(dict.fromkeys(there, LATEST), refused)
+                firsts = earliest(self._admin, there, timeout_seconds=REQUEST_SECONDS, refused=note)
+                ends = latest(self._admin, there, timeout_seconds=REQUEST_SECONDS, refused=note)
             except KafkaException as error:
                 if left and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     continue  # deleted between the questions
@@ -184,24 +225,6 @@ class Sources:
                 described[topic] = None
         return described
 
-    def _offsets(self, specs: dict[str, OffsetSpec], refused: dict[str, str] | None = None) -> dict[str, int]:
-        if not specs:
-            return {}
-        asked = {TopicPartition(topic, 0): spec for topic, spec in specs.items()}
-
-        def ask() -> dict[str, int]:
-            futures = self._admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS)
-            found = {}
-            for partition, future in futures.items():
-                try:
-                    found[partition.topic] = future.result().offset
-                except KafkaException as error:
-                    if not _is_refused(partition.topic, error, refused):
-                        raise
-            return found
-
-        return once_led(ask)
-
     async def _run(self, ask: Callable[[], T]) -> T:
         def attempt() -> T:
             for left in reversed(range(ATTEMPTS)):
@@ -213,6 +236,9 @@ class Sources:
                         raise SourceRefusedError(f"{what.name()}: {what.str()}") from error
                     if not left:
                         raise broker_lost(self._settings.bootstrap_servers, what.str(), "asking about topics") from error
+                    # A client keeps a dead leader in mind for a minute; a new one learns at once who leads now.
+                    self._admin = self._make_admin()
+                    self._drop_probes()
             raise AssertionError
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, attempt)

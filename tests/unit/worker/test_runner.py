@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from streams.client.probing import AtUs
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import ProgressRow, QualityRow, StreamRow, SymbolRow
@@ -117,7 +118,7 @@ class Sources:
     async def ends(self, topics: Iterable[str]) -> dict[str, int]:
         return dict.fromkeys(topics, 1000)
 
-    async def locate(self, topic: str, *, from_us: int, create: bool) -> SourcePosition:
+    async def locate(self, topic: str, *, stream: str | None, from_us: int, at_us: AtUs, create: bool) -> SourcePosition:
         topic_id = self.ids[topic]
         assert topic_id is not None
         return SourcePosition(topic_id, 7, 9, None)
