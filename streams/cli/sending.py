@@ -65,7 +65,7 @@ class Sender:
         Ctrl-C ends it early: what was sent until then is delivered and counted all the same.
         """
         began = self._clock.monotonic()
-        with BarProducer(self._settings, as_json=self._as_json) as producer, _progress(self._total) as (progress, task):
+        with BarProducer(self._settings, as_json=self._as_json, clock=self._clock) as producer, _progress(self._total) as (progress, task):
             self._created = producer.prepare(symbols)
             try:
                 for record in records:

@@ -1,7 +1,9 @@
 """Bars, quotes and ticks to their topics.
 
 A bar goes to the topic of its symbol, keyed by the symbol, with its end as the message's time: that is how a worker finds
-where a trading day begins. Quotes and ticks go to topics of their own, with their time. The invariant: what was sent and flushed
+where a trading day begins. A daily bar that is sent at the close ends, by its own word, at midnight or later, and a broker refuses
+messages that are more than an hour ahead (Kafka 4: `message.timestamp.after.max.ms`): such a message has the time of sending.
+Quotes and ticks go to topics of their own, with their time. The invariant: what was sent and flushed
 without an error is in its topic once (the producer is idempotent); an error names the first record that is not.
 
     with BarProducer(Settings()) as producer:
@@ -23,11 +25,16 @@ from streams.client.kafka import ConfigValue, ErrorNote, bar_topics_of, codec_of
 from streams.errors import BrokerRefusedError, StreamsError
 from streams.records import QUOTES, TICKS, Bar, Quote, Tick, known_us
 from streams.settings import Settings
-from streams.times import iso
+from streams.times import Clock, SystemClock, iso
 from streams.wire.codec import Codec
 from streams.wire.topics import TopicNames
 
 DELIVERY_TIMEOUT_SECONDS: Final = 30.0
+
+
+def message_ms(record: Bar | Quote | Tick, now_us: int) -> int:
+    """The time of a record's message in milliseconds since 1970: when the record is known, or the time of sending if that is earlier."""
+    return min(known_us(record), now_us) // 1000
 
 
 class BarProducer:
@@ -41,6 +48,7 @@ class BarProducer:
         create_topics: make a symbol's topic where it is missing: one partition, kept for ever unless the settings say
             otherwise, because bars of 2013 are older than any limit the moment they arrive. None: as the settings say.
         delivery_timeout_seconds: how long a bar may wait for a broker that is away before it counts as not delivered.
+        clock: gives the time of sending.
 
     Raises:
         NobodyThereError: no broker answers.
@@ -55,8 +63,10 @@ class BarProducer:
         as_json: bool = False,
         create_topics: bool | None = None,
         delivery_timeout_seconds: float = DELIVERY_TIMEOUT_SECONDS,
+        clock: Clock | None = None,
     ) -> None:
         self.sent = 0
+        self._clock = clock or SystemClock()
         self._patience_seconds = delivery_timeout_seconds
         self._settings = settings
         self._topics = topics or bar_topics_of(settings)
@@ -121,11 +131,10 @@ class BarProducer:
         if name is None:
             self.prepare([record.symbol], stream)
             name = self._names[record.symbol, stream]
+        stamp_ms = message_ms(record, self._clock.now_us())
         while True:
             try:
-                self._producer.produce(
-                    name, value, record.symbol.encode(), partition=0, on_delivery=self._report, timestamp=known_us(record) // 1000
-                )
+                self._producer.produce(name, value, record.symbol.encode(), partition=0, on_delivery=self._report, timestamp=stamp_ms)
                 break
             except BufferError:
                 self._producer.poll(0.1)

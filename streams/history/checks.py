@@ -78,7 +78,9 @@ class FileCheck:
 
 def _check_apart(one: Bar | QuoteBar, other: Bar | QuoteBar) -> None:
     first, second = (one, other) if one.start_us <= other.start_us else (other, one)
-    over_us = first.start_us + interval_us(first.interval)
+    # A bar may be cut off by the open or by the close, but not two of them in the time of one.
+    is_cut_at_open = _is_cut(first) and not _is_cut(second)
+    over_us = first.end_us if is_cut_at_open else first.start_us + interval_us(first.interval)
     # Days of local time may overlap where clocks are changed: as in the store, only records of one date are compared.
     if first.start_us < second.start_us < over_us and date_of(first) == date_of(second):
         if second is other:
@@ -86,6 +88,10 @@ def _check_apart(one: Bar | QuoteBar, other: Bar | QuoteBar) -> None:
         else:
             what = f"its {first.interval} are over at {iso(over_us)}, after the one before it starts ({iso(second.start_us)})"
         raise FieldError("start", f"{what}: is the interval right?")
+
+
+def _is_cut(record: Bar | QuoteBar) -> bool:
+    return record.end_us - record.start_us < interval_us(record.interval)
 
 
 def coarser_grid(records: Iterable[Bar | QuoteBar]) -> str | None:

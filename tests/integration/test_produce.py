@@ -24,7 +24,7 @@ from streams.history.lean import read_lean
 from streams.history.selection import TimeWindow
 from streams.records import Bar, Quote, Tick
 from streams.settings import Settings
-from streams.times import MINUTE_US, SystemClock, iso, parse_instant
+from streams.times import MINUTE_US, SystemClock, interval_us, iso, parse_instant
 from streams.wire.codec import Codec
 from tests.support import create_topics, unique_symbol, wait_until
 from tests.support.lean import SAMPLES
@@ -99,6 +99,33 @@ def test_a_bar_that_the_broker_refuses_is_named(bootstrap_servers: str) -> None:
     producer.send(bar(symbol, 0))
     with pytest.raises(BrokerRefusedError, match=named):
         producer.flush()
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("interval", ["1d", "4h"])
+@pytest.mark.parametrize("ends", ["by its interval", "at the close"])
+def test_a_bar_that_the_close_cuts_off_is_produced_at_the_close(
+    bootstrap_servers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], interval: str, form: str, ends: str
+) -> None:
+    """Its slot is over in 23, or three, hours: Kafka 4 takes no message that is more than an hour ahead."""
+    symbol = unique_symbol()
+    clock = SystemClock()
+    close_us = clock.now_us() // MINUTE_US * MINUTE_US
+    line = {"start": iso(close_us - 60 * MINUTE_US), "open": 1, "high": 2, "low": 1, "close": 2, "volume": 5}
+    if ends == "at the close":
+        line["end"] = iso(close_us)
+    file = tmp_path / f"bars.{form}"
+    file.write_text(json.dumps(line) if form == "jsonl" else f"{','.join(line)}\n{','.join(map(str, line.values()))}\n")
+    words = ["produce", form, str(file), "--symbol", symbol, "--interval", interval, "--bootstrap", bootstrap_servers]
+    began_us = clock.now_us()
+    assert run(words) == 0, capsys.readouterr().err
+    (record,) = records_of(bootstrap_servers, f"bars.{symbol}")
+    if ends == "at the close":
+        assert record.timestamp_ms == close_us // 1000
+        assert Codec().bar_from(record.value).end_us == close_us
+    else:
+        assert began_us // 1000 <= record.timestamp_ms <= clock.now_us() // 1000
+        assert Codec().bar_from(record.value).end_us == close_us - 60 * MINUTE_US + interval_us(interval)
 
 
 def test_a_reader_of_a_missing_topic_says_so(bootstrap_servers: str) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from streams.errors import BarFileError
-from streams.history.checks import OrderCheck
+from streams.history.checks import FileCheck, OrderCheck
 from streams.history.fields import Form
 from streams.history.textfiles import read_csv, read_jsonl
 from streams.records import Bar
-from streams.times import iso
+from streams.times import iso, parse_instant
 
 # 2013-10-07T13:30:00Z by `date -u -d 2013-10-07T13:30:00Z +%s`
 START_US = 1_381_152_600_000_000
@@ -110,6 +111,58 @@ def test_an_end_that_contradicts_the_interval_is_an_error() -> None:
     lines = ["start,end,open,high,low,close,volume\n", "1381152600,1381152900,1,2,1,2,5\n"]
     with pytest.raises(BarFileError, match="300 seconds after the start: a bar of 1m ends 60 seconds"):
         list(read_csv(lines, Form("SPY", "1m")))
+
+
+PRICES = {"open": 1, "high": 2, "low": 1, "close": 2, "volume": 5}
+
+
+@pytest.mark.parametrize(
+    ("interval", "start", "end", "reason"),
+    [
+        ("1d", "2026-11-30T00:00:00Z", "2026-11-30T21:00:00Z", "New York: midnight UTC of the date to the close"),
+        ("1d", "2026-11-30T05:00:00Z", "2026-11-30T21:00:00Z", "New York: midnight there"),
+        ("1d", "2026-11-30T14:30:00Z", "2026-11-30T21:00:00Z", "New York: from the open"),
+        ("1d", "2026-11-27T00:00:00Z", "2026-11-27T18:00:00Z", "New York: an early close"),
+        ("1d", "2026-11-29T13:00:00Z", "2026-11-30T05:00:00Z", "Sydney: midnight there"),
+        ("1d", "2026-11-29T23:00:00Z", "2026-11-30T22:00:00Z", "Chicago's futures: an hour before the whole"),
+        ("4h", "2026-11-30T18:30:00Z", "2026-11-30T21:00:00Z", "the last bar of a day that is cut by the close"),
+        ("1h", "2026-11-30T20:30:00Z", "2026-11-30T21:00:00Z", "an hour bar after 09:30"),
+    ],
+)
+@pytest.mark.parametrize("short", ["", "one millisecond short"])
+def test_a_bar_of_an_hour_or_more_may_end_at_the_close(interval: str, start: str, end: str, reason: str, short: str) -> None:
+    written = iso(parse_instant(end) - 1000) if short else end
+    (read,) = read_csv(["start,end,open,high,low,close,volume\n", f"{start},{written},1,2,1,2,5\n"], Form("SPY", interval))
+    (from_json,) = read_jsonl([json.dumps({"start": start, "end": written, **PRICES})], Form("SPY", interval))
+    assert (iso(read.start_us), iso(read.end_us)) == (start, end), reason
+    assert from_json == read
+
+
+@pytest.mark.parametrize(
+    ("interval", "start", "end", "reason"),
+    [
+        ("4h", "2026-11-30T18:30:00Z", "2026-11-30T22:31:00Z", "after its slot"),
+        ("1d", "2026-11-30T00:00:00Z", "2026-12-01T00:01:00Z", "after its slot"),
+        ("1d", "2026-11-30T00:00:00Z", "2026-11-30T00:00:00Z", "at its start"),
+        ("4h", "2026-11-30T18:30:00Z", "2026-11-30T18:59:30Z", "no exchange closes between two minutes"),
+        ("5m", "2026-11-30T18:30:00Z", "2026-11-30T18:31:00Z", "too short to be cut off by a close"),
+    ],
+)
+def test_another_end_is_an_error(interval: str, start: str, end: str, reason: str) -> None:
+    with pytest.raises(BarFileError, match="seconds after the start: a bar of"):
+        list(read_csv(["start,end,open,high,low,close,volume\n", f"{start},{end},1,2,1,2,5\n"], Form("SPY", interval)))
+
+
+def test_bars_that_would_all_be_cut_off_have_another_interval() -> None:
+    rows = [f"2026-11-30T14:{minute:02}:00Z,2026-11-30T14:{minute + 5:02}:00Z,1,2,1,2,5\n" for minute in (30, 35, 40)]
+    with pytest.raises(BarFileError, match=r"before the 1h of the one before it are over .*: is the interval right\?"):
+        list(read_csv(["start,end,open,high,low,close,volume\n", *rows], Form("SPY", "1h"), check=FileCheck()))
+
+
+def test_an_hour_bar_that_begins_at_the_open_is_followed_by_one_of_the_clock() -> None:
+    rows = [f"2026-11-30T{start}Z,2026-11-30T{end}Z,1,2,1,2,5\n" for start, end in (("14:30", "15:00"), ("15:00", "16:00"))]
+    bars = list(read_csv(["start,end,open,high,low,close,volume\n", *rows], Form("SPY", "1h"), check=FileCheck()))
+    assert [iso(bar.end_us) for bar in bars] == ["2026-11-30T15:00:00Z", "2026-11-30T16:00:00Z"]
 
 
 def test_a_local_time_that_the_clocks_skip_is_an_error() -> None:
