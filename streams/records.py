@@ -121,9 +121,10 @@ def known_us(record: Bar | Quote | Tick) -> int:
 
 
 class Undecodable(Struct, frozen=True):
-    """A record of a topic that is none of those above: what was wrong with it."""
+    """A record of a topic that is none of those above: what was wrong with it, and, where its headers tell, why and what to change."""
 
     message: str
+    hint: str | None = None
 
 
 class Rejection(StrEnum):

@@ -13,7 +13,7 @@ from threading import Event
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from streams.errors import BrokerRefusedError, NobodyThereError, SettingsError, StreamsError
@@ -172,6 +172,14 @@ def explain(error: KafkaError, settings: Settings, note: ErrorNote, what: str) -
         return no_broker(settings, note)
     answer = f"answered {error.name()}: {error.str()}"
     return BrokerRefusedError(f"{what}: the broker at {settings.bootstrap_servers} {answer}", reason=f"{what}: the broker {answer}")
+
+
+def header_names(message: Message) -> list[str]:
+    """The names of a message's headers."""
+    found = message.headers()
+    if not found:
+        return []
+    return list(found) if isinstance(found, dict) else [name for name, _ in found]
 
 
 def leaderless(error: KafkaError) -> bool:

@@ -21,7 +21,7 @@ from streams.engine.extrastream import ExtraStream
 from streams.engine.source import FAIL_AFTER_ERRORS
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData
-from streams.engine.validation import fault_of_quote, fault_of_tick
+from streams.engine.validation import fault_of_quote, fault_of_tick, undecodable_reason
 from streams.errors import EngineError
 from streams.records import QUOTES, Bar, EventKind, Quote, Rejected, Rejection, Tick, Undecodable
 
@@ -61,7 +61,7 @@ def receive(state: SessionState, symbol: str, stream: str, records: Sequence[Rec
             elif not is_quotes and record.__class__ is Tick and record.symbol == symbol:
                 fault = fault_of_tick(record, now_us, tolerance_us)
             else:
-                fault = _unusual(record, symbol, stream)
+                fault = _unusual(record, symbol, stream, state.rules)
             if fault is None:
                 _take(state, extra, record)  # type: ignore[arg-type]
             else:
@@ -73,9 +73,9 @@ def receive(state: SessionState, symbol: str, stream: str, records: Sequence[Rec
     return Received(len(records), rejected)
 
 
-def _unusual(record: Record, symbol: str, stream: str) -> tuple[Rejection, str]:
+def _unusual(record: Record, symbol: str, stream: str, rules: int) -> tuple[Rejection, str]:
     if isinstance(record, Undecodable):
-        return Rejection.UNDECODABLE, record.message
+        return Rejection.UNDECODABLE, undecodable_reason(record, rules)
     return Rejection.WRONG_SYMBOL, f"a {type(record).__name__.lower()} of {record.symbol} on the topic of the {stream} of {symbol}"
 
 

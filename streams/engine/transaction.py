@@ -31,6 +31,7 @@ from streams.engine.rows import Row
 from streams.engine.rules import RULES, check_known
 from streams.engine.session import Session
 from streams.engine.symbol import READING
+from streams.engine.validation import undecodable_reason
 from streams.errors import EngineError, FatalError
 from streams.records import Bar, ControlCommand, Outcome, PublishedBar, Quote, Rejected, Rejection, Tick, Undecodable
 
@@ -348,7 +349,7 @@ class Transaction:
         if reason is not None:
             return self._pass_over(read, place, reason)
         if isinstance(record, Undecodable):
-            return self._session.reject(symbol, Rejection.UNDECODABLE, record.message, self.now_us)
+            return self._session.reject(symbol, Rejection.UNDECODABLE, undecodable_reason(record, self._session.state.rules), self.now_us)
         if not isinstance(record, Bar) or record.symbol != symbol:
             message = f"a {type(record).__name__.lower()} of {record.symbol} on the topic of {symbol}"
             return self._session.reject(symbol, Rejection.WRONG_SYMBOL, message, self.now_us)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streams.records import Bar, Quote, Rejection, Tick
+from streams.records import Bar, Quote, Rejection, Tick, Undecodable
 from streams.times import SECOND_US, iso
 
 # Sums and products of what is below these, over all bars of a day, fit into a double and into the wire's eight bytes.
@@ -123,3 +123,8 @@ def text_of(instant_us: int) -> str:
         return iso(instant_us)
     except OverflowError:
         return f"{instant_us} us since 1970, which no calendar has"
+
+
+def undecodable_reason(record: Undecodable, rules: int) -> str:
+    """What a dead letter says of a record that can't be decoded; under the first rules without what its headers tell."""
+    return record.message if record.hint is None or rules < 2 else f"{record.message}; {record.hint}"

@@ -23,6 +23,7 @@ from streams.client.kafka import (
     bar_topics_of,
     codec_of,
     explain,
+    header_names,
     make_admin,
     make_consumer,
     topics_on,
@@ -30,10 +31,11 @@ from streams.client.kafka import (
 from streams.client.offsets import latest
 from streams.client.probing import TopicProbe
 from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, WireError
-from streams.records import Bar, Quote, Tick, Undecodable, known_us
+from streams.records import Bar, Quote, Tick, known_us
 from streams.replay.source import KnownWhen, OpenedTopic, Read, no_bars, no_extras
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
+from streams.wire.ranges import undecodable
 
 FETCH_RECORDS: Final = 2000
 WAITING_RECORDS: Final = 200_000
@@ -228,7 +230,7 @@ class KafkaSource:
         reading.next_offset = max(reading.next_offset, (messages[-1].offset() or 0) + 1)
         records = self._codec.decode_records(reading.stream, [message.value() for message in wanted])
         for message, decoded in zip(wanted, records, strict=True):
-            record = Undecodable(str(decoded)) if isinstance(decoded, WireError) else decoded
+            record = undecodable(decoded, message.value(), header_names(message)) if isinstance(decoded, WireError) else decoded
             reading.waiting.append(Read(message.offset() or 0, record, _sent_us(message)))
 
     def _assign(self, readings: list[_Reading]) -> None:

@@ -231,7 +231,10 @@ class Redrive:
         else:
             self._report.extras += len(raws)
         offsets, values = [raw.offset for raw in raws], [raw.value for raw in raws]
-        return range_read(self._codec, symbol, given.incarnation or 0, first, following, offsets, values, stream)
+        return range_read(
+            self._codec, symbol, given.incarnation or 0, first, following, offsets, values, stream,
+            lambda place: [name for name, _ in raws[place].headers],
+        )  # fmt: skip
 
     def _raw(self, letter: DeadLetter) -> RawRecord:
         return self._raws[letter.symbol, letter.stream, letter.offset]

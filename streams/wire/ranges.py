@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from streams.engine.transaction import RangeRead
 from streams.errors import WireError
 from streams.records import Bar, Quote, Tick, Undecodable
 from streams.wire.codec import Codec
 from streams.wire.deadletter import shortened
+from streams.wire.framing import hint_of
 
 
 def range_read(
@@ -20,9 +21,19 @@ def range_read(
     offsets: Sequence[int],
     values: Sequence[bytes | None],
     stream: str | None = None,
+    headers: Callable[[int], Sequence[str]] = lambda place: (),
 ) -> RangeRead:
-    """The range `[first, following)` of a topic of a symbol (bars, or the stream's), whose records are `values` at `offsets`."""
+    """The range `[first, following)` of a topic of a symbol (bars, or the stream's), whose records are `values` at `offsets`.
+
+    `headers` gives the names of the headers of one of them: they say more of one that can't be decoded.
+    """
     records: list[Bar | Quote | Tick | Undecodable] = [
-        Undecodable(shortened(str(one))) if isinstance(one, WireError) else one for one in codec.decode_records(stream, values)
+        undecodable(one, values[place], headers(place)) if isinstance(one, WireError) else one
+        for place, one in enumerate(codec.decode_records(stream, values))
     ]
     return RangeRead(symbol, incarnation, first, following, offsets, records, stream)
+
+
+def undecodable(error: WireError, value: bytes | None, headers: Sequence[str]) -> Undecodable:
+    """What stands in place of a record that can't be decoded; `headers` are the names of those that it has."""
+    return Undecodable(shortened(str(error)), hint_of(value, headers))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 
 from confluent_kafka import Message
 from msgspec import Struct
 
+from streams.client.kafka import header_names
 from streams.engine.journal import JournalInput
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolSessionData
@@ -86,7 +88,8 @@ class SourceReads:
                 self._messages[symbol, stream] = messages
                 offsets = [message.offset() or 0 for message in messages]
                 values = [message.value() for message in messages]
-                self.ranges.append(range_read(codec, symbol, data.incarnation, position, read.next_offset, offsets, values, stream))
+                names = partial(_header_names, messages)
+                self.ranges.append(range_read(codec, symbol, data.incarnation, position, read.next_offset, offsets, values, stream, names))
             if read.at_end and data.backlog and stream is None:
                 self.at_end.append((symbol, data.incarnation))
 
@@ -113,3 +116,7 @@ def position_of(data: SymbolSessionData, stream: str | None) -> int | None:
 
 def _offset(message: Message) -> int:
     return message.offset() or 0
+
+
+def _header_names(messages: Sequence[Message], place: int) -> list[str]:
+    return header_names(messages[place])

@@ -67,6 +67,7 @@ def test_the_latest_quote_and_tick_are_those_with_the_latest_time_and_all_are_co
         (tick("SPY", at("09:31")), Rejection.WRONG_SYMBOL, "a tick of SPY on the topic of the quotes of SPY"),
         (bar("SPY", at("09:30")), Rejection.WRONG_SYMBOL, "a bar of SPY on the topic of the quotes of SPY"),
         (Undecodable("no magic byte"), Rejection.UNDECODABLE, "no magic byte"),
+        (Undecodable("no magic byte", "its id is elsewhere"), Rejection.UNDECODABLE, "no magic byte; its id is elsewhere"),
     ],
 )  # fmt: skip
 def test_an_invalid_quote_is_a_dead_letter_with_the_reason_and_the_next_one_is_taken(record: Any, code: Rejection, says: str) -> None:

@@ -165,6 +165,13 @@ def test_records_that_are_no_bars_of_the_symbol_are_dead_letters_in_their_place(
     desk.check_redriven()
 
 
+def test_a_dead_letter_says_what_the_headers_of_a_record_tell() -> None:
+    desk = desk_of("SPY")
+    told = messages(desk, Undecodable("no magic byte", "its schema id is in a header"))
+    assert told == [(Rejection.UNDECODABLE, "no magic byte; its schema id is in a header")]
+    desk.check_redriven()
+
+
 def test_every_reason_of_a_dead_letter_has_a_test() -> None:
     tested = {"bad_prices", "misaligned", "future", "undecodable", "wrong_symbol", "engine_error"}
     assert tested == set(Rejection)
