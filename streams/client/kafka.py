@@ -140,6 +140,14 @@ def bar_topics_of(settings: Settings) -> TopicNames:
     return named_topics(settings, settings.session or "none")
 
 
+def reading_group(settings: Settings, role: str) -> str:
+    """A `group.id` for a client that only assigns partitions: librdkafka demands one, it is never joined and nothing is committed.
+
+    It is named after the session, so that a right on the session's groups covers it: `main.reader`.
+    """
+    return f"{settings.topic_prefix}{settings.session or 'streams'}.{role}"
+
+
 def state_changelog(settings: Settings) -> str:
     """The topic that holds the session's state: the changelog of the worker's one table, named as Faust names it."""
     return f"{settings.topic_prefix}{session_of(settings)}-state-changelog"

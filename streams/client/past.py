@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaException
 
-from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ErrorNote, bar_topics_of, codec_of, explain, make_admin, topics_on
+from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ErrorNote, bar_topics_of, codec_of, explain, make_admin, reading_group, topics_on
 from streams.client.offsets import earliest, latest
 from streams.client.probing import TopicProbe
 from streams.client.reader import TopicReader
@@ -112,8 +112,8 @@ class TopicHistory:
             return record.start_us + 1 if isinstance(record, Bar) and (record.symbol, record.interval) == (symbol, interval) else None
 
         try:
-            last = latest(admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS)[topic]
-            with TopicProbe(self._settings, admin, self._codec, group_id="streams-reader", clock=self._clock) as probe:
+            last, group = latest(admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS)[topic], reading_group(self._settings, "history")
+            with TopicProbe(self._settings, admin, self._codec, group_id=group, clock=self._clock) as probe:
                 start = probe.start(topic, None, start_us, end=last, at_us=at_us)
             first = earliest(admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS)[topic]
         except KafkaException as error:

@@ -3,7 +3,7 @@
 The one shell around `positions`, for workers, replays and history from topics alike. A look at a few records is a matter of
 milliseconds: one consumer without a group that fetches little at a time and goes from place to place.
 
-    with TopicProbe(settings, admin, codec, group_id="streams-reader") as probe:
+    with TopicProbe(settings, admin, codec, group_id="main.reader") as probe:
         start = probe.start(topic, None, from_us, end=end, at_us=known_us)
 """
 

@@ -14,7 +14,17 @@ from typing import Final
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 from msgspec import Struct
 
-from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ConfigValue, ErrorNote, explain, leaderless, make_consumer, no_broker, once_led
+from streams.client.kafka import (
+    BROKER_TIMEOUT_SECONDS,
+    ConfigValue,
+    ErrorNote,
+    explain,
+    leaderless,
+    make_consumer,
+    no_broker,
+    once_led,
+    reading_group,
+)
 from streams.client.offsets import NONE_SO_LATE, answered
 from streams.errors import NobodyThereError, NoSessionError, OffsetGoneError
 from streams.settings import Settings
@@ -63,7 +73,7 @@ class TopicReader:
         self._clock = clock or SystemClock()
         self._note = ErrorNote()
         own: dict[str, ConfigValue] = {
-            "group.id": "streams-reader",  # librdkafka demands one; it is never joined and nothing is committed
+            "group.id": reading_group(settings, "reader"),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",

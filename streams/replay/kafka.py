@@ -26,6 +26,7 @@ from streams.client.kafka import (
     header_names,
     make_admin,
     make_consumer,
+    reading_group,
     topics_on,
 )
 from streams.client.offsets import latest
@@ -43,7 +44,6 @@ _LEAST_WAITING: Final = 1000
 _PATIENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.2
 _ATTEMPTS: Final = 3
-_GROUP_ID: Final = "streams-replay"  # librdkafka demands one; it is never joined and nothing is committed
 _PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class KafkaSource:
         self._readings: dict[str, _Reading] = {}
         self._known: dict[tuple[str, str], KnownWhen] = {}
         own: dict[str, ConfigValue] = {
-            "group.id": _GROUP_ID,
+            "group.id": reading_group(settings, "replay"),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
@@ -273,7 +273,7 @@ class KafkaSource:
         raise AssertionError
 
     def _make_probe(self) -> TopicProbe:
-        return TopicProbe(self._settings, self._admin, self._codec, group_id=_GROUP_ID, clock=self._clock)
+        return TopicProbe(self._settings, self._admin, self._codec, group_id=reading_group(self._settings, "replay"), clock=self._clock)
 
 
 def _sent_us(message: Message) -> int | None:

@@ -20,6 +20,7 @@ from streams.client.kafka import (
     make_admin,
     make_consumer,
     once_led,
+    reading_group,
     session_of,
     state_changelog,
 )
@@ -162,7 +163,7 @@ class SourceTopics:
         self._fetch_records = fetch_records
         self._note = ErrorNote()
         own: dict[str, ConfigValue] = {
-            "group.id": "streams-verify",  # librdkafka demands one; it is never joined and nothing is committed
+            "group.id": reading_group(settings, "verify"),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",

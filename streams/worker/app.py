@@ -41,6 +41,7 @@ from streams.wire.ids import IdFile
 from streams.worker.fatal import die
 from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.gapfill import GapFiller
+from streams.worker.group import SUFFIX, choose_group, holders
 from streams.worker.health import Health, WorkerStatus
 from streams.worker.history import HistoryLoader
 from streams.worker.inbox import Item, Tick
@@ -87,9 +88,11 @@ class SessionWorker:
         self, config: SessionConfig, settings: Settings, instance: Instance, *, clock: Clock | None = None, adopt_config: bool = False
     ) -> None:
         clock = SteadyClock(tell=log_leap) if clock is None else clock
+        settings = settings.model_copy(update={"session": config.session_name})
         codec = Codec() if settings.schema_ids_file is None else Codec(IdFile(settings.schema_ids_file.parent))
         names = named_topics(settings, config.session_name)
         self.app_id = f"{settings.topic_prefix}{config.session_name}"
+        self.group = f"{self.app_id}{SUFFIX}"  # it is chosen as the worker is prepared
         self.names = names
         self._settings = settings
         self._codec = codec
@@ -114,7 +117,7 @@ class SessionWorker:
         )  # fmt: skip
         self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
         self._reader = WorkerReader(self.runner, self.health, owner_url=self._owner_url, own_url=settings.own_url())
-        commander = ControlCommander(settings.model_copy(update={"session": config.session_name}), codec)
+        commander = ControlCommander(settings, codec)
         self._http = _http_server(settings, self._reader, commander)
         self._clock = clock
         self._config = config
@@ -136,6 +139,7 @@ class SessionWorker:
             SettingsError: nothing can listen where the settings say.
             TopicSetupError: a topic is missing or has settings that would lose data.
             BrokerLostError: the broker does not answer.
+            DemotedError: other consumers are in the session's consumer group.
         """
         if self._http is not None:
             self._http.start()
@@ -143,7 +147,9 @@ class SessionWorker:
             threading.Thread(target=_try_history, args=(self._history,), name="history", daemon=True).start()
         bars_topic = self._config.session_data_config.bars_topic
         prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog", bars_topic=bars_topic)
-        self._began = journal_end(settings, self.names.journal), self._clock.now_us()
+        self.group = choose_group(self._settings, self.app_id, waiting=lambda: self.health.enter(WorkerStatus.STANDBY))
+        self.health.enter(WorkerStatus.STARTING)
+        self._began = journal_end(self._settings, self.names.journal), self._clock.now_us()
 
     def die(self, error: BaseException) -> NoReturn:
         """End the process, with the error's exit code."""
@@ -291,7 +297,6 @@ class SessionWorker:
     async def _tick(self) -> None:
         while not self.app.should_stop:
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            self._check_group()
             self._compare_config()
             self._clock.now_us()  # a clock that a standby has not looked at for days may be seconds off: no leap
             self._watch_owner()
@@ -314,14 +319,13 @@ class SessionWorker:
                 )
             )
 
-    def _check_group(self) -> None:
+    def dropped_out(self, error: BaseException) -> NoReturn:
         """End when this worker has dropped out of the group: it would never be given anything to do, and not know it."""
-        error = self.app.consumer.group_error()
-        if error is not None:
-            what = error.__cause__ or error
-            self.die(
-                DemotedError(f"this worker has lost its place in the group ({type(what).__name__}: {what}): it ends, to join it again")
-            )
+        what = error.__cause__ or error
+        lost = DemotedError(
+            f"this worker has lost its place in the consumer group {self.group} ({type(what).__name__}: {what}): it ends, to join it again"
+        )
+        self.die(holders(self._settings, self.group) or lost)
 
     def _watch_owner(self) -> None:
         """Ask the group to decide again when nobody writes the state that this standby follows: an active worker does each second.
@@ -427,6 +431,7 @@ def _make_app(app_id: str, settings: Settings, instance: Instance) -> Any:
         # The group gives a member that comes back what it had, address included, and Faust refuses another address than its own: so
         # it goes by the name that both go by, not by host and port, which may be others after a start.
         canonical_url=f"http://session-streams/{instance.name}",
+        broker_client_id=f"streams-worker-{instance.name}",
         broker_session_timeout=session_timeout,
         broker_heartbeat_interval=min(GROUP_HEARTBEAT_SECONDS, session_timeout / 4),
         broker_request_timeout=max(30.0, session_timeout),

@@ -36,6 +36,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from loguru import logger
 from msgspec import Struct
 
+from streams.client.kafka import reading_group
 from streams.settings import Settings
 from streams.worker.ahead import Ahead
 
@@ -156,7 +157,7 @@ class Feed:
             "log_level": 7,
             "debug": f"{properties['debug']},metadata" if properties.get("debug") else "metadata",
             "logger": _TopicIds(self._learn_id),
-            "group.id": "unused",
+            "group.id": reading_group(settings, "feed"),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",

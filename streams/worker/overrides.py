@@ -32,6 +32,7 @@ from faust.types import TP
 from streams.worker import digest
 
 FETCH_WAIT_MS = 100
+WATCH_SECONDS = 1.0
 LONGEST_FETCH_SECONDS = 0.1
 
 
@@ -45,6 +46,26 @@ class Owner(Protocol):
     async def recovered(self) -> None:
         """Recovery is complete and Faust's flow has been resumed."""
         ...
+
+    @property
+    def group(self) -> str:
+        """The consumer group to join."""
+        ...
+
+    def dropped_out(self, error: BaseException) -> None:
+        """This worker's part in the group is over. Called in the consumer's thread; does not come back."""
+        ...
+
+
+def group_error(consumer: Any) -> BaseException | None:
+    """What ended a consumer's part in the group; aiokafka keeps it for whoever asks, and Faust never does."""
+    coordinator = None if consumer is None else getattr(consumer, "_coordinator", None)
+    if coordinator is None:
+        return None
+    task = coordinator._coordination_task
+    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+        return error  # type: ignore[no-any-return]
+    return coordinator._pending_exception  # type: ignore[no-any-return]
 
 
 class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
@@ -62,7 +83,21 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         # aiokafka makes its fetcher from these when it starts, which is after this returns.
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        # It joins the group that it is told of here when it starts; Faust would take the app's id.
+        consumer._group_id = self.app.owner.group  # type: ignore[attr-defined]
         return consumer
+
+    async def on_start(self) -> None:
+        """Start, and watch this consumer's place in the group from then on: a worker that is kept out is never given anything to do."""
+        await super().on_start()
+        self.add_future(self._watch_group())
+
+    async def _watch_group(self) -> None:
+        while not self.should_stop:
+            error = group_error(self._consumer)
+            if error is not None:
+                self.app.owner.dropped_out(error)  # type: ignore[attr-defined]
+            await asyncio.sleep(WATCH_SECONDS)
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
@@ -79,17 +114,6 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
 
 class CommittedConsumer(driver.Consumer):
     """A consumer with the thread above."""
-
-    def group_error(self) -> BaseException | None:
-        """What ended this consumer's part in the group; aiokafka keeps it for whoever asks, and Faust never does."""
-        consumer = self._thread._consumer
-        coordinator = None if consumer is None else getattr(consumer, "_coordinator", None)
-        if coordinator is None:
-            return None
-        task = coordinator._coordination_task
-        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            return error  # type: ignore[no-any-return]
-        return coordinator._pending_exception  # type: ignore[no-any-return]
 
     def join_anew(self) -> None:
         """Have the group assign everything again, by what the brokers know of the topics now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.client.kafka import once_led
+from streams.client.kafka import once_led, reading_group
 from streams.engine.journal import InputKind, JournalRecord
 from streams.errors import BrokerLostError, WireError
 from streams.settings import Settings
@@ -109,7 +109,7 @@ def _consumer(settings: Settings) -> Consumer:
         {
             "log_level": 0,
             **settings.kafka(),
-            "group.id": "unused",
+            "group.id": reading_group(settings, "journal"),
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",

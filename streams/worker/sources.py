@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 from msgspec import Struct
 
-from streams.client.kafka import codec_of, leaderless
+from streams.client.kafka import codec_of, leaderless, reading_group
 from streams.client.offsets import at_time, earliest, latest
 from streams.client.probing import AtUs, Start, TopicProbe
 from streams.errors import BrokerLostError, StreamsError
@@ -140,7 +140,8 @@ class Sources:
         try:
             probe = self._probes.get_nowait()
         except queue.Empty:
-            probe = TopicProbe(self._settings, self._admin, self._codec, group_id="unused", timeout_seconds=REQUEST_SECONDS)
+            group = reading_group(self._settings, "positions")
+            probe = TopicProbe(self._settings, self._admin, self._codec, group_id=group, timeout_seconds=REQUEST_SECONDS)
         try:
             start = probe.start(topic, stream, from_us, end=end, at_us=at_us)
         except KafkaException as error:

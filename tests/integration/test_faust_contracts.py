@@ -31,6 +31,7 @@ from streams.config import SessionConfig
 from streams.settings import Settings
 from streams.worker import overrides, process
 from streams.worker.app import SessionWorker
+from streams.worker.group import ASSIGNOR
 from streams.worker.instance import Instance
 
 LEANS_ON = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
@@ -141,8 +142,16 @@ def test_a_seek_waits_for_the_fetch_that_is_under_way_and_the_next_fetch_for_the
 def test_what_ended_a_consumers_part_in_the_group_is_kept_where_we_look_for_it() -> None:
     kept = source(GroupCoordinator.check_errors)
     for place in ("self._coordination_task.result()", "self._pending_exception"):
-        assert place in kept, "a worker that dropped out of its group would wait for ever: see CommittedConsumer.group_error"
+        assert place in kept, "a worker that dropped out of its group would wait for ever: see overrides.group_error"
     assert "_coordinator" in source(aiokafka.AIOKafkaConsumer.start)
+
+
+def test_a_consumer_joins_the_group_that_it_is_told_of_before_it_starts(worker: SessionWorker) -> None:
+    assert "group_id=self._group_id" in source(aiokafka.AIOKafkaConsumer.start), "it would join the group of the app's id"
+    assert "await self._consumer.start()" in source(driver.AIOKafkaConsumerThread.on_start)
+    assert worker.group == "contract.workers"
+    assert PartitionAssignor(worker.app).name == ASSIGNOR, "workers would be taken for others"
+    assert worker.app.conf.broker_client_id == "streams-worker-contract"
 
 
 def test_a_consumer_can_be_made_to_join_its_group_anew() -> None:

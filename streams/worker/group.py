@@ -1,0 +1,126 @@
+"""The consumer group that elects the active worker: its name, and who else is in it.
+
+The group is `<session>.workers`. It was the session's name alone before, which a consumer of the session's topics takes easily: a member
+with another protocol keeps workers out of their group for as long as it is there, and one of the newer protocol (KIP-848) takes the
+assignment away from them. So the group's members are looked at before a worker joins it, and when it drops out.
+
+Workers of a version that still uses the former name elect among themselves. A worker of this version does not compete with them, since the
+two groups would give the active role to one worker each, and these would fence each other in turn. It waits until the former group has no
+worker left: a cold standby, which takes over then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
+from loguru import logger
+from msgspec import Struct
+
+from streams.client.kafka import ErrorNote, make_admin
+from streams.errors import DemotedError
+from streams.settings import Settings
+from streams.worker.link import is_cut
+
+SUFFIX: Final = ".workers"
+ASSIGNOR: Final = "faust"
+"""The protocol that Faust's consumers agree on."""
+_REQUEST_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.25
+_ATTEMPTS: Final = 40
+_NOT_NOW: Final = frozenset(
+    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError._TIMED_OUT}
+)
+
+
+class GroupLook(Struct, frozen=True):
+    """Who is in a group: of workers (`is_ours`) or of other consumers; `refused` where we may not look."""
+
+    members: tuple[str, ...] = ()
+    is_ours: bool = True
+    refused: bool = False
+
+
+def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object]) -> str:
+    """The group to join. Comes back once no worker of a former version is in the group that was named after the session alone.
+
+    Args:
+        app_id: the session's name, with the prefix of topics.
+        waiting: called once when there is such a worker.
+
+    Raises:
+        DemotedError: other consumers are in the group.
+    """
+    group = f"{app_id}{SUFFIX}"
+    admin = make_admin(settings, ErrorNote())
+    look, former = _look(admin, group), _look(admin, app_id)
+    if look.refused and not former.refused:
+        logger.warning(
+            "this user may not use the consumer group {}: allow Read on it; until then workers elect in the group {}, as before",
+            group, app_id,
+        )  # fmt: skip
+        group, look = app_id, former
+    elif former.members and former.is_ours:
+        waiting()
+        logger.warning(
+            "a worker of a former version runs in the consumer group {} ({}): this one waits until it has ended, and takes over then",
+            app_id, "; ".join(former.members),
+        )  # fmt: skip
+        pause = threading.Event()
+        while former.members and former.is_ours:
+            pause.wait(_PAUSE_SECONDS)
+            former = _ask(admin, app_id) or former
+        logger.info("no worker of a former version is left in the consumer group {}", app_id)
+    if look.members and not look.is_ours:
+        raise held(group, look)
+    return group
+
+
+def holders(settings: Settings, group: str) -> DemotedError | None:
+    """The error that says who else is in the group; None where nobody is, or nobody tells."""
+    look = _look(make_admin(settings, ErrorNote()), group)
+    return held(group, look) if look.members and not look.is_ours else None
+
+
+def held(group: str, look: GroupLook) -> DemotedError:
+    """The error that a group with other consumers in it is."""
+    return DemotedError(
+        f"other consumers are in the consumer group {group}, which is this session's: {'; '.join(look.members)}. End them, or give "
+        "them another group.id. This worker ends, to try again"
+    )
+
+
+def _look(admin: AdminClient, group: str) -> GroupLook:
+    """Who is in a group; nobody, where the broker does not tell in time: joining it will."""
+    pause = threading.Event()
+    for _ in range(_ATTEMPTS):
+        look = _ask(admin, group)
+        if look is not None:
+            return look
+        pause.wait(_PAUSE_SECONDS)
+    logger.warning("the broker does not tell who is in the consumer group {}", group)
+    return GroupLook()
+
+
+def _ask(admin: AdminClient, group: str) -> GroupLook | None:
+    """Who is in a group; None while its coordinator is about to change, or is not there."""
+    try:
+        found: ConsumerGroupDescription = admin.describe_consumer_groups([group], request_timeout=_REQUEST_SECONDS)[group].result()
+    except KafkaException as error:
+        what = error.args[0]
+        if what.code() in _NOT_NOW or is_cut(error):
+            return None
+        logger.debug("the consumer group {} could not be looked at: {}", group, what.str())
+        return GroupLook(refused=what.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
+    return look_of(found)
+
+
+def look_of(found: ConsumerGroupDescription) -> GroupLook:
+    """Who is in a group, by its description."""
+    members = tuple(f"member {one.member_id} (client id {one.client_id}, host {one.host.lstrip('/')})" for one in found.members)
+    # While a group is made up its protocol is open.
+    is_ours = found.type is not ConsumerGroupType.CONSUMER and found.partition_assignor in ("", None, ASSIGNOR)
+    return GroupLook(members, is_ours)
