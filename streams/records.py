@@ -320,6 +320,7 @@ class EventKind(StrEnum):
     HISTORY_LOADED = "history_loaded"
     HISTORY_MISSING = "history_missing"
     SOURCE_LOST = "source_lost"
+    SOURCE_WARNED = "source_warned"
     STREAM_LOCATED = "stream_located"
     BAR_LATE = "bar_late"
     BAR_CORRECTED = "bar_corrected"

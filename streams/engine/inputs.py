@@ -44,7 +44,7 @@ def is_current(session: Session, given: JournalInput, now_us: int) -> bool:
         case InputKind.SOURCE_LOST if given.stream is not None:
             lost = data.extras.get(given.stream)
             return data.status in READING and lost is not None and (bool(given.topic_id) or lost.reason != given.reason)
-        case InputKind.CAUGHT_UP | InputKind.SOURCE_LOST:
+        case InputKind.CAUGHT_UP | InputKind.SOURCE_LOST | InputKind.SOURCE_WARNED:
             return data.status in READING
         case InputKind.GAP_ASKED:
             return data.status in READING and data.open_us <= (given.start_us or 0) < data.close_us
@@ -139,6 +139,7 @@ _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] =
     InputKind.ENDED: lambda session, given, now_us: session.ended(now_us),
     InputKind.REWOUND: lambda session, given, now_us: session.rewound(now_us),
     InputKind.SOURCE_LOST: _source_lost,
+    InputKind.SOURCE_WARNED: lambda session, given, now_us: session.source_warned(given.symbol or "", given.reason, given.text, now_us),
     InputKind.GAP_ASKED: _gap_asked,
     InputKind.STREAM_LOCATED: _stream_located,
 }

@@ -33,6 +33,7 @@ class InputKind(StrEnum):
     SILENT = "silent"
     REWOUND = "rewound"
     SOURCE_LOST = "source_lost"
+    SOURCE_WARNED = "source_warned"
     STREAM_LOCATED = "stream_located"
     HISTORY = "history"
     GAP_ASKED = "gap_asked"
@@ -52,6 +53,7 @@ class JournalInput(Struct, frozen=True):
     range: symbol, incarnation, first_offset, next_offset. skipped: symbol, incarnation, first_offset (a record on which the
     engine raised), reason. caught_up, silent: symbol, incarnation. rewound, read: nothing.
     source_lost: symbol, incarnation, topic_id, first_offset (where reading goes on), reason.
+    source_warned: symbol, incarnation, reason (the symbol's note from now on), text (what is warned of; none: nothing any more).
     stream_located: symbol, incarnation, stream, topic_id, first_offset (where reading begins). history: symbol, incarnation,
     interval, trading_days, bars; without bars reason says why there are none. gap_asked: symbol, incarnation, start_us, end_us,
     count (of the bars that a source gave), reason (why it gave none, when it failed). ended: nothing; a replay's last input.

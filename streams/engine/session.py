@@ -349,6 +349,10 @@ class Session:
             return self._run(lambda state: extras.lost(state, symbol, stream, topic_id, offset, reason), now_us)
         return self._run(lambda state: source.lost(state, symbol, topic_id, offset, reason), now_us)
 
+    def source_warned(self, symbol: str, note: str | None, warning: str | None, now_us: int) -> list[Outcome]:
+        """The settings of the symbol's topics may lose records: that is in its note, or is no longer."""
+        return self._run(lambda state: source.warned(state, symbol, note, warning), now_us)
+
     def gap_asked(self, symbol: str, start_us: int, end_us: int, count: int, reason: str | None, now_us: int) -> list[Outcome]:
         """A source was asked for the symbol's bars in `[start_us, end_us)` and gave `count`; `reason` says why none, when it failed."""
         return self._run(lambda state: filling.gap_asked(state, symbol, start_us, end_us, count, reason), now_us)

@@ -72,3 +72,12 @@ def pass_over(state: SessionState, symbol: str, reason: str) -> None:
     state.outcomes.append(Rejected(symbol, Rejection.ENGINE_ERROR, reason))
     if data.consecutive_errors >= FAIL_AFTER_ERRORS:
         lifecycle.symbol_failed(state, data, f"{FAIL_AFTER_ERRORS} records in a row could not be processed: {reason}")
+
+
+def warned(state: SessionState, symbol: str, note: str | None, warning: str | None) -> None:
+    """Keep what is warned of about the symbol's topics in its note, and tell of it."""
+    data = state.of(symbol)
+    data.reason = note
+    data.dirty = data.identity_changed = True
+    if warning is not None:
+        state.tell(EventKind.SOURCE_WARNED, data, reason=warning)

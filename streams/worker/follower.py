@@ -12,7 +12,7 @@ state knows) is asked by tasks, and comes back as a notice: an input like any ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -33,6 +33,7 @@ from streams.wire.topics import TopicNames
 from streams.worker.feed import Assignment, Feed, Trouble
 from streams.worker.history import PORTION_BYTES, HistoryLoader
 from streams.worker.inbox import Loads, Notice, position_of
+from streams.worker.source_settings import needs_of, warning, with_warning
 from streams.worker.sources import SourceRefusedError, Sources, TopicLook
 
 CHECK_SOURCES_SECONDS: Final = 10.0
@@ -76,6 +77,7 @@ class Follower:
         self._checked_at = clock.monotonic()
         self._is_checking = False
         self._troubles: dict[str, Trouble] = {}
+        self._said: set[str | None] = set()
 
     def begin(self, session: Session) -> None:
         """Read everything anew from the state's positions, and look up again what is pending."""
@@ -87,6 +89,7 @@ class Follower:
         self._loads.clear()
         self._feed.rewind(self._wanted(session))
         self._start_loads(session)
+        self._spawn(self._check_settings(session))
 
     def stop(self) -> None:
         """End the tasks."""
@@ -180,6 +183,7 @@ class Follower:
             if plan.intervals:
                 # Found anew, since the topic has gone on: what stands there now is the backlog.
                 bars, *extras = await self._locate_all(data, plan, calendar)
+            warned = (await self._warnings([data]))[symbol]
         except FatalError as error:
             self._die(error)
             return
@@ -190,13 +194,48 @@ class Follower:
             notes = [position.note for position in (bars, *extras) if position.note is not None]
             if missing is not None:
                 notes.append(f"history: {missing}")
+            note = with_warning("; ".join(notes), warned)
             found.append(
                 JournalInput(
                     InputKind.LOADED, symbol, incarnation, topic_id=bars.topic_id, first_offset=bars.offset, end_offset=bars.end_offset,
-                    reason="; ".join(notes) or None, trading_days=plan.day.days if plan.intervals else None,
+                    reason=note, trading_days=plan.day.days if plan.intervals else None,
                 )
             )  # fmt: skip
+            if warned is not None:
+                found.append(JournalInput(InputKind.SOURCE_WARNED, symbol, incarnation, reason=note, text=warned))
         self._hand_in(generation, found)
+
+    async def _warnings(self, symbols: Iterable[SymbolSessionData]) -> dict[str, str | None]:
+        """What is to be warned of about the settings of the symbols' topics, by symbol."""
+        topics = {
+            data.symbol: [(self._names.of(data.symbol, stream), needs_of(data, stream)) for stream in (None, *data.extras)]
+            for data in symbols
+        }
+        found = await self._sources.settings([topic for pairs in topics.values() for topic, _ in pairs])
+        warned = {symbol: [warning(topic, found.get(topic, {}), needs) for topic, needs in pairs] for symbol, pairs in topics.items()}
+        return {symbol: ". ".join(text for text in texts if text is not None) or None for symbol, texts in warned.items()}
+
+    async def _check_settings(self, session: Session) -> None:
+        """Look at the settings of all topics that are read, as the worker begins to read: they may have changed meanwhile."""
+        generation = self._feed.generation
+        reading = [data for data in session.state.symbols.values() if data.status in READING]
+        try:
+            warned = await self._warnings(reading)
+        except FatalError as error:
+            self._die(error)
+            return
+        except StreamsError as error:
+            logger.warning("the settings of the topics could not be looked at: {}", error)
+            return
+        for data in reading:
+            text = warned[data.symbol]
+            note = with_warning(data.reason, text)
+            if note != data.reason:
+                given = JournalInput(InputKind.SOURCE_WARNED, data.symbol, data.incarnation, reason=note, text=text)
+                self._send(Notice(generation, given))
+            elif text is not None and text not in self._said:
+                logger.bind(symbol=data.symbol).warning("{}", text)
+            self._said.add(text)
 
     async def _locate_all(self, data: SymbolSessionData, plan: Wanted, calendar: TradingCalendar) -> list[SourcePosition]:
         """Where the topics of bars, and of quotes and ticks, are to be read from; what is wrong with several is said of the first."""

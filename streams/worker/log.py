@@ -22,6 +22,7 @@ _LEVELS: Final = {
     EventKind.DEACTIVATED: "WARNING",
     EventKind.SYMBOL_FAILED: "ERROR",
     EventKind.SOURCE_LOST: "ERROR",
+    EventKind.SOURCE_WARNED: "WARNING",
     EventKind.COMMAND_REJECTED: "WARNING",
     EventKind.EXPORT_LOST: "WARNING",
     EventKind.SYMBOL_SILENT: "WARNING",

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 from msgspec import Struct
 
 from streams.client.kafka import codec_of, leaderless, reading_group
@@ -116,6 +116,22 @@ class Sources:
             TopicSplitError: it has more than one partition.
         """
         return await self._run(lambda: self._locate(topic, stream, from_us, at_us, create))
+
+    async def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str | None]]:
+        """The settings of each topic, as far as the broker tells them to this user."""
+        return await self._run(lambda: self._settings_of(list(topics)))
+
+    def _settings_of(self, topics: list[str]) -> dict[str, dict[str, str | None]]:
+        if not topics:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        found: dict[str, dict[str, str | None]] = {}
+        for resource, answer in self._admin.describe_configs(resources, request_timeout=REQUEST_SECONDS).items():
+            try:
+                found[resource.name] = {key: entry.value for key, entry in answer.result().items()}
+            except KafkaException:
+                found[resource.name] = {}  # to look at them takes a right of its own, and nothing depends on it
+        return found
 
     def _locate(self, topic: str, stream: str | None, from_us: int, at_us: AtUs, create: bool) -> SourcePosition:
         found = self._described([topic])[topic]

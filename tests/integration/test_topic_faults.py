@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from streams.errors import ControlLostError
 from tests.support import create_topics, unique_name, unique_symbol, wait_until
@@ -186,5 +187,40 @@ def test_thousands_of_long_control_records_in_one_go_are_more_than_one_journal_r
     assert [letter.value for letter in letters] == values
     wait_until(lambda: len(desk.topics.replies()) >= len(commands), "an answer to each command")
     assert [reply.command_id[:4] for reply in desk.topics.replies()] == [f"{number:04}" for number in range(len(commands))]
+    assert worker.stop() == 0
+    desk.check_audit()
+
+
+def test_a_compacted_bar_topic_is_warned_of_when_its_symbol_is_added_and_until_it_is_put_right(alone: tuple[LiveDesk, Worker]) -> None:
+    desk, worker = alone
+    symbol = unique_symbol()
+    topic = desk.names.bars(symbol)
+    create_topics(desk.servers, topic, settings={"cleanup.policy": "compact"})
+    reply = desk.add(symbol)
+    warned = (
+        f"settings of topic {topic}: cleanup.policy=compact keeps only the newest record of each key, so that others are lost. To change "
+        f"them: kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config cleanup.policy=delete"
+    )
+    assert reply is not None
+    assert (reply.status, reply.reason) == ("completed", warned)
+    assert desk.await_event("source_warned", symbol).reason == warned
+    row = desk.symbol(symbol)
+    assert row is not None
+    assert row.reason == warned
+    desk.bars(made_up_bars(symbol, 3, end_us=now_us()))
+    desk.await_read({symbol: 3})
+
+    assert worker.stop() == 0
+    setting = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[setting])
+    desk.admin.incremental_alter_configs([resource])[resource].result(20)
+    worker.start()
+    worker.wait_until("active")
+
+    def is_put_right() -> bool:
+        row = desk.symbol(symbol)
+        return row is not None and row.reason is None
+
+    wait_until(is_put_right, "the note to say nothing of settings any more")
     assert worker.stop() == 0
     desk.check_audit()

@@ -344,6 +344,10 @@ def step(world: World, seed: int, number: int) -> str:
         # Beside what is chosen, so that what else a seed stands for is as it was.
         parts += ask(world, aside)
         name += "+ask"
+    aside = Random(f"warn {seed} {number}")
+    if aside.random() < 0.005:
+        parts += [world.about(InputKind.SOURCE_WARNED, life, reason="compact", text="compact") for life in _some(world, aside)]
+        name += "+warn"
     aside = Random(f"days {seed} {number}")
     if aside.random() < 0.003:
         parts.append(changed_days(world.model.config, world.now_us, aside))

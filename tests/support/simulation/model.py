@@ -189,10 +189,14 @@ class Model(Timebook):
                 extrabook.about(life, given)
             case InputKind.GAP_ASKED:
                 self.answered(life, given)
-            case InputKind.SOURCE_LOST:
-                self._lose(life, given)
+            case InputKind.SOURCE_LOST | InputKind.SOURCE_WARNED:
+                self._about_topic(life, given)
 
-    def _lose(self, life: Life, given: JournalInput) -> None:
+    def _about_topic(self, life: Life, given: JournalInput) -> None:
+        if given.kind is InputKind.SOURCE_WARNED:
+            if given.text is not None:
+                self.tell("source_warned", life)
+            return
         self.tell("source_lost", life)
         life.topic_id, life.offset, life.backlog = given.topic_id or "", given.first_offset or 0, True
         if life.removal_end is not None:

@@ -100,6 +100,7 @@ class Sources:
         self.ids = ids
         self.first = 0
         self.refused: dict[str, str] = {}
+        self.configs: dict[str, dict[str, str | None]] = {}
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
         return {topic: self.ids[topic] for topic in topics}
@@ -117,6 +118,9 @@ class Sources:
 
     async def ends(self, topics: Iterable[str]) -> dict[str, int]:
         return dict.fromkeys(topics, 1000)
+
+    async def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str | None]]:
+        return {topic: dict(self.configs.get(topic, {})) for topic in topics}
 
     async def locate(self, topic: str, *, stream: str | None, from_us: int, at_us: AtUs, create: bool) -> SourcePosition:
         topic_id = self.ids[topic]
@@ -709,5 +713,63 @@ def test_the_runner_is_woken_up_when_a_waiting_bar_ends_and_not_a_second_later()
         assert (bench.progress().waiting, bench.progress().frontier_us) == ((), at("10:41"))
         await bench.runner.close()
         assert bench.ends == []
+
+    run(scenario())
+
+
+COMPACT = {"cleanup.policy": "compact"}
+
+
+def test_a_topic_with_settings_that_lose_bars_is_warned_of_at_the_start_and_only_when_it_changes() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        bench.sources.configs[bench.topic] = dict(COMPACT)
+        await bench.runner.activate()
+        await answered(bench)
+        (notice,) = bench.sent
+        await bench.runner.process(notice)
+        assert (bench.identity().reason or "").startswith(f"settings of topic {bench.topic}: cleanup.policy=compact keeps only the newest")
+        bench.sent.clear()
+        await bench.runner.deactivate()
+        bench.table.committed_digest = None  # this table hands on no changes, which the digest is made of
+        await bench.runner.activate()
+        await answered(bench)
+        assert not bench.sent, "it is known, and stands in the note"
+        bench.sources.configs.clear()
+        await bench.runner.deactivate()
+        bench.table.committed_digest = None  # this table hands on no changes, which the digest is made of
+        await bench.runner.activate()
+        await answered(bench)
+        (notice,) = bench.sent
+        await bench.runner.process(notice)
+        assert bench.identity().reason is None, "it was put right"
+        assert not bench.ends
+
+    run(scenario())
+
+
+def test_an_added_symbol_says_in_its_note_which_settings_lose_bars() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        topic = bench.names.bars("IBM")
+        bench.sources.ids[topic], bench.sources.configs[topic] = "IBM-1", dict(COMPACT)
+        await bench.runner.activate()
+        control = bench.names.control
+        messages: list[Any] = [Message(control, 0, b'{"command": "add_symbol", "symbol": "IBM"}')]
+        read = TopicRead(control, bench.feed.assigned[control], 1, messages, at_end=True)
+        await bench.runner.process(FeedBatch(bench.feed.generation, 1, [read]))
+        while topic not in bench.feed.assigned:
+            await asyncio.sleep(0)
+            while bench.sent:
+                await bench.runner.process(bench.sent.pop(0))
+        identity = CODEC.row_from(bench.table[b"symbol|IBM"])
+        assert isinstance(identity, SymbolRow)
+        assert (identity.reason or "").startswith(f"settings of topic {topic}: cleanup.policy=compact")
+        replies = [CODEC.reply_from(record.value) for record in bench.ledger.written if record.topic == bench.names.replies]
+        assert (replies[-1].reason or "") == identity.reason
+        told = [CODEC.event_from(record.value) for record in bench.ledger.written if record.topic == bench.names.events]
+        (warned,) = [event for event in told if event.kind == "source_warned"]
+        assert (warned.symbol, warned.reason) == ("IBM", identity.reason)
+        assert not bench.ends
 
     run(scenario())
