@@ -13,6 +13,7 @@ This module is data and imports no calendar: a client reads configs without one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -33,6 +34,8 @@ PresetName = Literal[
 ]
 
 _MONDAY: Final = 0
+_UNTIL_2015: Final = date(2012, 11, 19), date(2015, 9, 18)
+"""CME moved the close of index futures, energy and metals from 16:15 to 16:00 with 2015-09-21; earlier hours are not known here."""
 
 
 class Preset(Struct, frozen=True):
@@ -46,6 +49,8 @@ class Preset(Struct, frozen=True):
     """A calendar of pandas_market_calendars; the dates are its own."""
     halts_of: str = ""
     """Another one, whose breaks within the day are taken too."""
+    closed_later: tuple[date, date] | None = None
+    """First and last date on which a day that nothing shortens closed a quarter of an hour later than the library says."""
     windows: Windows = ()
     """Windows on each of the calendar's dates, which the calendar's early closes end."""
     mondays: Windows = ()
@@ -71,12 +76,16 @@ class Preset(Struct, frozen=True):
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {
         "us_equity_futures": Preset(
-            "CMES", "CME equity index futures (ES, NQ, YM, RTY)", market="CME Globex Equity", halts_of="CME_Equity"
+            "CMES",
+            "CME equity index futures (ES, NQ, YM, RTY)",
+            market="CME Globex Equity",
+            halts_of="CME_Equity",
+            closed_later=_UNTIL_2015,
         ),
         "us_rate_futures": Preset("CMES", "CME interest rate futures (ZN, ZB, SR3)", market="CME Globex Fixed Income"),
         "us_fx_futures": Preset("CMES", "CME currency futures (6E, 6J)", market="CMEGlobex_FX"),
-        "us_energy_futures": Preset("CMES", "NYMEX energy futures (CL, NG, RB, HO)", market="CMEGlobex_Energy"),
-        "us_metal_futures": Preset("CMES", "COMEX metal futures (GC, SI, HG)", market="CMEGlobex_Metals"),
+        "us_energy_futures": Preset("CMES", "NYMEX energy futures (CL, NG, RB, HO)", market="CMEGlobex_Energy", closed_later=_UNTIL_2015),
+        "us_metal_futures": Preset("CMES", "COMEX metal futures (GC, SI, HG)", market="CMEGlobex_Metals", closed_later=_UNTIL_2015),
         "us_grain_futures": Preset("CMES", "CBOT grain and oilseed futures (ZC, ZW, ZS)", market="CME_Agriculture"),
         "ice_energy_futures": Preset(
             "IEPA",

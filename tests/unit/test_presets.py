@@ -142,6 +142,26 @@ def test_index_futures_paused_for_a_quarter_of_an_hour_until_2021() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "trading_date", "segments", "why"),
+    [
+        # The minutes in which LEAN's bars of ES and GC of that week trade: to 20:14 and from 20:30 to 21:14Z; GC without the halt.
+        ("us_equity_futures", "2013-10-08", [("07T22:00", "08T20:15"), ("08T20:30", "08T21:15")], "to 16:15 until 2015"),
+        ("us_metal_futures", "2013-10-08", [("07T22:00", "08T21:15")], "likewise"),
+        ("us_energy_futures", "2013-10-08", [("07T22:00", "08T21:15")], "likewise"),
+        ("us_rate_futures", "2013-10-08", [("07T22:00", "08T21:00")], "rates closed at 16:00 then too"),
+        ("us_equity_futures", "2015-09-18", [("17T22:00", "18T20:15"), ("18T20:30", "18T21:15")], "the last day"),
+        ("us_equity_futures", "2015-09-21", [("20T22:00", "21T20:15"), ("21T20:30", "21T21:00")], "16:00 from here on"),
+        ("us_equity_futures", "2013-11-29", [("28T23:00", "29T18:15")], "an early close is what it is"),
+    ],
+)
+def test_until_2015_index_energy_and_metal_futures_closed_a_quarter_later(
+    name: str, trading_date: str, segments: list[tuple[str, str]], why: str
+) -> None:
+    month = trading_date[:8]
+    assert on(made(name), trading_date).segments == tuple((utc(month + opens), utc(month + closes)) for opens, closes in segments), why
+
+
+@pytest.mark.parametrize(
     ("theirs", "disagreements"),
     [
         ("us_equity_futures", {"2026-04-03", "2026-06-19", "2026-11-27", "2026-12-24"}),
