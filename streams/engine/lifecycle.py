@@ -147,7 +147,8 @@ def symbol_loaded(state: SessionState, data: SymbolSessionData, position: Source
     indicators.outdate(state, data)
     history.tell_loaded(state, data)
     state.tell(EventKind.SYMBOL_LOADED, data, reason=position.note, offset=position.offset, end_offset=position.end_offset)
-    state.mark(AnalysisKind.SYMBOL_ADDED, data, reason=position.note)
+    # What is special about the source is told in the event and the reply: analysis is the same from every source of the same bars.
+    state.mark(AnalysisKind.SYMBOL_ADDED, data, reason=position.note if state.rules < 2 else None)
     _complete(state, data, CommandKind.ADD_SYMBOL, position.note)
     if data.initial and data.backlog and not state.ever_active:
         gate.fall_behind(state, [data], "loading")

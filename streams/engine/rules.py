@@ -13,7 +13,8 @@ session's state lives, such as where its windows lie, goes by `state.opened_rule
     1                   the first version; records and rows that name none are of it
     2         0.1.0     bars wait until their end; days roll one by one; windows count as missing after their grace;
                         clock windows follow the exchange's clock; indicators are seeded by math.fsum;
-                        dead letters say where a schema id stands that is not before the value
+                        dead letters say where a schema id stands that is not before the value;
+                        symbol_added says nothing of the source
 """
 
 from __future__ import annotations

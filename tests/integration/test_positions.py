@@ -190,3 +190,19 @@ def test_a_symbol_that_is_added_to_a_live_session_loses_none_of_its_bars(
     assert [event.bar.start_us for event in published if event.bar is not None] == [bar.start_us for bar in bars]
     (loaded,) = [event for event in desk.topics.events() if event.symbol == symbol and event.kind == "symbol_loaded"]
     assert loaded.reason == reply.reason
+    (added,) = [event for event in desk.of(symbol) if event.kind == "symbol_added"]
+    assert added.reason is None, "analysis does not depend on the source"
+
+
+def test_wrong_times_change_no_record_of_a_replay(settings: Settings) -> None:
+    hashes = set()
+    symbol = unique_symbol("SAME")
+    for prefix, stamp in (("right.", "end of the bar"), ("wrong.", "start of the bar")):
+        there = settings.model_copy(update={"topic_prefix": prefix})
+        put(there, topic_of(there, f"{prefix}bars.{symbol}"), days_of(symbol), STAMPS[stamp])
+        source = KafkaSource(there, [symbol])
+        try:
+            hashes.add(run_replay(session_of(symbol), source).sha256)
+        finally:
+            source.close()
+    assert len(hashes) == 1
