@@ -219,6 +219,11 @@ class SessionConfig(Section):
         own = self._of_symbol(symbol).sparse
         return interval in self.session_data_config.sparse_intervals if own is None else own
 
+    def allows_negative_prices(self, symbol: str) -> bool:
+        """Whether a symbol's prices may be zero and below."""
+        allowed = self.session_data_config.allow_negative_prices
+        return allowed if isinstance(allowed, bool) else symbol in allowed
+
     def has_history(self, symbol: str) -> bool:
         """Whether past days are loaded with a symbol, and its indicators computed."""
         historical = self.session_data_config.historical

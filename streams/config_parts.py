@@ -172,6 +172,18 @@ SymbolChoice = Annotated[
 ]
 
 
+def _branch_of_flag(value: object) -> str | None:
+    if isinstance(value, list | tuple):
+        return "<list>"
+    return "<flag>" if isinstance(value, bool) else None
+
+
+SomeSymbols = Annotated[
+    Annotated[bool, Tag("<flag>")] | Annotated[Symbols, Tag("<list>")],
+    Discriminator(_branch_of_flag, custom_error_type="flag", custom_error_message="must be true, false or a list of symbols"),
+]
+
+
 class BacktestConfig(Section):
     """What a replay covers, and its speed."""
 
@@ -350,6 +362,8 @@ class SessionDataConfig(Section):
     """Intervals in which a missing bar is no gap: no trade, no bar."""
     future_tolerance_seconds: Seconds = Field(default=5.0, ge=0)
     """How far the feed's clock may be ahead: a bar that has not ended waits for its end, one that ends later than this is a dead letter."""
+    allow_negative_prices: SomeSymbols = False
+    """Whose prices may be zero and below, as those of spreads, power, and oil in April 2020: all symbols' (`true`) or those of a list."""
     max_symbols: int = Field(default=1000, ge=1, validate_default=True)
     """How many symbols the session takes."""
     max_pending: int = Field(default=100, ge=1)

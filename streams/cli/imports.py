@@ -77,6 +77,9 @@ MaxErrors = Annotated[
     int, typer.Option("--max-errors", min=0, help="How many lines of a file that can't be kept are left out; with one more the file is.")
 ]
 Stamp = Annotated[Stamped, typer.Option("--stamp", help="Whether a line's time is that of the bar's open or of its close.")]
+NegativePrices = Annotated[
+    bool, typer.Option("--allow-negative-prices", help="Take prices below zero: of spreads, power, or oil in April 2020.")
+]
 Sparse = Annotated[
     bool,
     typer.Option("--sparse", help="Take bars although all of them lie on a coarser grid than their interval's: of what trades seldom."),
@@ -94,6 +97,7 @@ def lean(
     market: MarketName = None,
     zone: DataZone = None,
     adjustment: Adjusted = Prices.RAW,
+    negative: NegativePrices = False,
     max_errors: MaxErrors = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -106,7 +110,7 @@ def lean(
     files = chosen(of_kind, symbols, interval)
     check_one_market(files)
     files = sorted(files, key=lambda file: file.what == "quote")
-    _import([lean_import(file) for file in files], store, adjustment, max_errors, as_json=as_json)
+    _import([lean_import(file) for file in files], store, adjustment, max_errors, negative=negative, as_json=as_json)
 
 
 @app.command(epilog="Example: streams import csv bars.csv --symbol SPY --interval 1m --zone America/New_York --store bars")
@@ -121,6 +125,7 @@ def csv(
     ignored: Ignored = None,
     sparse: Sparse = False,
     adjustment: Adjusted = Prices.RAW,
+    negative: NegativePrices = False,
     max_errors: MaxErrors = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -131,7 +136,8 @@ def csv(
     digits such as 20131007093000, or counts since 1970 of seconds to nanoseconds.
     """
     form = _form(symbol, interval, parse_zone(zone), stamp, columns, ignored)
-    _import([file for path in paths for file in csv_imports(path, form, sparse=sparse)], store, adjustment, max_errors, as_json=as_json)
+    files = [file for path in paths for file in csv_imports(path, form, sparse=sparse)]
+    _import(files, store, adjustment, max_errors, negative=negative, as_json=as_json)
 
 
 @app.command(epilog="Example: streams import parquet bars.parquet --symbol SPY --interval 1m --column start=ts --store bars")
@@ -146,12 +152,14 @@ def parquet(
     ignored: Ignored = None,
     sparse: Sparse = False,
     adjustment: Adjusted = Prices.RAW,
+    negative: NegativePrices = False,
     max_errors: MaxErrors = 0,
     as_json: AsJson = False,
 ) -> None:
     """Import Parquet files of other programs: columns as for csv, of any type that holds what is needed."""
     form = _form(symbol, interval, parse_zone(zone), stamp, columns, ignored)
-    _import([file for path in paths for file in parquet_imports(path, form, sparse=sparse)], store, adjustment, max_errors, as_json=as_json)
+    files = [file for path in paths for file in parquet_imports(path, form, sparse=sparse)]
+    _import(files, store, adjustment, max_errors, negative=negative, as_json=as_json)
 
 
 def _form(
@@ -171,14 +179,17 @@ def _form(
     return Form(symbol, interval, zone, "close" if stamp is Stamped.CLOSE else "open", names, tuple(ignored or ()))
 
 
-def _import(files: list[ImportFile], folder: Path, prices: Prices, max_errors: int, *, as_json: bool) -> None:
+def _import(files: list[ImportFile], folder: Path, prices: Prices, max_errors: int, *, negative: bool, as_json: bool) -> None:
     adjustment: Adjustment = next(known for known in ADJUSTMENTS if known == prices.value)
     store = HistoryStore.create(folder, adjustment=adjustment)
     done: list[ImportedFile] = []
     with counting("files", len(files)) as counter:
         for file in files:
             counter.at(file.path.name)
-            done.append(import_file(store, file, max_errors=max_errors, tell=lambda count: counter.at(f"{count:,} records")))
+            one = import_file(
+                store, file, max_errors=max_errors, allow_negative_prices=negative, tell=lambda count: counter.at(f"{count:,} records")
+            )
+            done.append(one)
             counter.add(1)
             _tell(done[-1], plain=not (as_json or counter.is_shown))
     refused = [one for one in done if one.refused is not None]

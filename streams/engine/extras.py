@@ -21,7 +21,7 @@ from streams.engine.extrastream import ExtraStream
 from streams.engine.source import FAIL_AFTER_ERRORS
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData
-from streams.engine.validation import fault_of_quote, fault_of_tick, undecodable_reason
+from streams.engine.validation import NEGATIVE_HINT, fault_of_quote, fault_of_tick, undecodable_reason
 from streams.errors import EngineError
 from streams.records import QUOTES, Bar, EventKind, Quote, Rejected, Rejection, Tick, Undecodable
 
@@ -47,26 +47,27 @@ def receive(state: SessionState, symbol: str, stream: str, records: Sequence[Rec
     """
     data = state.symbols.get(symbol)
     extra = None if data is None or data.status not in READING else data.extras.get(stream)
-    if extra is None or not extra.is_read:
+    if data is None or extra is None or not extra.is_read:
         raise EngineError(f"{stream} of {symbol} are not being read, so none can be received")
     _touch(state, symbol, extra)
-    now_us, tolerance_us = state.now_us, state.future_tolerance_us
+    now_us, tolerance_us, lowest_price = state.now_us, state.future_tolerance_us, data.lowest_price
     is_quotes = stream == QUOTES
     rejected: list[tuple[int, Rejected]] = []
     place = 0
     try:
         for place, record in enumerate(records):
             if is_quotes and record.__class__ is Quote and record.symbol == symbol:
-                fault = fault_of_quote(record, now_us, tolerance_us)
+                fault = fault_of_quote(record, now_us, tolerance_us, lowest_price)
             elif not is_quotes and record.__class__ is Tick and record.symbol == symbol:
-                fault = fault_of_tick(record, now_us, tolerance_us)
+                fault = fault_of_tick(record, now_us, tolerance_us, lowest_price)
             else:
                 fault = _unusual(record, symbol, stream, state.rules)
             if fault is None:
                 _take(state, extra, record)  # type: ignore[arg-type]
             else:
                 extra.rejected += 1
-                rejected.append((place, Rejected(symbol, *fault)))
+                message = fault[1] if state.rules >= 2 else fault[1].removesuffix(NEGATIVE_HINT)
+                rejected.append((place, Rejected(symbol, fault[0], message)))
             extra.consecutive_errors = 0
     except Exception as error:  # a bug met by this record: nothing was changed for it yet
         return Received(place, rejected, error)

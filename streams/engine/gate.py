@@ -20,6 +20,7 @@ from __future__ import annotations
 from streams.engine import punctuation
 from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import READING, SymbolSessionData
+from streams.engine.validation import LOWEST_PRICE
 from streams.records import AnalysisKind, EventKind, GateChange, LaggingSymbol
 from streams.times import DAY_US, SECOND_US
 
@@ -127,10 +128,11 @@ def forget(state: SessionState, data: SymbolSessionData, reason: str) -> None:
 
 
 def apply_policy(state: SessionState, data: SymbolSessionData) -> None:
-    """Take the symbol's threshold, cadence and `gates` from the config; one that no longer gates leaves the set."""
+    """Take the symbol's threshold, cadence, `gates` and lowest price from the config; one that no longer gates leaves the set."""
     data.threshold_us = state.config.threshold_us(data.symbol)
     data.check_interval = state.config.check_interval(data.symbol)
     data.gates = state.config.gates(data.symbol)
+    data.lowest_price = LOWEST_PRICE if state.config.allows_negative_prices(data.symbol) else 0.0
     if data.lagging and not data.gates:
         _leave(state, data, "gates_off")
 

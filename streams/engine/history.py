@@ -38,6 +38,7 @@ class Wanted(Struct, frozen=True):
     day: TradingDay
     intervals: tuple[str, ...]
     days: tuple[TradingDay, ...]
+    lowest_price: float = 0.0
 
 
 def first_day(state: SessionState, data: SymbolSessionData) -> TradingDay:
@@ -57,7 +58,7 @@ def wanted(state: SessionState, data: SymbolSessionData) -> Wanted:
     if state.config.has_history(data.symbol):
         intervals = _intervals(historical.intervals, data)
         days = _days_before(state.calendar, day, historical.trailing_days)
-    return Wanted(data.symbol, data.incarnation, data.anchor, day, intervals, days)
+    return Wanted(data.symbol, data.incarnation, data.anchor, day, intervals, days, data.lowest_price)
 
 
 def _days_before(calendar: TradingCalendar, day: TradingDay, count: int) -> tuple[TradingDay, ...]:

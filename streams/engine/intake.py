@@ -17,7 +17,7 @@ from streams.engine.publish import offer, offer_rolled
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import READING, SymbolSessionData
-from streams.engine.validation import Fault, fault_of, future_fault, price_fault
+from streams.engine.validation import NEGATIVE_HINT, Fault, fault_of, future_fault, price_fault
 from streams.errors import EngineError
 from streams.records import PROVENANCE_FEED, PROVENANCE_GAP_FILL, Bar, EventKind, Rejected, SessionBar
 from streams.times import SECOND_US, interval_us
@@ -40,7 +40,7 @@ def receive(state: SessionState, bar: Bar) -> None:
     if data.is_uneven:
         _receive_uneven(state, data, bar)
         return
-    fault = fault_of(bar, data.base_us, state.now_us, state.future_tolerance_us)
+    fault = fault_of(bar, data.base_us, state.now_us, state.future_tolerance_us, data.lowest_price)
     if fault is not None:
         _reject(state, data, fault)
         return
@@ -60,7 +60,7 @@ def receive(state: SessionState, bar: Bar) -> None:
 
 def _receive_uneven(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
     """Take in a bar of an interval that the hours are no whole number of, once it is known where it lies on its day."""
-    place = price_fault(bar) or place_of(bar, data.anchor, state.calendar)
+    place = price_fault(bar, data.lowest_price) or place_of(bar, data.anchor, state.calendar)
     if isinstance(place, Place):
         bar = place.bar
         fault = future_fault(bar, state.now_us, state.future_tolerance_us)
@@ -93,7 +93,10 @@ def _keep_waiting(state: SessionState, data: SymbolSessionData, bar: Bar) -> Non
 
 def _reject(state: SessionState, data: SymbolSessionData, fault: Fault) -> None:
     data.counts.rejected += 1
-    state.outcomes.append(Rejected(data.symbol, *fault))
+    code, message = fault
+    if state.rules < 2:
+        message = message.removesuffix(NEGATIVE_HINT)
+    state.outcomes.append(Rejected(data.symbol, code, message))
 
 
 def _is_on_its_day(state: SessionState, data: SymbolSessionData, day: TradingDay | None, bar: Bar) -> bool:

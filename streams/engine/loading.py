@@ -156,7 +156,7 @@ class _Placing:
             self._at += 1
         if self._is_even and self._is_usual(bar, days[self._at]):
             return days[self._at].days, bar
-        fault = price_fault(bar)
+        fault = price_fault(bar, self._wanted.lowest_price)
         placed = fault or place_of(bar, self._wanted.anchor, self._calendar)
         if placed is None:
             return None
@@ -171,7 +171,7 @@ class _Placing:
         """Whether nothing is wrong with a bar of an interval that all hours are whole numbers of; most are looked at no further."""
         low, high = bar.low, bar.high
         return (
-            0.0 <= low <= bar.open <= high <= LARGEST_VALUE
+            self._wanted.lowest_price <= low <= bar.open <= high <= LARGEST_VALUE
             and low <= bar.close <= high
             and 0.0 <= bar.volume <= LARGEST_VALUE
             and bar.vwap is None

@@ -86,8 +86,9 @@ class SymbolSessionData:
         "check_interval", "checks", "close_us", "command_id", "consecutive_errors", "counts", "day", "derived",
         "derived_intervals", "dirty", "dynamic", "empty", "exports", "extras", "frontier_us", "gates", "historical",
         "identity_changed", "incarnation", "indicators", "initial", "is_uneven", "lag_us", "lagging", "last_stale_us",
-        "last_start_us", "last_update_us", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks", "quality_changed",
-        "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high", "session_low",
+        "last_start_us", "last_update_us", "lowest_price", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks",
+        "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high",
+        "session_low",
         "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "told", "told_us", "topic_id", "waiting",
         "windows",
     )  # fmt: skip
@@ -117,6 +118,7 @@ class SymbolSessionData:
         self.checks = 0
         self.gates = True
         self.threshold_us = self.check_interval = 0
+        self.lowest_price = 0.0
         self.lagging = self.behind = self.backlog = self.silent = False
         self.lag_us = 0
         self.last_stale_us = self.last_update_us = NEVER_US

@@ -14,35 +14,41 @@ from streams.times import SECOND_US, iso
 LARGEST_VALUE: Final = 1e100
 MOST_TRADES: Final = 10**12
 
+LOWEST_PRICE: Final = -LARGEST_VALUE
+"""That of symbols whose prices may be below zero."""
+NEGATIVE_HINT: Final = ": session_data_config.allow_negative_prices allows prices below zero"
+
 Fault = tuple[Rejection, str]
 
 
-def fault_of(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int) -> Fault | None:
+def fault_of(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int, lowest_price: float = 0.0) -> Fault | None:
     """Why the bar can't be accepted, or None. `interval_us` is the length of the bar's own interval."""
     # Chained comparisons are false for NaN, so a bar with one falls through to the slow path.
     low, high = bar.low, bar.high
     if (
-        0.0 <= low <= bar.open <= high <= LARGEST_VALUE
+        lowest_price <= low <= bar.open <= high <= LARGEST_VALUE
         and low <= bar.close <= high
         and 0.0 <= bar.volume <= LARGEST_VALUE
         and bar.start_us % interval_us == 0
         and bar.end_us == bar.start_us + interval_us
         and bar.end_us <= now_us + future_tolerance_us
-        and (bar.vwap is None or 0.0 <= bar.vwap <= LARGEST_VALUE)
+        and (bar.vwap is None or lowest_price <= bar.vwap <= LARGEST_VALUE)
         and (bar.trades is None or 0 <= bar.trades <= MOST_TRADES)
     ):
         return None
-    return price_fault(bar) or _time_fault(bar, interval_us, now_us, future_tolerance_us)
+    return price_fault(bar, lowest_price) or _time_fault(bar, interval_us, now_us, future_tolerance_us)
 
 
-def price_fault(bar: Bar) -> Fault | None:
+def price_fault(bar: Bar, lowest_price: float = 0.0) -> Fault | None:
     """Why prices, volume or trades can't be, or None."""
     values = {"open": bar.open, "high": bar.high, "low": bar.low, "close": bar.close, "volume": bar.volume}
     if bar.vwap is not None:
         values["vwap"] = bar.vwap
     for name, value in values.items():
-        if not 0.0 <= value <= LARGEST_VALUE:
-            return Rejection.BAD_PRICES, f"{name} must be a number from 0 to {LARGEST_VALUE:g}, got {value}"
+        lowest = 0.0 if name == "volume" else lowest_price
+        if not lowest <= value <= LARGEST_VALUE:
+            hint = "" if name == "volume" else _hint(value, lowest)
+            return Rejection.BAD_PRICES, f"{name} must be a number from {lowest:g} to {LARGEST_VALUE:g}, got {value}{hint}"
     if bar.trades is not None and not 0 <= bar.trades <= MOST_TRADES:
         return Rejection.BAD_PRICES, f"trades must be a whole number from 0 to {MOST_TRADES}, got {bar.trades}"
     if bar.low > bar.high:
@@ -51,6 +57,10 @@ def price_fault(bar: Bar) -> Fault | None:
         if not bar.low <= values[name] <= bar.high:
             return Rejection.BAD_PRICES, f"{name} {values[name]} lies outside low {bar.low} and high {bar.high}"
     return None
+
+
+def _hint(price: float, lowest_price: float) -> str:
+    return NEGATIVE_HINT if lowest_price == 0.0 and -LARGEST_VALUE <= price <= 0.0 else ""
 
 
 def _time_fault(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int) -> Fault | None:
@@ -76,12 +86,12 @@ def future_fault(bar: Bar, now_us: int, future_tolerance_us: int) -> Fault | Non
     return None
 
 
-def fault_of_quote(quote: Quote, now_us: int, future_tolerance_us: int) -> Fault | None:
+def fault_of_quote(quote: Quote, now_us: int, future_tolerance_us: int, lowest_price: float = 0.0) -> Fault | None:
     """Why the quote can't be accepted, or None. A bid above the ask is no fault: crossed markets exist."""
     bid, ask, bid_size, ask_size = quote.bid, quote.ask, quote.bid_size, quote.ask_size
     if (
-        (bid is None or 0.0 < bid <= LARGEST_VALUE)
-        and (ask is None or 0.0 < ask <= LARGEST_VALUE)
+        (bid is None or lowest_price < bid <= LARGEST_VALUE)
+        and (ask is None or lowest_price < ask <= LARGEST_VALUE)
         and (bid is not None or ask is not None)
         and (bid_size is None or 0.0 <= bid_size <= LARGEST_VALUE)
         and (ask_size is None or 0.0 <= ask_size <= LARGEST_VALUE)
@@ -91,20 +101,26 @@ def fault_of_quote(quote: Quote, now_us: int, future_tolerance_us: int) -> Fault
     if bid is None and ask is None:
         return Rejection.BAD_PRICES, "a quote must have a bid or an ask"
     for name, price in (("bid", bid), ("ask", ask)):
-        if price is not None and not 0.0 < price <= LARGEST_VALUE:
-            return Rejection.BAD_PRICES, f"{name} must be a number above 0 and up to {LARGEST_VALUE:g}, or null for none, got {price}"
+        if price is not None and not lowest_price < price <= LARGEST_VALUE:
+            return Rejection.BAD_PRICES, (
+                f"{name} must be a number above {lowest_price:g} and up to {LARGEST_VALUE:g}, or null for none, got {price}"
+                f"{_hint(price, lowest_price)}"
+            )
     for name, size in (("bid_size", bid_size), ("ask_size", ask_size)):
         if size is not None and not 0.0 <= size <= LARGEST_VALUE:
             return Rejection.BAD_PRICES, f"{name} must be a number from 0 to {LARGEST_VALUE:g}, or null for none, got {size}"
     return _future_fault("quote", quote.time_us, now_us, future_tolerance_us)
 
 
-def fault_of_tick(tick: Tick, now_us: int, future_tolerance_us: int) -> Fault | None:
+def fault_of_tick(tick: Tick, now_us: int, future_tolerance_us: int, lowest_price: float = 0.0) -> Fault | None:
     """Why the tick can't be accepted, or None."""
-    if 0.0 < tick.price <= LARGEST_VALUE and 0.0 <= tick.size <= LARGEST_VALUE and tick.time_us <= now_us + future_tolerance_us:
+    is_price = lowest_price < tick.price <= LARGEST_VALUE
+    if is_price and 0.0 <= tick.size <= LARGEST_VALUE and tick.time_us <= now_us + future_tolerance_us:
         return None
-    if not 0.0 < tick.price <= LARGEST_VALUE:
-        return Rejection.BAD_PRICES, f"price must be a number above 0 and up to {LARGEST_VALUE:g}, got {tick.price}"
+    if not is_price:
+        return Rejection.BAD_PRICES, (
+            f"price must be a number above {lowest_price:g} and up to {LARGEST_VALUE:g}, got {tick.price}{_hint(tick.price, lowest_price)}"
+        )
     if not 0.0 <= tick.size <= LARGEST_VALUE:
         return Rejection.BAD_PRICES, f"size must be a number from 0 to {LARGEST_VALUE:g}, got {tick.size}"
     return _future_fault("tick", tick.time_us, now_us, future_tolerance_us)

@@ -49,9 +49,14 @@ class OrderCheck:
 
 
 class FileCheck:
-    """The check of one file: each record sane, no two different ones for the same start, none within the one before it."""
+    """The check of one file: each record sane, no two different ones for the same start, none within the one before it.
 
-    def __init__(self) -> None:
+    Args:
+        lowest_price: the lower bound of prices.
+    """
+
+    def __init__(self, lowest_price: float = 0.0) -> None:
+        self._lowest_price = lowest_price
         self._seen: dict[tuple[str, str, int], Bar | QuoteBar] = {}
         self._newest: dict[tuple[str, str], Bar | QuoteBar] = {}
         self._check_order = OrderCheck()
@@ -62,7 +67,7 @@ class FileCheck:
         Raises:
             FieldError: it can't be kept.
         """
-        fault = fault_of(record)
+        fault = fault_of(record, self._lowest_price)
         if fault is not None:
             raise FieldError(fault.field, fault.message)
         known = self._seen.setdefault((record.symbol, record.interval, record.start_us), record)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from streams.engine.validation import LOWEST_PRICE
 from streams.errors import BarFileError, HistoryError
 from streams.history.checks import Check, Faults, FileCheck, OnError, coarser_grid
 from streams.history.fields import Form
@@ -127,13 +128,21 @@ def parquet_imports(path: Path, form: Form, *, sparse: bool = False) -> list[Imp
     return [one(file) for file in _files(path, "parquet")]
 
 
-def import_file(store: HistoryStore, file: ImportFile, *, max_errors: int = 0, tell: Callable[[int], object] | None = None) -> ImportedFile:
+def import_file(
+    store: HistoryStore,
+    file: ImportFile,
+    *,
+    max_errors: int = 0,
+    allow_negative_prices: bool = False,
+    tell: Callable[[int], object] | None = None,
+) -> ImportedFile:
     """Import one file.
 
     Args:
         store: where to.
         file: which.
         max_errors: how many lines that can't be kept are left out; with one more the whole file is.
+        allow_negative_prices: whether prices may be below zero.
         tell: is told now and then how many records are read.
     """
     done, faults = ImportedFile(file.path, file.kind.name), Faults()
@@ -144,7 +153,7 @@ def import_file(store: HistoryStore, file: ImportFile, *, max_errors: int = 0, t
                 f"{file.path}: its prices are {said}, those of the store {store.root} are {store.adjustment}: name another store"
             )
         records = []
-        for record in file.read(faults, FileCheck()):
+        for record in file.read(faults, FileCheck(LOWEST_PRICE if allow_negative_prices else 0.0)):
             records.append(record)
             if tell is not None and len(records) % RECORDS_A_TELL == 0:
                 tell(len(records))

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from streams.engine.validation import LARGEST_VALUE, MOST_TRADES
+from streams.engine.validation import LARGEST_VALUE, LOWEST_PRICE, MOST_TRADES
 from streams.errors import HistoryError, InvalidSymbolError
 from streams.history.quotes import QuoteBar
 from streams.records import Bar, check_symbol
@@ -84,9 +84,9 @@ def by_day(records: Iterable[Record]) -> dict[date, list[Record]]:
     return days
 
 
-def fault_of(record: Bar | QuoteBar) -> Fault | None:
-    """What keeps a record out of a store, or None."""
-    return _identity_fault(record) or (_bar_fault(record) if isinstance(record, Bar) else _quote_fault(record))
+def fault_of(record: Bar | QuoteBar, lowest_price: float = LOWEST_PRICE) -> Fault | None:
+    """What keeps a record out of a store, or None; an import has a bound of its own for prices."""
+    return _identity_fault(record) or (_bar_fault(record, lowest_price) if isinstance(record, Bar) else _quote_fault(record, lowest_price))
 
 
 def faults_of_day(records: Sequence[Bar | QuoteBar], symbol: str, interval: str, day: date) -> Iterator[str]:
@@ -125,17 +125,17 @@ def _identity_fault(record: Bar | QuoteBar) -> Fault | None:
     return None
 
 
-def _bar_fault(bar: Bar) -> Fault | None:
-    if bar.vwap is not None and not 0.0 <= bar.vwap <= LARGEST_VALUE:
-        return _no_number("vwap", bar.vwap)
+def _bar_fault(bar: Bar, lowest_price: float) -> Fault | None:
+    if bar.vwap is not None and not lowest_price <= bar.vwap <= LARGEST_VALUE:
+        return _no_price("vwap", bar.vwap, lowest_price)
     if bar.trades is not None and not 0 <= bar.trades <= MOST_TRADES:
         return Fault("trades", f"trades must be a whole number from 0 to {MOST_TRADES}, got {bar.trades}")
     if not 0.0 <= bar.volume <= LARGEST_VALUE:
         return _no_number("volume", bar.volume)
-    return _prices_fault("", bar.open, bar.high, bar.low, bar.close)
+    return _prices_fault("", lowest_price, bar.open, bar.high, bar.low, bar.close)
 
 
-def _quote_fault(quote: QuoteBar) -> Fault | None:
+def _quote_fault(quote: QuoteBar, lowest_price: float) -> Fault | None:
     sides = (
         ("bid_", quote.bid_open, quote.bid_high, quote.bid_low, quote.bid_close, quote.bid_size),
         ("ask_", quote.ask_open, quote.ask_high, quote.ask_low, quote.ask_close, quote.ask_size),
@@ -147,22 +147,27 @@ def _quote_fault(quote: QuoteBar) -> Fault | None:
         if open_ is None or high is None or low is None or close is None:
             if any(price is not None for price in prices):
                 return Fault(f"{side}open", f"{side}open, high, low and close must all be there or all be empty, got {prices}")
-        elif fault := _prices_fault(side, open_, high, low, close):
+        elif fault := _prices_fault(side, lowest_price, open_, high, low, close):
             return fault
     return None
 
 
-def _prices_fault(side: str, open_: float, high: float, low: float, close: float) -> Fault | None:
+def _prices_fault(side: str, lowest_price: float, open_: float, high: float, low: float, close: float) -> Fault | None:
     # A chained comparison is false for NaN.
-    if 0.0 <= low <= open_ <= high <= LARGEST_VALUE and low <= close <= high:
+    if lowest_price <= low <= open_ <= high <= LARGEST_VALUE and low <= close <= high:
         return None
     for name, value in (("open", open_), ("high", high), ("low", low), ("close", close)):
-        if not 0.0 <= value <= LARGEST_VALUE:
-            return _no_number(side + name, value)
+        if not lowest_price <= value <= LARGEST_VALUE:
+            return _no_price(side + name, value, lowest_price)
     if low > high:
         return Fault(f"{side}low", f"{side}low {low} is above {side}high {high}")
     name, value = ("close", close) if low <= open_ <= high else ("open", open_)
     return Fault(side + name, f"{side}{name} {value} lies outside {side}low {low} and {side}high {high}")
+
+
+def _no_price(name: str, value: float, lowest_price: float) -> Fault:
+    hint = ": --allow-negative-prices takes prices below zero" if lowest_price == 0.0 and value < 0.0 else ""
+    return Fault(name, f"{name} must be a number from {lowest_price:g} to {LARGEST_VALUE:g}, got {value}{hint}")
 
 
 def _no_number(name: str, value: float) -> Fault:

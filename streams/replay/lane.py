@@ -33,6 +33,7 @@ class Lane:
         end_of_day: when the day after the one of an instant begins.
         place: gives a bar as it lies on its day, where its own start and end don't say that: a daily bar ends at the close.
         stream: quotes or ticks; None for bars.
+        lowest_price: the lower bound of its prices.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Lane:
         end_of_day: Callable[[int], int],
         place: Callable[[Bar], Bar] | None = None,
         stream: str | None = None,
+        lowest_price: float = 0.0,
     ) -> None:
         self.symbol = symbol
         self.stream = stream
@@ -53,7 +55,7 @@ class Lane:
         self._opened = opened
         self._end_of_day = end_of_day
         # Of bars that were still forming when they were sent the last version counts; others are given as they are.
-        self._versions = LastVersions(opened.records, place) if stream is None else None
+        self._versions = LastVersions(opened.records, place, lowest_price) if stream is None else None
         self._records: Iterator[Read] = opened.records if self._versions is None else self._versions
         self._position = opened.offset
         self._newest_us = from_us

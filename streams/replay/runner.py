@@ -340,7 +340,7 @@ class Replay:
             self._fail(transaction, symbol, incarnation, error)
             return
         place = placer(data.base_interval, data.anchor, calendar) if data.is_uneven else None
-        lane = Lane(symbol, incarnation, opened, from_us, self.days.end_of_day, place)
+        lane = Lane(symbol, incarnation, opened, from_us, self.days.end_of_day, place, lowest_price=data.lowest_price)
         backlog = self._take(lane, self._now_us)
         if lane.failure is not None:
             lane.close()

@@ -46,9 +46,11 @@ class LastVersions:
     Args:
         records: in the order of the topic.
         place: gives a bar as it lies on its day; None where it says so itself.
+        lowest_price: the lower bound of the symbol's prices.
     """
 
-    def __init__(self, records: Iterator[Read], place: Callable[[Bar], Bar] | None = None) -> None:
+    def __init__(self, records: Iterator[Read], place: Callable[[Bar], Bar] | None = None, lowest_price: float = 0.0) -> None:
+        self._lowest_price = lowest_price
         self.left_out = 0
         self._records = records
         self._place = place
@@ -96,7 +98,7 @@ class LastVersions:
             self._sent_us = max(self._sent_us, read.sent_us)
             if self._sent_us >= bar.end_us:
                 return self._hold(_Held(read))
-        if price_fault(bar) is not None:
+        if price_fault(bar, self._lowest_price) is not None:
             return self._hold(_Held(read))  # a dead letter, which replaces nothing
         key = _key(bar)
         before = next((one for one in self._held if one.until_us is not None and one.key == key), None)

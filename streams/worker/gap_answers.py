@@ -47,6 +47,7 @@ class Question(Struct, frozen=True):
     calendar: TradingCalendar
     anchor: str
     is_uneven: bool
+    lowest_price: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.interval} bars of {self.symbol} from {iso(self.start_us)} to {iso(self.end_us)}"
@@ -61,7 +62,7 @@ def question_of(data: SymbolSessionData, gap: GapInfo, calendar: TradingCalendar
         from_us = min(from_us, data.day.days * DAY_US, calendar.midnight_of(data.day.days))
     return Question(
         data.symbol, data.incarnation, data.base_interval, gap.start_us, end_us, from_us, now_us, data.day, calendar, data.anchor,
-        data.is_uneven,
+        data.is_uneven, data.lowest_price,
     )  # fmt: skip
 
 
@@ -105,10 +106,10 @@ def judged(question: Question, answer: object) -> list[Bar]:
 def _placed(question: Question, bar: Bar, width_us: int) -> Bar | None:
     """The bar as it lies on its day, judged as the engine does; None for one outside the hours."""
     if not question.is_uneven:
-        fault = fault_of(bar, width_us, question.now_us, 0)
+        fault = fault_of(bar, width_us, question.now_us, 0, question.lowest_price)
         is_within = question.day.contains(bar.start_us)
     else:
-        place = price_fault(bar) or place_of(bar, question.anchor, question.calendar)
+        place = price_fault(bar, question.lowest_price) or place_of(bar, question.anchor, question.calendar)
         is_within = place is not None
         if isinstance(place, Place):
             bar = place.bar

@@ -27,18 +27,18 @@ def receive(state: SessionState, bar: Bar) -> None:
         raise ZeroDivisionError(f"the bar of {bar.symbol} is cursed")
 
 
-def judge_quote(quote: Quote, now_us: int, tolerance_us: int) -> Fault | None:
+def judge_quote(quote: Quote, now_us: int, tolerance_us: int, lowest_price: float) -> Fault | None:
     """Judge a quote, and raise on a cursed one."""
     if quote.bid == CURSED:
         raise ZeroDivisionError(f"the quote of {quote.symbol} is cursed")
-    return fault_of_quote(quote, now_us, tolerance_us)
+    return fault_of_quote(quote, now_us, tolerance_us, lowest_price)
 
 
-def judge_tick(tick: Tick, now_us: int, tolerance_us: int) -> Fault | None:
+def judge_tick(tick: Tick, now_us: int, tolerance_us: int, lowest_price: float) -> Fault | None:
     """Judge a tick, and raise on a cursed one."""
     if tick.size == CURSED:
         raise ZeroDivisionError(f"the tick of {tick.symbol} is cursed")
-    return fault_of_tick(tick, now_us, tolerance_us)
+    return fault_of_tick(tick, now_us, tolerance_us, lowest_price)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ DEFAULTS: Values = {
         "min_completeness": 0,
         "sparse_intervals": ["1s"],
         "future_tolerance_seconds": 5,
+        "allow_negative_prices": False,
         "max_symbols": 1000,
         "max_pending": 100,
     },
@@ -130,6 +131,8 @@ ACCEPTED = [
     (f"{STREAMING}.silence_lags", True, "silence closes the gate"),
     (f"{STREAMING}.symbols", {"IBM": {}}, "a symbol that is not there yet, with nothing of its own"),
     (f"{STREAMING}.symbols", {"SPY": {"gates": False, "sparse": True, "catchup_check_interval": 100}}, "some of its own"),
+    (f"{DATA}.allow_negative_prices", True, "for all symbols"),
+    (f"{DATA}.allow_negative_prices", ["SPY"], "for named symbols"),
     (f"{DATA}.historical", {"trailing_days": 5, "intervals": ["1m", "1d"], "apply_to": ["SPY"]}, "for named symbols"),
     (
         f"{DATA}.historical",
@@ -262,6 +265,7 @@ REFUSED = [
     ),
     (f"{STREAMING}.symbols", {"SPY": {"catchup_threshold_seconds": 0}}, ".SPY.catchup_threshold_seconds must be >= 1, got 0", "below"),
     (f"{DATA}.historical.trailing_days", -1, "must be >= 0, got -1", "days to come"),
+    (f"{DATA}.allow_negative_prices", "SPY", 'must be true, false or a list of symbols, got "SPY"', "not one symbol"),
     (f"{DATA}.historical.apply_to", "none", 'must be "all" or a list of symbols, got "none"', "not the word"),
     (f"{DATA}.historical.apply_to", ["SPY", "SPY"], "names SPY twice", "twice the same"),
     (

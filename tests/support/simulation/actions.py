@@ -76,6 +76,8 @@ def early(world: World, chance: Random) -> list[Part]:
     for symbol in world.scenario.symbols:
         if chance.random() < 0.6:
             bars.early(world, symbol, chance)
+        if chance.random() < 0.15:
+            bars.oil_falls(world, symbol, chance)
     return read(world, chance)
 
 

@@ -37,7 +37,7 @@ class Barbook(Completebook):
         if bar.interval != life.base:
             life.counts["other_interval"] += 1
             return
-        fault, day = self._price_fault(bar), None
+        fault, day = self._price_fault(life, bar), None
         if fault is None:
             fault, day, bar = self._placed(bar, life)
         if fault is None and (day is not None or self.calendar.is_even(life.base_us, life.anchor)):
@@ -88,9 +88,16 @@ class Barbook(Completebook):
         """When the bar is known."""
         return self._placed(bar, life)[2].end_us if bar.interval == life.base else bar.end_us
 
-    def _price_fault(self, bar: Bar) -> str | None:
-        numbers = [bar.open, bar.high, bar.low, bar.close, bar.volume, *([] if bar.vwap is None else [bar.vwap])]
-        if any(not math.isfinite(number) or number < 0 or number > 1e100 for number in numbers):
+    def may_be_negative(self, symbol: str) -> bool:
+        """Whether the config allows prices of the symbol that are zero and below."""
+        allowed = self.config.session_data_config.allow_negative_prices
+        return allowed is True or (allowed is not False and symbol in allowed)
+
+    def _price_fault(self, life: Life, bar: Bar) -> str | None:
+        prices = [bar.open, bar.high, bar.low, bar.close, *([] if bar.vwap is None else [bar.vwap])]
+        if any(not math.isfinite(number) or abs(number) > 1e100 for number in (*prices, bar.volume)) or bar.volume < 0:
+            return "bad_prices"
+        if min(prices) < 0 and not self.may_be_negative(life.symbol):
             return "bad_prices"
         if bar.trades is not None and not 0 <= bar.trades <= 10**12:
             return "bad_prices"

@@ -94,6 +94,16 @@ def _as_it_may_come(bar: Bar, day: Day, slot: BaseSlot, zone: tzinfo, chance: Ra
     return replace(bar, start_us=start_us, end_us=chance.choice([start_us + width_us, slot.end_us]))
 
 
+def oil_falls(world: World, symbol: str, chance: Random) -> None:
+    """A bar comes whose prices are below zero, as a correction of one that came before or in its place."""
+    sent = world.feeds[symbol].sent
+    if sent:
+        bar = sent[-1 - chance.randrange(min(len(sent), 3))]
+        low, high = bar.low - 5000, bar.high - 5000
+        below = replace(bar, open=bar.open - 5000, high=high, low=low, close=bar.close - 5000, vwap=None if bar.vwap is None else low)
+        world.topics[symbol].append(below)
+
+
 def early(world: World, symbol: str, chance: Random) -> None:
     """Versions of bars that have not ended yet come; now and then nothing else comes of a bar."""
     feed, base = world.feeds[symbol], base_of(world, symbol)

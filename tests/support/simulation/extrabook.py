@@ -103,7 +103,8 @@ def _fault(model: Model, life: Life, stream: str, record: object) -> str | None:
     if type(record) is not (Quote if stream == QUOTES else Tick) or record.symbol != life.symbol:
         return "wrong_symbol"
     prices = [one for one in (record.bid, record.ask) if one is not None] if isinstance(record, Quote) else [record.price]
-    if not prices or not all(0 < price < 1e99 for price in prices):
+    lowest = -1e99 if model.may_be_negative(life.symbol) else 0
+    if not prices or not all(lowest < price < 1e99 for price in prices):
         return "bad_prices"
     latest_us = model.now_us + round(model.config.session_data_config.future_tolerance_seconds * SECOND_US)
     return "future" if record.time_us > latest_us else None

@@ -139,6 +139,7 @@ def reconfigured(values: dict[str, Any], symbols: tuple[str, ...], chance: Rando
     data["bars_topic"] = aside.random() < 0.5
     longer = data["derived_intervals"][:1]
     data["interval_complete"] = aside.choice([None, [], [base, *longer], longer or [base]])
+    data["allow_negative_prices"] = Random(f"negative {data!r}").choice([False, False, True, list(symbols[:1])])
     data["streams"] = [base, *aside.choice([[], ["quotes"], ["ticks"], ["quotes", "ticks"]])]
     data["quality"] = {"publish_seconds": aside.choice([20, 60, 60, 300])}
     data["sparse_intervals"] = aside.choice([["1s"], ["1s"], ["5m"], []])

@@ -185,10 +185,10 @@ def test_a_restart_goes_on_as_if_there_had_been_none(restores: bool) -> None:
 def poison(monkeypatch: pytest.MonkeyPatch) -> None:
     real = extras.fault_of_quote
 
-    def fault_of_quote(one: Quote, now_us: int, tolerance_us: int) -> Any:
+    def fault_of_quote(one: Quote, now_us: int, tolerance_us: int, lowest_price: float) -> Any:
         if one.provenance == "poison":
             raise ZeroDivisionError("a bug")
-        return real(one, now_us, tolerance_us)
+        return real(one, now_us, tolerance_us, lowest_price)
 
     monkeypatch.setattr(extras, "fault_of_quote", fault_of_quote)
 

@@ -68,6 +68,19 @@ def test_on_a_terminal_there_is_a_progress_bar_instead_of_lines(folder: str, cap
     assert "4/4" in shown.err
 
 
+def test_prices_below_zero_are_imported_where_they_are_asked_for(tmp_path: Path, folder: str, capsys: Shown) -> None:
+    oil = tmp_path / "oil.csv"  # the May contract of WTI at its settlement
+    oil.write_text("time,open,high,low,close,volume\n2020-04-20T18:28:00Z,-35.2,-34.1,-40.32,-37.63,1234\n")
+    words = ["import", "csv", str(oil), "--symbol", "CL", "--interval", "1m", "--store", folder]
+    assert run(words) == 1
+    assert "open must be a number from 0 to 1e+100, got -35.2: --allow-negative-prices takes prices below zero" in capsys.readouterr().err
+    assert run([*words, "--allow-negative-prices"]) == 0
+    assert run(["history", "verify", "--store", folder]) == 0
+    capsys.readouterr()
+    assert run(["history", "export", "CL", "--store", folder]) == 0
+    assert "-37.63" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "series"),
     [

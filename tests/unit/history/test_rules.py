@@ -86,7 +86,7 @@ def test_every_bar_is_of_one_day_and_days_are_those_of_utc(given_bars: list[Bar]
     ],
 )
 def test_what_is_not_sane_is_named_by_its_field(parts: dict[str, Any], field: str, said: str) -> None:
-    fault = fault_of(bar(**parts))
+    fault = fault_of(bar(**parts), 0.0)
     assert fault is not None
     assert (fault.field, said in fault.message) == (field, True), fault
 
@@ -101,13 +101,16 @@ def test_the_last_window_of_a_day_may_be_shorter_than_its_interval_and_none_may_
 loose = st.floats(width=32) | st.sampled_from([NAN, INFINITE, -0.0, 0.0, 1e100, 2e100, 9.0, 10.0, 11.0])
 
 
-@given(loose, loose, loose, loose, loose, st.none() | loose, st.none() | st.integers(-2, 2) | st.just(10**12 + 1))
+lowest = st.sampled_from([0.0, -1e100])
+
+
+@given(loose, loose, loose, loose, loose, st.none() | loose, st.none() | st.integers(-2, 2) | st.just(10**12 + 1), lowest)
 def test_prices_are_judged_as_the_engine_judges_them(
-    open_: float, high: float, low: float, close: float, volume: float, vwap: float | None, trades: int | None
+    open_: float, high: float, low: float, close: float, volume: float, vwap: float | None, trades: int | None, lowest: float
 ) -> None:
     one = bar(open=open_, high=high, low=low, close=close, volume=volume, vwap=vwap, trades=trades)
-    judged = engine_fault_of(one, MINUTE_US, one.end_us, 0)
-    assert (fault_of(one) is None) == (judged is None)
+    judged = engine_fault_of(one, MINUTE_US, one.end_us, 0, lowest)
+    assert (fault_of(one, lowest) is None) == (judged is None)
     assert judged is None or judged[0] is Rejection.BAD_PRICES
 
 
