@@ -35,7 +35,7 @@ from streams.config_parts import (
 )
 from streams.errors import SessionConfigError
 from streams.hours import DayOverride, Hours
-from streams.presets import preset_of
+from streams.presets import hours_remark, preset_of
 from streams.times import interval_us
 from streams.validation import explain
 
@@ -148,6 +148,11 @@ class SessionConfig(Section):
             SessionConfigError: no such exchange, or hours that overlap.
         """
         return self._calendar if through is None else self._make_calendar(through)
+
+    @property
+    def hours_remark(self) -> str | None:
+        """What is doubtful about the hours, or None."""
+        return hours_remark(self.exchange, self.hours if isinstance(self.hours, str) else pairs_of(self.hours))
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from streams.hours import Window, Windows, parse_windows
+from streams.hours import DAY_SECONDS, Window, Windows, parse_windows
 from streams.times import date_of_days
 
 PresetName = Literal[
@@ -32,6 +32,9 @@ PresetName = Literal[
     "ice_energy_futures",
     "fx",
 ]
+
+EVENING_EXCHANGES: Final = frozenset({"CMES", "CME", "CBOT", "COMEX", "NYMEX", "IEPA", "ICE", "ICEUS", "NYFE", "us_futures"})
+"""Calendars of exchange_calendars, with their other names, whose sessions open on the evening before their date."""
 
 _MONDAY: Final = 0
 _UNTIL_2015: Final = date(2012, 11, 19), date(2015, 9, 18)
@@ -116,3 +119,18 @@ def preset_of(name: str, exchange: str) -> Preset:
     if preset.exchange != exchange:
         raise ValueError(f"must be of the same exchange: {name!r} needs exchange {preset.exchange!r}, got {exchange!r}")
     return preset
+
+
+def hours_remark(exchange: str, hours: Windows | str) -> str | None:
+    """What to tell a user whose windows open on the date itself where trading opens on the evening before, or None."""
+    if exchange not in EVENING_EXCHANGES or isinstance(hours, str):
+        return None
+    windows = parse_windows(hours)
+    if windows[0].open_seconds < 0 or windows[-1].close_seconds <= DAY_SECONDS:
+        return None
+    names = " or ".join(name for name, preset in PRESETS.items() if preset.exchange == exchange)
+    return (
+        f"hours: a window that opens on the date itself and closes on the next one leaves Sunday evening out of {exchange}, and adds "
+        'Friday evening, on which nothing trades: open it on the previous day ("18:00 previous day")'
+        + (f", or write a preset ({names})" if names else "")
+    )

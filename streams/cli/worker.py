@@ -73,6 +73,8 @@ def worker(
         wanted.calendar()  # an exchange that is none is a mistake in the file, to be said before anything is made
     except SessionConfigError as error:
         raise SessionConfigError(f"{config}: {error}") from None
+    if wanted.hours_remark is not None:
+        logger.warning("{}: {}", config, wanted.hours_remark)
     settings = settings.model_copy(update={"http_port": port_to_serve(settings.http_host, http_port, settings.http_port)})
     try:
         one = SessionWorker(wanted, settings, Instance.claim(settings, wanted.session_name), adopt_config=adopt_config)

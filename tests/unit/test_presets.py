@@ -6,8 +6,10 @@ Chicago; energy and metals: 12:00, 12:45, 13:30, 13:45).
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -18,7 +20,7 @@ import pytest
 from streams.calendar import TradingCalendar, TradingDay
 from streams.config import SessionConfig
 from streams.errors import SessionConfigError
-from streams.presets import PRESETS, PresetName
+from streams.presets import EVENING_EXCHANGES, PRESETS, PresetName
 from streams.times import MINUTE_US, date_of_days, days_of, from_us, to_us
 
 CHICAGO, NEW_YORK = "America/Chicago", "America/New_York"
@@ -224,3 +226,29 @@ def test_a_preset_that_does_not_fit_is_refused(keys: dict[str, Any], message: st
 def test_a_calendar_refuses_a_preset_of_another_exchange() -> None:
     with pytest.raises(SessionConfigError, match="hours must be of the same exchange: 'fx' needs exchange '24/5', got 'CMES'"):
         TradingCalendar("CMES", "fx")
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_doubtful", "why"),
+    [
+        ({"exchange": "CMES", "hours": {"open": "18:00", "close": "17:00"}}, True, "Sunday evening is missing, Friday evening too much"),
+        ({"exchange": "CMES", "hours": {"open": "18:00 previous day", "close": "17:00"}}, False, "as it trades"),
+        ({"exchange": "CMES", "hours": {"open": "08:30", "close": "15:00"}}, False, "only the day"),
+        ({"exchange": "CMES", "hours": "us_equity_futures"}, False, "a preset"),
+        ({"exchange": "CMES"}, False, "regular"),
+        ({"exchange": "XNYS", "hours": {"open": "18:00", "close": "17:00"}}, False, "no sessions from the evening before"),
+    ],
+)
+def test_hours_that_leave_sunday_evening_out_are_remarked_on(keys: dict[str, Any], is_doubtful: bool, why: str) -> None:
+    remark = SessionConfig.from_dict(values(**keys)).hours_remark
+    assert (remark is not None) is is_doubtful, why
+    if remark is not None:
+        assert "leaves Sunday evening out of CMES" in remark
+        assert "us_equity_futures or us_rate_futures" in remark
+
+
+def test_the_exchanges_that_open_on_the_evening_before_are_these() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "exchanges.md").read_text(encoding="utf-8")  # made from the calendars
+    names = set(re.findall(r"^\| `([^`]+)` \| [^|]+ \| -", page, flags=re.MULTILINE))
+    assert names == {"CMES", "IEPA", "us_futures"}
+    assert names | {alias for alias, name in re.findall(r"`(\w+)` \((\w+)\)", page) if name in names} == EVENING_EXCHANGES
