@@ -1,8 +1,8 @@
 """The trading days that a session goes by: further ones come as an input, and their end is told of ahead.
 
 A library knows trading days up to some date, and each version of it knows others, so what a session goes by is stored with it. Days
-that come later hold from the first day on that neither the session nor any of its symbols has reached: bars that are in the state stay
-where they are.
+that come later hold from the first day on that neither the session nor anything of its symbols has reached: what is in the state stays
+where it is.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from streams.records import EventKind
 
 
 def reached_day(state: SessionState) -> int:
-    """The latest day that the session or one of its symbols stands on, days since 1970."""
-    return max([state.days, *(data.day.days for data in state.symbols.values())])
+    """The latest day that the session, or the bars, quotes, or ticks of a symbol stand on, days since 1970."""
+    symbols = state.symbols.values()
+    return max([state.days, *(data.day.days for data in symbols), *(extra.days for data in symbols for extra in data.extras.values())])
 
 
 def use(state: SessionState, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
 
 import msgspec
@@ -11,7 +12,7 @@ from streams.calendar_text import calendar_from_text, calendar_to_text
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
 from streams.times import DAY_US, HOUR_US
-from tests.support.simulation.books import Day, Days
+from tests.support.simulation.books import Day, Days, Life
 
 _LAST_AHEAD = 6
 
@@ -46,12 +47,20 @@ def changed_days(config: SessionConfig, now_us: int, chance: Random) -> JournalI
     return JournalInput(InputKind.CALENDAR, calendar=text)
 
 
-def followed(days: Days, given: JournalInput, reached: int) -> Days:
+def reached(days: int, lives: Iterable[Life]) -> int:
+    """The latest day that anything stands on: the session, a symbol's bars, its quotes, its ticks."""
+    found = [days]
+    for life in lives:
+        found += [life.day.days, *(extra.days(life.day) for extra in life.extras.values())]
+    return max(found)
+
+
+def followed(days: Days, given: JournalInput, until: int) -> Days:
     """The days up to the one that is reached, and from there on those that were given; the first of them begins when that is over."""
     known = calendar_from_text(given.calendar or "")
     newer = Days(TradingCalendar.from_text(given.calendar or ""), days.first, days.last)
-    kept = [day for day in days.days if day.days <= reached]
-    following = [day for day in newer.days if day.days > reached]
+    kept = [day for day in days.days if day.days <= until]
+    following = [day for day in newer.days if day.days > until]
     if kept and following:
         first, over_us = following[0], kept[-1].close_us
         begins_us = known.starts[known.days.index(first.days)]

@@ -138,7 +138,7 @@ class Model(Timebook):
             for life in self.lives.values():
                 life.backlog = life.backlog or life.is_read
         elif given.kind is InputKind.CALENDAR:
-            self.calendar = calendarbook.followed(self.calendar, given, max([self.days, *(life.day.days for life in self.lives.values())]))
+            self.calendar = calendarbook.followed(self.calendar, given, calendarbook.reached(self.days, self.lives.values()))
             self.tell("calendar_changed")
             self.renew_waits()
         elif given.kind is InputKind.CONFIGURED:

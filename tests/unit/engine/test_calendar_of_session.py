@@ -12,7 +12,7 @@ from streams.calendar import GivenDay, TradingCalendar
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
 from streams.records import AnalysisKind, EventKind, Outcome
-from tests.support.engine import Desk, bar, config, events, minutes
+from tests.support.engine import Desk, bar, config, events, minutes, quote
 
 YEAR_END = date(2026, 12, 31)
 LAST, NEXT = "2026-12-31", "2027-01-04"
@@ -108,6 +108,20 @@ def test_a_symbol_that_stands_on_a_later_day_than_the_session_keeps_its_hours_to
     desk.feed(*minutes("600519", at("09:31", LAST), 1), now_us=at("09:32", LAST))
     assert [one.start_us for one in desk.bars("600519")] == [at("09:30", LAST), at("09:31", LAST)]
     desk.check_redriven()
+
+
+def test_the_day_that_quotes_stand_on_keeps_its_hours_too() -> None:
+    counts = []
+    for restores in (False, True):
+        desk = desk_on(at("15:00", "2026-12-30"), streams=["1m", "quotes"])
+        desk.restores = restores
+        desk.feed(quote("600519", at("09:30:01", LAST)), now_us=at("09:30:02", LAST))
+        give(desk, shanghai({date(2026, 12, 31): "closed"}))
+        desk.feed(quote("600519", at("09:30:03", LAST)), now_us=at("09:30:04", LAST))
+        quotes = desk.data("600519").extras["quotes"]
+        counts.append((quotes.count, quotes.out_of_hours))
+        desk.check_redriven()
+    assert counts == [(2, 0), (2, 0)], "a restored session counts as the one that its rows came from"
 
 
 def test_a_daily_session_is_given_days_of_other_hours() -> None:
