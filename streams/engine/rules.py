@@ -11,7 +11,10 @@ session's state lives, such as where its windows lie, goes by `state.opened_rule
 
     version   since     what changed
     1                   the first version; records and rows that name none are of it
-    2         0.1.0     bars wait until their end; days roll one by one; windows count as missing after their grace;
+    2         0.1.0     bars wait until their end; windows count as missing after their grace;
+                        a leap of the clock does what many small steps do, so days roll one by one;
+                        an addition that takes no time skips no interval_complete;
+                        quality counts a last bar that the close cuts;
                         clock windows follow the exchange's clock; indicators are seeded by math.fsum;
                         dead letters say where a schema id stands that is not before the value;
                         symbol_added says nothing of the source

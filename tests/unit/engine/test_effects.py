@@ -51,6 +51,16 @@ def test_a_window_that_is_complete_is_not_due() -> None:
     assert next_effect(desk) == "07 13:40:00", "silence, 300 seconds after the last bar"
 
 
+def test_a_bar_that_waits_is_due_at_its_end_and_comes_before_what_a_leap_closes() -> None:
+    desk = desk_of("A", derived_intervals=["5m"])
+    desk.flow(*minutes("A", at("09:30"), 3))
+    desk.feed(bar("A", at("09:34")), now_us=at("09:34:57"))
+    assert next_effect(desk) == "07 13:35:00"
+    told = [one for one in desk.advance(at("09:35:30")) if isinstance(one, PublishedBar)]
+    assert [(one.interval, one.bar.base_count) for one in told] == [("1m", 1), ("5m", 4)], "the window lacks 09:33 and waits for its grace"
+    assert desk.data("A").last_update_us == at("09:35"), "it was taken in at its end"
+
+
 def test_a_symbol_is_quiet_after_the_threshold_and_silent_until_the_close() -> None:
     desk = desk_of("A", silence_threshold_seconds=90)
     desk.flow(bar("A", at("15:00")))
