@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.client.kafka import once_led
+from streams.client.offsets import answered
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS: Final = 300.0
@@ -98,7 +99,7 @@ def watch_end(servers: str, topic: str, subject: Subject, *, until: int, commits
 
     def ask() -> int:
         futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS)
-        return next(iter(futures.values())).result().offset
+        return answered(topic, next(iter(futures.values())).result().offset)
 
     while end < until or len(seen) < commits:
         subject.check(f"offset {until} of {topic}, at {end},", deadline)

@@ -26,7 +26,7 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_INSTANCE_ID` | none | a worker's name in its group, stable over restarts; none: one is made up |
 | `STREAMS_LOG_LEVEL` | `INFO` | TRACE, DEBUG, INFO, SUCCESS, WARNING, ERROR or CRITICAL |
 | `STREAMS_LOG_JSON` | `false` | log JSON lines instead of text |
-| `STREAMS_TRANSACTION_TIMEOUT_MS` | `10000` | after it the broker aborts a transaction whose worker is gone; readers wait as long |
+| `STREAMS_TRANSACTION_TIMEOUT_MS` | `30000` | how long brokers have to take a transaction; one whose worker is gone ends after it |
 | `STREAMS_SESSION_TIMEOUT_SECONDS` | `6` | after it a worker without a heartbeat is taken for dead; brokers ask for at least 6 |
 | `STREAMS_REMOVAL_DEADLINE_SECONDS` | `30` | how long a graceful removal may drain before the symbol goes anyway |
 | `STREAMS_KAFKA_CONFIG` | `{}` | JSON of further librdkafka properties: `{"security.protocol": "SSL"}` |
@@ -202,7 +202,7 @@ class Settings(BaseSettings):
     instance_id: Annotated[str, AfterValidator(_check_instance)] | None = None
     log_level: Annotated[LogLevel, BeforeValidator(_upper)] = "INFO"
     log_json: bool = False
-    transaction_timeout_ms: int = Field(default=10_000, ge=1_000, le=900_000)
+    transaction_timeout_ms: int = Field(default=30_000, ge=1_000, le=900_000)
     session_timeout_seconds: float = Field(default=6.0, ge=1, le=1800)
     removal_deadline_seconds: Seconds = Field(default=30.0, ge=0)
     kafka_config: Annotated[Mapped, AfterValidator(_check_properties)] = Field(default_factory=dict, repr=False)

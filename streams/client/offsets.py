@@ -12,9 +12,9 @@ about a time has a negative answer: -1, no record is that late.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, cast
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.client.kafka import once_led
@@ -57,6 +57,17 @@ def at_time(admin: AdminClient, topics: Iterable[str], timestamp_ms: int, *, tim
     spec = OffsetSpec.for_timestamp(max(0, timestamp_ms))
     found = _asked(admin, dict.fromkeys(topics, spec), timeout_seconds, None, least=NONE_SO_LATE)
     return {topic: None if offset == NONE_SO_LATE else offset for topic, offset in found.items()}
+
+
+def bounds(consumer: Consumer, topic: str, *, timeout_seconds: float) -> tuple[int, int]:
+    """The first offset of a topic and its end, as a consumer reads it: the committed one, unless it reads what is not; as `earliest`."""
+
+    def ask() -> tuple[int, int]:
+        found = cast("tuple[int, int] | None", consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=timeout_seconds))
+        first, end = (-1, -1) if found is None else found  # its documentation has None for a time-out
+        return answered(topic, first), answered(topic, end)
+
+    return once_led(ask)
 
 
 def answered(topic: str, offset: int, least: int = 0) -> int:

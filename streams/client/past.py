@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaException
 
+from streams.client.asking import until_answered
 from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ErrorNote, bar_topics_of, codec_of, explain, make_admin, reading_group, topics_on
 from streams.client.offsets import earliest, latest
 from streams.client.probing import TopicProbe
@@ -111,15 +112,19 @@ class TopicHistory:
             # What counts here is a bar's start, and that of the very instant is of the stretch.
             return record.start_us + 1 if isinstance(record, Bar) and (record.symbol, record.interval) == (symbol, interval) else None
 
-        try:
+        def ask() -> tuple[int, int, int]:
+            admin = make_admin(self._settings, note)
             last, group = latest(admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS)[topic], reading_group(self._settings, "history")
             with TopicProbe(self._settings, admin, self._codec, group_id=group, clock=self._clock) as probe:
                 start = probe.start(topic, None, start_us, end=last, at_us=at_us)
             first = earliest(admin, [topic], timeout_seconds=BROKER_TIMEOUT_SECONDS)[topic]
-        except KafkaException as error:
             admin.poll(0)  # hands the connection's errors to the note
+            return first, start.offset, last
+
+        try:
+            return until_answered(ask, clock=self._clock)
+        except KafkaException as error:
             raise explain(error.args[0], self._settings, note, f"asking for offsets of {topic}") from None
-        return first, start.offset, last
 
     def _read(self, topic: str, offset: int, last: int, end_us: int) -> Iterator[Bar]:
         """The bars from an offset on, up to the end, or to the first that is a day younger than the stretch."""

@@ -21,11 +21,10 @@ from streams.client.kafka import (
     explain,
     leaderless,
     make_consumer,
-    no_broker,
     once_led,
     reading_group,
 )
-from streams.client.offsets import NONE_SO_LATE, answered
+from streams.client.offsets import NONE_SO_LATE, answered, bounds
 from streams.errors import NobodyThereError, NoSessionError, OffsetGoneError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
@@ -137,15 +136,9 @@ class TopicReader:
             BrokerRefusedError: it answered with an error.
         """
         try:
-            partition = TopicPartition(self.topic, 0)
-            bounds = once_led(lambda: self._consumer.get_watermark_offsets(partition, timeout=BROKER_TIMEOUT_SECONDS))
+            return bounds(self._consumer, self.topic, timeout_seconds=BROKER_TIMEOUT_SECONDS)
         except KafkaException as error:
             raise explain(error.args[0], self._settings, self._note, f"asking where {self.topic} ends") from None
-        if bounds is None:
-            raise no_broker(self._settings, self._note)
-        if min(bounds) < 0:  # librdkafka's number for an offset that it was not given
-            raise no_broker(self._settings, self._note)
-        return int(bounds[0]), int(bounds[1])
 
     def close(self) -> None:
         """Let the connection go."""

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.client.asking import until_answered
 from streams.client.kafka import (
     BROKER_TIMEOUT_SECONDS,
     ConfigValue,
@@ -43,7 +44,6 @@ WAITING_RECORDS: Final = 200_000
 _LEAST_WAITING: Final = 1000
 _PATIENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.2
-_ATTEMPTS: Final = 3
 _PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
 
 T = TypeVar("T")
@@ -259,18 +259,16 @@ class KafkaSource:
         )
 
     def _asked(self, what: str, ask: Callable[[], T]) -> T:
-        for left in reversed(range(_ATTEMPTS)):
-            try:
-                return ask()
-            except KafkaException as error:
-                self._admin.poll(0)  # hands the connection's errors to the note
-                if not left or error.args[0].code() not in _PASSING:
-                    raise explain(error.args[0], self._settings, self._note, what) from None
-            # A client keeps a dead leader in mind for a minute; a new one learns at once who leads now.
+        def anew(error: KafkaError) -> None:
             self._probe.close()
             self._admin = make_admin(self._settings, self._note)
             self._probe = self._make_probe()
-        raise AssertionError
+
+        try:
+            return until_answered(ask, anew=anew, clock=self._clock)
+        except KafkaException as error:
+            self._admin.poll(0)  # hands the connection's errors to the note
+            raise explain(error.args[0], self._settings, self._note, what) from None
 
     def _make_probe(self) -> TopicProbe:
         return TopicProbe(self._settings, self._admin, self._codec, group_id=reading_group(self._settings, "replay"), clock=self._clock)

@@ -12,6 +12,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 
+from streams.client.asking import until_answered
 from streams.client.kafka import (
     BROKER_TIMEOUT_SECONDS,
     ConfigValue,
@@ -19,11 +20,11 @@ from streams.client.kafka import (
     explain,
     make_admin,
     make_consumer,
-    once_led,
     reading_group,
     session_of,
     state_changelog,
 )
+from streams.client.offsets import bounds
 from streams.client.reader import BEGINNING, TopicReader
 from streams.client.reader import Record as Found
 from streams.engine.rows import SESSION_KEY, SessionRow
@@ -215,9 +216,15 @@ class SourceTopics:
             raise HistoryError(f"the records were read from a former topic {topic}, which was deleted; the one of this name now is another")
 
     def _ask_id(self, topic: str) -> str:
-        try:
+        def ask() -> str:
             asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=BROKER_TIMEOUT_SECONDS)
             return str(asked[topic].result().topic_id)
+
+        def anew(error: KafkaError) -> None:
+            self._admin = make_admin(self._settings, self._note)
+
+        try:
+            return until_answered(ask, anew=anew, clock=self._clock)
         except KafkaException as error:
             if error.args[0].code() in _NO_TOPIC:
                 raise HistoryError(f"topic {topic} is no longer there") from None
@@ -284,8 +291,7 @@ class SourceTopics:
 
     def _beginning(self, topic: str) -> int:
         try:
-            partition = TopicPartition(topic, 0)
-            return int(once_led(lambda: self._consumer.get_watermark_offsets(partition, timeout=BROKER_TIMEOUT_SECONDS))[0])
+            return bounds(self._consumer, topic, timeout_seconds=BROKER_TIMEOUT_SECONDS)[0]
         except KafkaException as error:
             raise explain(error.args[0], self._settings, self._note, f"asking where {topic} begins") from None
 

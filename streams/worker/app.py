@@ -60,6 +60,8 @@ from streams.worker.sources import Sources
 CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
 TABLE: Final = "state"
 OWNERLESS_SECONDS: Final = 15.0
+TAKING_OVER_SECONDS: Final = 30.0
+"""Beside the transaction timeout and the session timeout: how long an owner may take to write, while Kafka chooses new leaders."""
 TAKEN_IN_SECONDS: Final = 30.0
 TAKEN_IN_MOST: Final = 12
 # A standby hears of a dead worker with its next heartbeat, after the session's timeout.
@@ -127,6 +129,7 @@ class SessionWorker:
         self._table = table
         self._stood_by: list[float] = []
         self._followed: tuple[int | None, float] | None = None
+        self._patience_seconds = settings.transaction_timeout_ms / 1000 + settings.session_timeout_seconds + TAKING_OVER_SECONDS
         self._was_active = False
         self._began: tuple[int, int] | None = None
         self._sent = 0
@@ -331,15 +334,22 @@ class SessionWorker:
         """Ask the group to decide again when nobody writes the state that this standby follows: an active worker does each second.
 
         The group may have given the active role to nobody: it decides by what its leader knows of the topics, which is nothing
-        while a broker that was killed comes back; and no later news makes it decide again.
+        while a broker that was killed comes back; and no later news makes it decide again. A worker that has the role is waited for
+        as long as it may need: to decide again would throw it out while it takes over, or waits for a broker.
         """
         now, applied = self._clock.monotonic(), self._table.reach
         if self.health.status is not WorkerStatus.STANDBY or self._followed is None or self._followed[0] != applied:
             self._followed = (applied, now)
-        elif now - self._followed[1] >= OWNERLESS_SECONDS:
+            return
+        patience = self._patience_seconds if self._has_owner() else OWNERLESS_SECONDS
+        if now - self._followed[1] >= patience:
             self._followed = (applied, now)
-            logger.warning("nobody has written the session's state for {:g} s: asking the group for an owner", OWNERLESS_SECONDS)
+            logger.warning("nobody has written the session's state for {:g} s: asking the group for an owner", patience)
             self.app.consumer.join_anew()
+
+    def _has_owner(self) -> bool:
+        """Whether the group has given the active role to a worker, when it last decided."""
+        return any(self.names.control in topics for topics in self.app.assignor.external_topics_metadata().values())
 
     def _compare_config(self) -> None:
         """Say at once that this standby would not take over: when it has to is too late."""

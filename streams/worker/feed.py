@@ -362,7 +362,7 @@ class Feed:
         for one in self._consumers(consumer, wanted.values()):
             here = {topic: assignment for topic, assignment in wanted.items() if (assignment.stream is None) == (one is consumer)}
             if here:
-                one.list_topics(timeout=METADATA_SECONDS)
+                self._hasten(one)
             one.assign([TopicPartition(topic, 0, assignment.offset) for topic, assignment in here.items()])
         self._reading = bool(wanted)
 
@@ -387,11 +387,19 @@ class Feed:
         consumer = self._consumer_of(consumer, assignment)
         # librdkafka would begin to fetch a topic that it has no metadata of 0.8 s later.
         if learning is None or learning.cancelled() or not learning.result():
-            consumer.list_topics(topic, METADATA_SECONDS)
+            self._hasten(consumer, topic)
         self._in_doubt.discard(topic)
         self._assigned[topic] = assignment
         self._at_end.pop(topic, None)
         consumer.incremental_assign([TopicPartition(topic, 0, assignment.offset)])
+
+    @staticmethod
+    def _hasten(consumer: Consumer, topic: str | None = None) -> None:
+        """Ask for metadata, so that fetching begins at once. Without an answer it begins by itself, when a broker answers."""
+        try:
+            consumer.list_topics(timeout=METADATA_SECONDS) if topic is None else consumer.list_topics(topic, METADATA_SECONDS)
+        except KafkaException as error:
+            logger.debug("feed: no metadata yet: {}", error.args[0].str())
 
     def _remove(self, consumer: Consumer, topic: str) -> None:
         assignment = self._assigned.pop(topic, None)

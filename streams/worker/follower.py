@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from loguru import logger
 
@@ -26,7 +26,7 @@ from streams.engine.loading import size_of
 from streams.engine.placing import known_when
 from streams.engine.session import Session
 from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
-from streams.errors import ControlLostError, FatalError, StreamsError
+from streams.errors import BrokerLostError, ControlLostError, FatalError, StreamsError
 from streams.records import SourcePosition, known_us
 from streams.times import Clock
 from streams.wire.topics import TopicNames
@@ -37,6 +37,10 @@ from streams.worker.source_settings import needs_of, warning, with_warning
 from streams.worker.sources import SourceRefusedError, Sources, TopicLook
 
 CHECK_SOURCES_SECONDS: Final = 10.0
+CHECK_AGAIN_SECONDS: Final = 2.0
+"""How soon after a check that nobody answered the next one begins. The check itself has asked again and again before."""
+T = TypeVar("T")
+
 _ENDS_OF_LOADING: Final = frozenset({InputKind.LOADED, InputKind.LOAD_FAILED})
 
 
@@ -78,6 +82,13 @@ class Follower:
         self._is_checking = False
         self._troubles: dict[str, Trouble] = {}
         self._said: set[str | None] = set()
+        self._unchecked_since: float | None = None
+
+    @property
+    def unchecked_since(self) -> float | None:
+        """Since when, by the monotonic clock, nobody answers questions about topics; None when they are answered."""
+        asked = [since for since in (self._unchecked_since, self._sources.unanswered_since) if since is not None]
+        return min(asked, default=None)
 
     def begin(self, session: Session) -> None:
         """Read everything anew from the state's positions, and look up again what is pending."""
@@ -178,12 +189,12 @@ class Follower:
         symbol, incarnation, generation = data.symbol, data.incarnation, self._feed.generation
         plan, calendar = wanted(session.state, data), session.state.calendar
         try:
-            bars, *extras = await self._locate_all(data, plan, calendar)
+            bars, *extras = await self._asked(partial(self._locate_all, data, plan, calendar), f"loading {symbol}")
             missing = await self._history.load(plan, calendar, self._clock.now_us(), partial(self._hand_over, generation))
             if plan.intervals:
                 # Found anew, since the topic has gone on: what stands there now is the backlog.
-                bars, *extras = await self._locate_all(data, plan, calendar)
-            warned = (await self._warnings([data]))[symbol]
+                bars, *extras = await self._asked(partial(self._locate_all, data, plan, calendar), f"loading {symbol}")
+            warned = (await self._asked(partial(self._warnings, [data]), f"loading {symbol}"))[symbol]
         except FatalError as error:
             self._die(error)
             return
@@ -220,7 +231,7 @@ class Follower:
         generation = self._feed.generation
         reading = [data for data in session.state.symbols.values() if data.status in READING]
         try:
-            warned = await self._warnings(reading)
+            warned = await self._asked(partial(self._warnings, reading), "looking at the settings of topics")
         except FatalError as error:
             self._die(error)
             return
@@ -257,7 +268,7 @@ class Follower:
         """Find where a stream is to be read from that a symbol has got since it was loaded."""
         generation = self._feed.generation
         try:
-            position = await self._locate(data, stream, data.day, calendar)
+            position = await self._asked(partial(self._locate, data, stream, data.day, calendar), f"looking for {stream} of {data.symbol}")
             if position.note is not None:
                 logger.bind(symbol=data.symbol).warning("{}", position.note)
             found = _located(data, stream, position)
@@ -278,6 +289,15 @@ class Follower:
             return await self._sources.locate(topic, stream=stream, from_us=from_us - 1, at_us=known_us, create=create)
         at_us = known_when(data.symbol, data.base_interval, data.anchor, calendar)
         return await self._sources.locate(topic, stream=None, from_us=from_us, at_us=at_us, create=create)
+
+    async def _asked(self, ask: Callable[[], Coroutine[object, object, T]], doing: str) -> T:
+        """What `ask` gives, however long no broker answers: that is no reason to give a symbol up, nor the worker while it commits."""
+        while True:
+            try:
+                return await ask()
+            except BrokerLostError as error:
+                logger.warning("{}: {}; it is asked again", doing, error)
+                await asyncio.sleep(CHECK_AGAIN_SECONDS)
 
     def _hand_in(self, generation: int, found: list[JournalInput]) -> None:
         if generation == self._feed.generation:
@@ -303,10 +323,20 @@ class Follower:
 
     async def _check(self, session: Session) -> None:
         self._is_checking = True
+        began = self._clock.monotonic()
         try:
             await self._check_once(session)
             while self._troubles:  # they came while Kafka was asked, perhaps after it had answered
                 await self._check_once(session)
+            self._unchecked_since = None
+        except BrokerLostError as error:
+            # Nothing is known of the topics then, neither good nor bad. Whether the worker can go on shows when it commits.
+            self._unchecked_since = began if self._unchecked_since is None else self._unchecked_since
+            now = self._clock.monotonic()
+            self._checked_at = now - CHECK_SOURCES_SECONDS + CHECK_AGAIN_SECONDS
+            logger.warning(
+                "the session's topics could not be checked for {:.0f} s, and are asked about again: {}", now - self._unchecked_since, error
+            )
         except FatalError as error:
             self._die(error)
         except StreamsError as error:

@@ -90,6 +90,7 @@ class Health:
     def report(self) -> dict[str, object]:
         """The state in a few fields, for JSON."""
         report: dict[str, object] = {"status": self.status, **self.identity()}
+        report |= self.report_of_checks()
         session = self._runner.session
         if session is not None and self._runner.active:
             state = session.state
@@ -106,6 +107,16 @@ class Health:
                 "last_commit_ms": round(self._ledger.last_commit_seconds * 1000, 3),
             }
         return report
+
+    def report_of_checks(self) -> dict[str, object]:
+        """Since when questions about topics have gone unanswered; empty when they are answered."""
+        seconds = self.unchecked_seconds()
+        return {"topics_unchecked_since": iso(self._clock.now_us() - round(seconds * SECOND_US))} if seconds else {}
+
+    def unchecked_seconds(self) -> float:
+        """For how long questions about topics have gone unanswered; 0 when they are answered."""
+        since = self._runner.unchecked_since
+        return 0.0 if since is None else self._clock.monotonic() - since
 
     def figures(self) -> list[Metric]:
         """The figures as they are now."""
@@ -148,6 +159,10 @@ class _Figures:
             yield self._counter(f"streams_{name}_read", f"records read from topics of {name}", self._runner.records_read[stream])
         yield self._counter("streams_transactions", "transactions committed", self._ledger.commits)
         yield self._counter("streams_commit_seconds", "seconds spent in writing and committing", self._ledger.commit_seconds)
+        yield self._gauge(
+            "streams_topics_unchecked_seconds", "how long no broker has answered questions about topics, 0 when they are answered",
+            self._health.unchecked_seconds(),
+        )  # fmt: skip
         yield self._counter("streams_dead_letters", "records that went to the dead-letter topic", self._runner.dead_letters)
         if self._runner.filler is not None:
             counts = self._runner.filler.counts

@@ -26,12 +26,13 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from streams.client.asking import UNANSWERED
 from streams.client.kafka import ErrorNote
 from streams.errors import FatalError, FencedError, LedgerError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.outputs import Record
-from streams.worker.link import UNANSWERED, broker_lost
+from streams.worker.link import broker_lost
 
 BARRIER_KEY: Final = b"barrier"
 TAKE_OVER_SECONDS: Final = 30.0
@@ -131,8 +132,9 @@ class Ledger:
         offsets: dict[str, int] = {}
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                offsets[message.topic() or ""] = message.offset() or 0
+            # librdkafka acknowledges a record that was sent twice, while a broker failed, without its offset: -1001.
+            if error is None and (offset := message.offset()) is not None and offset >= 0:
+                offsets[message.topic() or ""] = offset
 
         try:
             producers = [Producer({**self._config, "transactional.id": transactional_id}) for transactional_id in self._ids]
@@ -149,7 +151,7 @@ class Ledger:
             raise self._fatal(error.args[0], "taking over") from error
         missing = [changelog for changelog in changelogs if changelog not in offsets]
         if missing:
-            raise LedgerError(f"the barrier was not written to {', '.join(missing)}")
+            raise broker_lost(self._servers, f"it is not known where the barrier stands in {', '.join(missing)}", "taking over")
         self._producers, self._turn = producers, 0
         self._analysis_end = self.analysis_offset = None  # others may have written since this worker did
         return offsets
@@ -190,10 +192,14 @@ class Ledger:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._undelivered = error
-        elif message.topic() == self._changelog:
-            self._row_offset = message.offset()
+            return
+        offset = message.offset()
+        if offset is None or offset < 0:
+            return  # it arrived, and was acknowledged without its offset; what is known of the one before it is true as well
+        if message.topic() == self._changelog:
+            self._row_offset = offset
         elif message.topic() == self._analysis:
-            self._analysis_end = (message.offset() or 0) + 1
+            self._analysis_end = offset + 1
 
     def _why_undelivered(self) -> KafkaError | None:
         """Why a record did not arrive: told while the producer is polled, which the commit that failed may not have done."""

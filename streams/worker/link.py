@@ -10,24 +10,10 @@ import re
 from typing import Final
 
 from aiokafka import errors as aiokafka_errors
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 
+from streams.client.asking import UNANSWERED
 from streams.errors import BrokerLostError, FatalError, InternalError
-
-UNANSWERED: Final = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
-        KafkaError._TIMED_OUT_QUEUE,
-        KafkaError._MSG_TIMED_OUT,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.BROKER_NOT_AVAILABLE,
-    }
-)
-"""Codes of librdkafka's that mean that no broker answered, or not in time."""
 
 _UNANSWERED: Final = (
     aiokafka_errors.KafkaConnectionError,
@@ -36,6 +22,9 @@ _UNANSWERED: Final = (
     aiokafka_errors.NodeNotReadyError,
     aiokafka_errors.RequestTimedOutError,
 )
+
+CUT_NAMES: Final = tuple(error.__name__ for error in _UNANSWERED)
+"""How aiokafka names them in its lines, and Faust in its own."""
 
 _THREAD: Final = re.compile(r"^\S+/\w+: ")
 _STATE: Final = re.compile(r" ?\(after \d+ms in state \w+\)")
@@ -51,7 +40,12 @@ def is_cut(error: BaseException | None) -> bool:
 
 def broker_lost(servers: str, why: str, doing: str | None = None) -> BrokerLostError:
     """The error for a worker that gives up waiting; `doing` is what could not be done."""
-    return BrokerLostError(f"no broker answers at {servers} ({plain(why)}){f', {doing}' if doing else ''}")
+    return BrokerLostError(f"{silence(servers)} ({plain(why)}){f', {doing}' if doing else ''}")
+
+
+def silence(servers: str) -> str:
+    """What is known of brokers when an answer did not come: of several it may be one alone that is away, and was needed."""
+    return f"no answer in time from the brokers at {servers}" if "," in servers else f"no broker answers at {servers}"
 
 
 def plain(why: str) -> str:

@@ -13,7 +13,7 @@ from streams.engine.transaction import TransactionResult
 from streams.records import Event, EventKind
 from streams.settings import Settings
 from streams.times import DOUBT_SECONDS, Clock, Leap, SystemClock
-from streams.worker.link import is_cut
+from streams.worker.link import CUT_NAMES, is_cut, silence
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -74,7 +74,7 @@ class LibraryLines(logging.Handler):
             now = self._clock.monotonic()
             if self._said_at is None or now - self._said_at >= SAY_AGAIN_SECONDS:
                 self._said_at = now
-                logger.warning("no broker answers at {}, trying again", self._servers)
+                logger.warning("{}, trying again", silence(self._servers))
             return
         level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "INFO"
         logger.opt(exception=record.exc_info).bind(library=record.name).log(level, "{}", record.getMessage())
@@ -82,7 +82,10 @@ class LibraryLines(logging.Handler):
     def _is_about_the_link(self, record: logging.LogRecord) -> bool:
         if record.exc_info is not None and is_cut(record.exc_info[1]):
             return True
-        return record.name.startswith("aiokafka") and str(record.msg).startswith(_OF_A_CUT_LINK)
+        if record.name.startswith("aiokafka") and str(record.msg).startswith(_OF_A_CUT_LINK):
+            return True
+        # Whatever the line is about: one that names such an error comes again with each attempt.
+        return record.name.partition(".")[0] in _LIBRARIES and any(name in record.getMessage() for name in CUT_NAMES)
 
 
 def set_up(settings: Settings) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.client.kafka import once_led, reading_group
+from streams.client.asking import passes, until_answered
+from streams.client.kafka import reading_group
+from streams.client.offsets import bounds
 from streams.engine.journal import InputKind, JournalRecord
 from streams.errors import BrokerLostError, WireError
 from streams.settings import Settings
@@ -12,6 +14,7 @@ from streams.times import Clock
 from streams.wire.codec import Codec
 
 READ_SECONDS = 15.0
+REQUEST_SECONDS = 5.0
 SUCCESSOR_SECONDS = 5.0
 _SUCCESSOR_BACK = 512
 _TAKES_OVER = frozenset({InputKind.OPENED, InputKind.RESUMED})
@@ -25,8 +28,7 @@ def last_epoch(settings: Settings, journal_topic: str, codec: Codec) -> int:
     """
     consumer = _consumer(settings)
     try:
-        partition = TopicPartition(journal_topic, 0)
-        first, end = once_led(lambda: consumer.get_watermark_offsets(partition, timeout=READ_SECONDS))
+        first, end = until_answered(lambda: bounds(consumer, journal_topic, timeout_seconds=REQUEST_SECONDS))
         epoch, back = 0, 16
         # The last offsets are markers of transactions, and perhaps aborted records: go back further until there is one.
         while epoch == 0 and end > first:
@@ -53,7 +55,7 @@ def successor(settings: Settings, journal_topic: str, codec: Codec, clock: Clock
     deadline = clock.monotonic() + SUCCESSOR_SECONDS
     consumer = _consumer(settings)
     try:
-        first, end = consumer.get_watermark_offsets(TopicPartition(journal_topic, 0), timeout=SUCCESSOR_SECONDS)
+        first, end = bounds(consumer, journal_topic, timeout_seconds=SUCCESSOR_SECONDS)
         consumer.assign([TopicPartition(journal_topic, 0, max(first, end - _SUCCESSOR_BACK))])
         while clock.monotonic() < deadline:
             message = consumer.poll(0.1)
@@ -75,8 +77,7 @@ def journal_end(settings: Settings, journal_topic: str) -> int:
     """
     consumer = _consumer(settings)
     try:
-        partition = TopicPartition(journal_topic, 0)
-        return int(once_led(lambda: consumer.get_watermark_offsets(partition, timeout=READ_SECONDS))[1])
+        return until_answered(lambda: bounds(consumer, journal_topic, timeout_seconds=REQUEST_SECONDS))[1]
     except KafkaException as error:
         raise BrokerLostError(f"reading {journal_topic}: {error.args[0].str()}") from error
     finally:
@@ -93,13 +94,18 @@ def has_namesake(settings: Settings, journal_topic: str, codec: Codec, *, owner:
     """
     consumer = _consumer(settings)
     try:
-        _, end = consumer.get_watermark_offsets(TopicPartition(journal_topic, 0), timeout=SUCCESSOR_SECONDS)
+        _, end = bounds(consumer, journal_topic, timeout_seconds=SUCCESSOR_SECONDS)
         consumer.assign([TopicPartition(journal_topic, 0, max(since_offset, end - _SUCCESSOR_BACK))])
-        while (message := consumer.poll(SUCCESSOR_SECONDS)) is not None and message.error() is None:
-            record = _journal(codec, message)
+        while (message := consumer.poll(SUCCESSOR_SECONDS)) is not None:
+            error = message.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                return False
+            if error is not None and not passes(error):
+                raise KafkaException(error)
+            record = None if error is not None else _journal(codec, message)
             if record is not None and record.owner == owner and record.now_us > since_us:
                 return True
-        return False
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{journal_topic} was not read to its end"))
     finally:
         consumer.close()
 
@@ -137,6 +143,8 @@ def _newest_epoch(consumer: Consumer, topic: str, start: int, codec: Codec) -> i
         if error is not None:
             if error.code() == KafkaError._PARTITION_EOF:
                 return epoch
+            if passes(error):
+                continue  # librdkafka goes on by itself
             raise KafkaException(error)
         record = _journal(codec, message)
         epoch = epoch if record is None else record.epoch

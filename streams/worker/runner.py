@@ -187,6 +187,11 @@ class SessionRunner:
             offset = self._ledger.analysis_offset
             yield self._require_session().state, self._analysis_offset if offset is None else offset
 
+    @property
+    def unchecked_since(self) -> float | None:
+        """Since when, by the monotonic clock, nobody answers questions about topics; None when they are answered."""
+        return self._follower.unchecked_since
+
     async def check_control(self) -> None:
         """See that the control topic is the one that the session goes by.
 

@@ -14,15 +14,16 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from loguru import logger
 from msgspec import Struct
 
+from streams.client.asking import until_answered
 from streams.client.kafka import ErrorNote, make_admin
 from streams.client.offsets import latest
 from streams.errors import BrokerLostError, ControlLostError, TopicSetupError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 from streams.wire.topics import TopicNames
-from streams.worker.link import broker_lost, is_cut, plain
+from streams.worker.link import broker_lost, is_cut, plain, silence
 
-REQUEST_SECONDS: Final = 15.0
+REQUEST_SECONDS: Final = 10.0
 NEW_TOPICS_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 0.05
 BROKER_WAIT_SECONDS: Final = 20.0
@@ -75,9 +76,25 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock:
     """
     logger.info("asking for the session's topics at {}", settings.bootstrap_servers)
     note = ErrorNote()
-    admin = make_admin(settings, note)
+    clock = SystemClock() if clock is None else clock
     specs = topic_specs(names, changelog, settings, bars_topic=bars_topic)
-    present = _present(admin, note, settings, SystemClock() if clock is None else clock)
+    present = _present(make_admin(settings, note), note, settings, clock)
+    try:
+        # Each attempt has a client of its own: one that had a broker in mind that died asks it again.
+        wrong = until_answered(lambda: _prepared(make_admin(settings, note), settings, names, changelog, specs, present), clock=clock)
+    except KafkaException as error:
+        what = error.args[0]
+        if what.code() in _FORBIDDEN:
+            raise TopicSetupError(f"the session's topics could not be checked: {what.name()}: {what.str()}") from error
+        raise broker_lost(settings.bootstrap_servers, note.last or what.str(), "checking the session's topics") from error
+    if wrong:
+        raise TopicSetupError("topics have settings that would lose data:\n  " + "\n  ".join(wrong))
+
+
+def _prepared(
+    admin: AdminClient, settings: Settings, names: TopicNames, changelog: str, specs: list[TopicSpec], present: dict[str, TopicMetadata]
+) -> list[str]:
+    """Create the topics that are not present, and say what is wrong with the others."""
     try:
         missing = [spec for spec in specs if spec.name not in present]
         if names.control in {spec.name for spec in missing} and changelog in present and _has_records(admin, changelog):
@@ -95,15 +112,10 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock:
             for spec in existing
             if len(present[spec.name].partitions) != 1
         ]
-        wrong += _wrong_configs(admin, existing)
-    except KafkaException as error:
-        what = error.args[0]
-        if what.code() in _FORBIDDEN:
-            raise TopicSetupError(f"the session's topics could not be checked: {what.name()}: {what.str()}") from error
+        return wrong + _wrong_configs(admin, existing)
+    except KafkaException:
         admin.poll(0)  # hands the connection's errors to the note
-        raise broker_lost(settings.bootstrap_servers, note.last or what.str(), "checking the session's topics") from error
-    if wrong:
-        raise TopicSetupError("topics have settings that would lose data:\n  " + "\n  ".join(wrong))
+        raise
 
 
 def _has_records(admin: AdminClient, topic: str) -> bool:
@@ -123,7 +135,7 @@ def _present(admin: AdminClient, note: ErrorNote, settings: Settings, clock: Clo
             if clock.monotonic() >= deadline:
                 raise broker_lost(settings.bootstrap_servers, why) from error
         if not is_said:
-            logger.warning("no broker answers at {} ({}), trying again", settings.bootstrap_servers, plain(why))
+            logger.warning("{} ({}), trying again", silence(settings.bootstrap_servers), plain(why))
             is_said = True
 
 

@@ -18,16 +18,19 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 from msgspec import Struct
 
-from streams.client.kafka import codec_of, leaderless, reading_group
+from streams.client.asking import PATIENCE_SECONDS, passes, until_answered
+from streams.client.kafka import codec_of, reading_group
 from streams.client.offsets import at_time, earliest, latest
 from streams.client.probing import AtUs, Start, TopicProbe
 from streams.errors import BrokerLostError, StreamsError
 from streams.records import SourcePosition
 from streams.settings import Settings
+from streams.times import Clock, SystemClock
 from streams.wire.codec import Codec
-from streams.worker.link import broker_lost, is_cut
+from streams.worker.link import broker_lost
 
-REQUEST_SECONDS: Final = 10.0
+REQUEST_SECONDS: Final = 5.0
+"""How long one attempt may take: those of before Kafka has found new leaders are in vain, and are to be over soon after it has."""
 ATTEMPTS: Final = 3
 NEW_TOPIC_ATTEMPTS: Final = 200
 NEW_TOPIC_PAUSE_SECONDS: Final = 0.02
@@ -70,20 +73,33 @@ class Sources:
     Args:
         settings: where Kafka is, and whether and how bar topics may be created.
         codec: reads the records by which a position is judged; by default that of the settings.
+        patience_seconds: how long a question is asked again that nobody answers.
+        clock: for deadlines.
     """
 
-    def __init__(self, settings: Settings, codec: Codec | None = None) -> None:
+    def __init__(
+        self, settings: Settings, codec: Codec | None = None, *, patience_seconds: float = PATIENCE_SECONDS, clock: Clock | None = None
+    ) -> None:
         self._settings = settings
         self._codec = codec or codec_of(settings)
         self._admin = self._make_admin()
         self._probes: queue.SimpleQueue[TopicProbe] = queue.SimpleQueue()
-        self._pause = threading.Event()
+        self._patience_seconds = patience_seconds
+        self._clock = SystemClock() if clock is None else clock
+        self._unanswered: dict[object, float] = {}
+        self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(4, "sources")
 
     def close(self) -> None:
         """Let the threads go."""
+        self._stopping.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._drop_probes()
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """Since when, by the monotonic clock, a question has been asked again and again; None when each is answered."""
+        return min(list(self._unanswered.values()), default=None)
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
         """Kafka's id of each topic, None for one that does not exist."""
@@ -126,10 +142,13 @@ class Sources:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
         found: dict[str, dict[str, str | None]] = {}
-        for resource, answer in self._admin.describe_configs(resources, request_timeout=REQUEST_SECONDS).items():
+        admin = self._admin  # as in `_described`
+        for resource, answer in admin.describe_configs(resources, request_timeout=REQUEST_SECONDS).items():
             try:
                 found[resource.name] = {key: entry.value for key, entry in answer.result().items()}
-            except KafkaException:
+            except KafkaException as error:
+                if passes(error.args[0]):
+                    raise  # nobody has answered: that a topic has no settings would take back what was warned of
                 found[resource.name] = {}  # to look at them takes a right of its own, and nothing depends on it
         return found
 
@@ -140,8 +159,13 @@ class Sources:
                 raise TopicMissingError(f"there is no topic {topic}: produce to it first, or add the symbol without must_exist")
             if not self._settings.create_topics:
                 raise TopicMissingError(f"there is no topic {topic}, and STREAMS_CREATE_TOPICS is false: create it with one partition")
-            self._create(topic)
-            return SourcePosition(self._id_of_new(topic), 0, 0, f"topic {topic} did not exist and was created")
+            if self._create(topic):
+                return SourcePosition(self._id_of_new(topic), 0, 0, f"topic {topic} did not exist and was created")
+            # It is there: whoever was asked first did not know it yet.
+            self._id_of_new(topic)
+            found = self._described([topic])[topic]
+        if found is None:
+            raise TopicMissingError(f"topic {topic} is created and deleted again and again")
         if len(found.partitions) != 1:
             raise TopicSplitError(
                 f"topic {topic} has {len(found.partitions)} partitions and must have 1, since bars in the others would be missed: "
@@ -183,7 +207,8 @@ class Sources:
     def _make_admin(self) -> AdminClient:
         return AdminClient({"log_level": 0, **self._settings.kafka()}, error_cb=lambda error: None)
 
-    def _create(self, topic: str) -> None:
+    def _create(self, topic: str) -> bool:
+        """Create a topic; whether it was not there."""
         new = NewTopic(
             topic,
             num_partitions=1,
@@ -191,25 +216,28 @@ class Sources:
             config={"retention.ms": str(self._settings.bars_retention_ms), "cleanup.policy": "delete"},
         )
         try:
-            self._admin.create_topics([new], request_timeout=REQUEST_SECONDS)[topic].result()
+            admin = self._admin  # as in `_described`
+            admin.create_topics([new], request_timeout=REQUEST_SECONDS)[topic].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+            return False
+        return True
 
     def _id_of_new(self, topic: str) -> str:
         """The id of a topic that was just created: a broker may not know of it yet."""
         for _ in range(NEW_TOPIC_ATTEMPTS):
-            topic_id = self._topic_ids([topic])[topic]
-            if topic_id is not None:
-                return topic_id
-            self._pause.wait(NEW_TOPIC_PAUSE_SECONDS)
+            found = self._described([topic])[topic]
+            if found is not None:
+                return str(found.topic_id)
+            self._stopping.wait(NEW_TOPIC_PAUSE_SECONDS)
         raise BrokerLostError(f"topic {topic} was created, and no broker knows of it")
 
     def _look(self, topics: list[str]) -> dict[str, TopicLook]:
         for left in reversed(range(ATTEMPTS)):
             refused: dict[str, str] = {}
             note = partial(_is_refused, refused=refused)
-            described = self._described(topics, refused)
+            described = self._described_twice(topics, refused)
             there = [topic for topic, found in described.items() if found is not None]
             try:
                 firsts = earliest(self._admin, there, timeout_seconds=REQUEST_SECONDS, refused=note)
@@ -226,44 +254,55 @@ class Sources:
         raise AssertionError
 
     def _topic_ids(self, topics: list[str]) -> dict[str, str | None]:
-        return {topic: None if found is None else str(found.topic_id) for topic, found in self._described(topics).items()}
+        return {topic: None if found is None else str(found.topic_id) for topic, found in self._described_twice(topics).items()}
+
+    def _described_twice(self, topics: list[str], refused: dict[str, str] | None = None) -> dict[str, TopicDescription | None]:
+        """As `_described`; that a topic is gone is asked of a new client too, since what follows from it is not taken back."""
+        described = self._described(topics, refused)
+        gone = [topic for topic, found in described.items() if found is None and topic not in (refused or {})]
+        if gone:
+            self._admin = self._make_admin()
+            described |= self._described(gone, refused)
+        return described
 
     def _described(self, topics: list[str], refused: dict[str, str] | None = None) -> dict[str, TopicDescription | None]:
         """Each topic as the broker describes it, None for one that does not exist; refusals go to `refused`, or are raised."""
         if not topics:
             return {}
         described: dict[str, TopicDescription | None] = {}
-        for topic, future in self._admin.describe_topics(TopicCollection(topics), request_timeout=REQUEST_SECONDS).items():
+        admin = self._admin  # held while its answers are awaited: another question may replace it meanwhile
+        for topic, future in admin.describe_topics(TopicCollection(topics), request_timeout=REQUEST_SECONDS).items():
             try:
-                described[topic] = future.result()
+                found = described[topic] = future.result()
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART and not _is_refused(topic, error, refused):
                     raise
                 described[topic] = None
+                continue
+            if not found.partitions:  # a topic has at least one: whoever was asked does not know it yet
+                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no partition of {topic} is known"))
         return described
 
     async def _run(self, ask: Callable[[], T]) -> T:
-        def attempt() -> T:
-            for left in reversed(range(ATTEMPTS)):
-                try:
-                    return ask()
-                except KafkaException as error:
-                    what = error.args[0]
-                    if not (is_cut(error) or what.retriable() or _has_no_leader(what)):
-                        raise SourceRefusedError(f"{what.name()}: {what.str()}") from error
-                    if not left:
-                        raise broker_lost(self._settings.bootstrap_servers, what.str(), "asking about topics") from error
-                    # A client keeps a dead leader in mind for a minute; a new one learns at once who leads now.
-                    self._admin = self._make_admin()
-                    self._drop_probes()
-            raise AssertionError
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._until_answered, ask)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, attempt)
+    def _until_answered(self, ask: Callable[[], T]) -> T:
+        question = object()
 
+        def anew(error: KafkaError) -> None:
+            self._unanswered.setdefault(question, self._clock.monotonic())
+            self._admin = self._make_admin()
+            self._drop_probes()
 
-def _has_no_leader(error: KafkaError) -> bool:
-    """Whether a topic that is there has had no leader for a while: its broker is away, which says nothing about the topic."""
-    return leaderless(error) and error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART
+        try:
+            return until_answered(ask, anew=anew, patience_seconds=self._patience_seconds, clock=self._clock, stopping=self._stopping)
+        except KafkaException as error:
+            what = error.args[0]
+            if passes(what):
+                raise broker_lost(self._settings.bootstrap_servers, what.str(), "asking about topics") from error
+            raise SourceRefusedError(f"{what.name()}: {what.str()}") from error
+        finally:
+            self._unanswered.pop(question, None)
 
 
 def _is_refused(topic: str, error: KafkaException, refused: dict[str, str] | None) -> bool:

@@ -71,7 +71,7 @@ def test_without_any_variable_the_defaults_hold() -> None:
         "instance_id": None,
         "log_level": "INFO",
         "log_json": False,
-        "transaction_timeout_ms": 10_000,
+        "transaction_timeout_ms": 30_000,
         "session_timeout_seconds": 6.0,
         "removal_deadline_seconds": 30.0,
         "kafka_config": {},

@@ -103,6 +103,11 @@ def test_a_broker_that_is_away_is_said_once_in_a_while_and_not_at_each_attempt(s
     for _ in range(100):
         lines.emit(line("aiokafka", "Unable connect to node with id %s: %s", 1, "[Errno 111] Connect call failed"))
         lines.emit(line("aiokafka.consumer.fetcher", "Failed fetch messages from %s: %s", 1, "NodeNotReadyError"))
+        lines.emit(
+            line("aiokafka.consumer.fetcher", "Failed fetch offsets from %s: %s", 1, "NodeNotReadyError: to node which is not ready")
+        )
+        lines.emit(line("faust.tables.recovery", "[^--Recovery]: %r", NodeNotReadyError("Attempt to send a request to node")))
+        lines.emit(line("mode.services", "[^--Fetcher]: %s", "KafkaTimeoutError: Failed to update metadata after 30 secs."))
     lines.emit(line("faust.worker", "[^_Worker]: Error: %r", error=KafkaConnectionError("Unable to bootstrap")))
     assert said == ["WARNING no broker answers at kafka.example:9092, trying again"]
     clock.advance_seconds(SAY_AGAIN_SECONDS)
@@ -126,7 +131,7 @@ def test_topics_without_a_leader_are_those_of_a_broker_that_is_away_and_no_reaso
         raise no_leaders()
 
     with pytest.raises(BrokerLostError, match=r"no broker answers at kafka\.example:9092 \(.*No leaders found\)"):
-        asyncio.run(Sources(SETTINGS)._run(ask))
+        asyncio.run(Sources(SETTINGS, patience_seconds=0)._run(ask))
 
 
 def test_a_topic_that_the_broker_refuses_is_refused() -> None:

@@ -17,7 +17,7 @@ from streams.engine.rows import ProgressRow, QualityRow, StreamRow, SymbolRow
 from streams.engine.session import Session
 from streams.engine.symbol import SymbolSessionData
 from streams.engine.transaction import command_text
-from streams.errors import ControlLostError, DemotedError, TopicSetupError
+from streams.errors import BrokerLostError, ControlLostError, DemotedError, TopicSetupError
 from streams.history.source import HistorySource
 from streams.records import Bar, ControlCommand, SourcePosition
 from streams.settings import Settings
@@ -94,7 +94,10 @@ class Ledger:
 
 
 class Sources:
-    """Topics that are as the test says; without a word all are as the state knows them."""
+    """Topics that are as the test says; without a word all are as the state knows them. `silent` says that no broker answers."""
+
+    silent: BrokerLostError | None = None
+    unanswered_since: float | None = None
 
     def __init__(self, ids: dict[str, str | None]) -> None:
         self.ids = ids
@@ -111,6 +114,8 @@ class Sources:
         return dict.fromkeys(asked, 0)
 
     async def look(self, topics: Iterable[str]) -> dict[str, TopicLook]:
+        if self.silent is not None:
+            raise self.silent
         return {
             topic: TopicLook(refused=self.refused[topic]) if topic in self.refused else TopicLook(self.ids[topic], 1, self.first, 1000)
             for topic in topics
@@ -123,6 +128,8 @@ class Sources:
         return {topic: dict(self.configs.get(topic, {})) for topic in topics}
 
     async def locate(self, topic: str, *, stream: str | None, from_us: int, at_us: AtUs, create: bool) -> SourcePosition:
+        if self.silent is not None:
+            raise self.silent
         topic_id = self.ids[topic]
         assert topic_id is not None
         return SourcePosition(topic_id, 7, 9, None)

@@ -1,0 +1,86 @@
+"""Questions to Kafka, asked again with fresh metadata until a broker answers.
+
+A client of librdkafka 2.16 that had a broker in mind goes on asking it after it died, as a leader or as the controller, for a
+minute or for good. A new client learns at once who leads now, and so does one that asks `list_topics`. Kafka itself takes about
+ten seconds to give a dead broker's partitions to others, so a question that nobody answers is asked again for longer than that
+before it counts as unanswered.
+
+    ends = until_answered(lambda: latest(self._admin, topics, timeout_seconds=5.0), anew=self._connect_anew)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+from typing import Final, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streams.client.kafka import leaderless
+from streams.times import Clock, SystemClock
+
+PATIENCE_SECONDS: Final = 30.0
+"""How long a question is asked again: Kafka's own failover (about 10 s), twice, and some time for a busy machine."""
+FIRST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 1.0
+
+UNANSWERED: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.BROKER_NOT_AVAILABLE,
+    }
+)
+"""Codes of librdkafka's that mean that no broker answered, or not in time."""
+
+T = TypeVar("T")
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether an error says nothing about what was asked, only that nobody could answer now.
+
+    A topic that a broker does not know is an answer, although librdkafka calls it one to be asked for again.
+    """
+    if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        return False
+    return error.code() in UNANSWERED or bool(error.retriable()) or leaderless(error)
+
+
+def until_answered(
+    ask: Callable[[], T],
+    *,
+    anew: Callable[[KafkaError], None] = lambda error: None,
+    patience_seconds: float = PATIENCE_SECONDS,
+    clock: Clock | None = None,
+    stopping: Event | None = None,
+) -> T:
+    """What `ask` gives, asked again while the error is one that passes.
+
+    Args:
+        ask: raises a KafkaException where it got no answer.
+        anew: called with the error before each further attempt: replaces the clients that `ask` uses.
+        patience_seconds: after that time no further attempt is made; one that is under way is not cut short.
+        clock: for the deadline.
+        stopping: once set, no further attempt is made.
+
+    Raises:
+        KafkaException: what `ask` raised last.
+    """
+    clock = SystemClock() if clock is None else clock
+    stopping = Event() if stopping is None else stopping
+    deadline, pause_seconds = clock.monotonic() + patience_seconds, FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if not passes(error.args[0]) or clock.monotonic() >= deadline or stopping.is_set():
+                raise
+            anew(error.args[0])
+        stopping.wait(pause_seconds)
+        pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
