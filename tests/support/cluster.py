@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, TopicMetadata
 
 from streams.broker.folder import new_cluster_id
@@ -28,6 +28,7 @@ from streams.broker.jars import JarCache, read_jar_list
 from streams.broker.java import find_java
 from streams.broker.local import default_cache_dir
 from streams.broker.ports import free_port
+from tests.support.java import java_command
 from tests.support.waiting import wait_until
 
 READY_SECONDS: Final = 120.0
@@ -36,6 +37,7 @@ STOP_SECONDS: Final = 60.0
 COORDINATOR_PARTITIONS: Final = 3
 _REQUEST_SECONDS: Final = 5.0
 _LOG_LINES_SHOWN: Final = 15
+_REASSIGN: Final = Path(__file__).with_name("Reassign.java")
 _LOGGING: Final = Path(__file__).parents[2] / "streams" / "broker" / "log4j2.properties"
 _JVM: Final = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xshare:auto", "-Djava.awt.headless=true")
 _PROPERTIES: Final = """\
@@ -164,6 +166,19 @@ class Cluster:
         process = self._processes.get(node)
         return process is not None and process.poll() is None
 
+    def reassign(self, topics: Collection[str], replicas: Sequence[int]) -> None:
+        """Give topics other replicas, the first of which is the preferred leader; done when all of them have caught up."""
+        command = [*java_command(_REASSIGN, self._folder), self.bootstrap_servers, ",".join(map(str, replicas)), *topics]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=READY_SECONDS, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def elect_preferred(self, topics: Iterable[str]) -> None:
+        """Have the preferred replica of each topic lead it."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        partitions = [TopicPartition(topic, 0) for topic in topics]
+        for error in admin.elect_leaders(ElectionType.PREFERRED, partitions, request_timeout=_REQUEST_SECONDS).result().values():
+            assert error is None or error.code() == KafkaError.ELECTION_NOT_NEEDED, error
+
     # Questions, each to a client of its own: one that has been told of a dead broker holds on to it
 
     def alive(self) -> set[int]:
@@ -175,11 +190,11 @@ class Cluster:
 
     def leader_of(self, topic: str) -> int:
         """The broker that leads a topic's first partition."""
-        return int(self._topics()[topic].partitions[0].leader)
+        return int(self.topics()[topic].partitions[0].leader)
 
     def led_by(self, node: int) -> set[str]:
         """The topics whose first partition a broker leads, internal ones left out."""
-        topics = self._topics().items()
+        topics = self.topics().items()
         return {name for name, topic in topics if not name.startswith("__") and topic.partitions[0].leader == node}
 
     def transaction_coordinator_of(self, transactional_id: str) -> int:
@@ -244,12 +259,13 @@ class Cluster:
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}, error_cb=lambda error: None)
         return admin.list_topics(timeout=_REQUEST_SECONDS, **topic)
 
-    def _topics(self) -> dict[str, TopicMetadata]:
+    def topics(self) -> dict[str, TopicMetadata]:
+        """All topics, internal ones too, as a client is told that has just come."""
         topics: dict[str, TopicMetadata] = self._metadata().topics
         return topics
 
     def _coordinator(self, topic: str, key: str) -> int:
-        partitions = self._topics()[topic].partitions
+        partitions = self.topics()[topic].partitions
         return int(partitions[_java_hash(key) % len(partitions)].leader)
 
     def _tail(self, node: int) -> str:

@@ -1,0 +1,257 @@
+"""A cluster of three brokers, of which some die, stand still or hand over, all while a session is at work.
+
+Nothing is lost or repeated, no topic is taken for truncated or deleted, and a worker does not end because one broker of three did.
+Each test has a cluster of its own to break. The first test is part of the ordinary run, `make chaos` runs all.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streams.records import EventKind
+from streams.times import SECOND_US, SystemClock
+from tests.support.cluster import Cluster
+from tests.support.outages import COMES_BACK_SECONDS, Story, assert_plain, await_one_active
+from tests.support.waiting import wait_until
+from tests.support.workers import Worker, Workers
+
+TIMEOUTS = [pytest.param({}, id="default"), pytest.param({"STREAMS_TRANSACTION_TIMEOUT_MS": "120000"}, id="long")]
+COMES_BACK_AFTER_SECONDS = 16.0
+"""As long as a container engine takes to start a broker again: Kafka has just given its partitions to others."""
+KILLS = 10
+LONG, SLOWLY = 3600, 16.0
+"""So many bars of each of four symbols, so many a second of all: a quarter of an hour, more than is needed."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Three brokers of the test's own, for it to break."""
+    with Cluster(tmp_path / "cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def workers_there(cluster: Cluster, tmp_path: Path) -> Iterator[Workers]:
+    """Workers on that cluster."""
+    with Workers(cluster.bootstrap_servers, tmp_path) as started:
+        yield started
+
+
+def pause(seconds: float) -> None:
+    """Let time pass: how long the fault lasts is the point of it."""
+    threading.Event().wait(seconds)
+
+
+def roles_of(cluster: Cluster, story: Story) -> dict[str, int]:
+    """Which broker has which part in the session."""
+    name = story.config.session_name
+    return {
+        "the leader of bars": cluster.leader_of(story.desk.names.bars(story.symbols[0])),
+        "the leader of analysis": cluster.leader_of(story.desk.names.analysis),
+        "the leader of the changelog": cluster.leader_of(f"{name}-state-changelog"),
+        "the coordinator of the first transactional id": cluster.transaction_coordinator_of(name),
+        "the coordinator of the second transactional id": cluster.transaction_coordinator_of(f"{name}/2"),
+        "the coordinator of the group": cluster.group_coordinator_of(f"{name}.workers"),
+    }
+
+
+def assert_none_ended(workers: Sequence[Worker]) -> None:
+    """No worker has ended since it was started."""
+    for worker in workers:
+        assert "worker ends: " not in worker.said(), f"a worker ended although only one broker was away\n{worker.tail()}"
+
+
+def assert_no_source_lost(story: Story) -> None:
+    """No topic was taken for one that had lost its records, or was gone."""
+    lost = [event for event in story.desk.topics.events() if event.kind in (EventKind.SOURCE_LOST, EventKind.SYMBOL_FAILED)]
+    assert not lost, lost
+
+
+def prove_two(story: Story, workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        assert_plain(worker)
+    assert_no_source_lost(story)
+    story.prove_two(workers)
+
+
+@pytest.mark.chaos
+def test_a_broker_that_leads_bars_dies_and_comes_back_and_the_worker_at_work_does_not_end(
+    cluster: Cluster, workers_there: Workers, session_name: str
+) -> None:
+    story = Story(cluster.bootstrap_servers, session_name, each=600)
+    worker = story.start(workers_there)
+    with story.feed(per_second=40.0, patient_seconds=240):
+        story.await_published(100)
+        node = cluster.leader_of(story.desk.names.bars(story.symbols[0]))
+        cluster.kill(node)
+        pause(COMES_BACK_AFTER_SECONDS)
+        cluster.start(node)
+        story.await_published(100)
+        story.await_fed()
+    assert_none_ended([worker])
+    assert_plain(worker)
+    assert_no_source_lost(story)
+    story.prove(worker)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", TIMEOUTS)
+def test_whatever_part_a_broker_has_in_the_session_its_death_ends_no_worker(
+    cluster: Cluster, workers_there: Workers, session_name: str, settings: dict[str, str]
+) -> None:
+    story = Story(cluster.bootstrap_servers, session_name, each=LONG)
+    workers = [story.start(workers_there, status, settings=settings) for status in ("active", "standby")]
+    with story.feed(per_second=SLOWLY, patient_seconds=240):
+        story.await_published(100)
+        for role in roles_of(cluster, story):
+            node = roles_of(cluster, story)[role]
+            cluster.kill(node)
+            pause(COMES_BACK_AFTER_SECONDS)
+            story.await_published(100)
+            cluster.start(node)
+            cluster.wait_until_in_sync()
+            assert_none_ended(workers)
+    prove_two(story, workers)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", TIMEOUTS)
+def test_two_of_three_brokers_that_are_away_for_30_s_are_waited_for(
+    cluster: Cluster, workers_there: Workers, session_name: str, settings: dict[str, str]
+) -> None:
+    story = Story(cluster.bootstrap_servers, session_name, each=LONG)
+    workers = [story.start(workers_there, status, settings=settings) for status in ("active", "standby")]
+    with story.feed(per_second=SLOWLY, patient_seconds=240):
+        story.await_published(100)
+        away = random.sample(cluster.nodes, 2)
+        cluster.kill(*away)
+        pause(30.0)
+        for node in away:
+            cluster.start(node, waits=False)
+        cluster.wait_until_in_sync()
+        await_one_active(workers)
+        story.await_published(100)
+    prove_two(story, workers)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+def test_brokers_that_are_restarted_in_turn_and_leaders_that_are_moved_under_load_end_no_worker(
+    cluster: Cluster, workers_there: Workers, session_name: str
+) -> None:
+    story = Story(cluster.bootstrap_servers, session_name, each=LONG)
+    workers = story.start_two(workers_there)
+    names, session = story.desk.names, session_name
+    topics = [names.analysis, names.journal, names.control, f"{session}-state-changelog", *map(names.bars, story.symbols)]
+    with story.feed(per_second=SLOWLY, patient_seconds=240):
+        story.await_published(100)
+        for node in cluster.nodes:
+            cluster.stop(node)
+            cluster.start(node)
+            cluster.wait_until_in_sync()
+            story.await_published(100)
+        for first in cluster.nodes:
+            replicas = [first, *(node for node in cluster.nodes if node != first)]
+            cluster.reassign(topics, replicas)
+            cluster.elect_preferred(topics)
+            assert {cluster.leader_of(topic) for topic in topics} == {first}
+            story.await_published(100)
+    assert_none_ended(workers)
+    prove_two(story, workers)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+def test_all_brokers_and_workers_that_are_killed_at_once_come_back(cluster: Cluster, workers_there: Workers, session_name: str) -> None:
+    story = Story(cluster.bootstrap_servers, session_name, each=LONG)
+    workers = story.start_two(workers_there)
+    with story.feed(per_second=SLOWLY, patient_seconds=240):
+        story.await_published(100)
+        for worker in workers:
+            (child,) = worker.children()
+            psutil.Process(child).kill()
+        cluster.kill(*cluster.nodes)
+        for node in cluster.nodes:
+            cluster.start(node, waits=False)
+        cluster.wait_until_in_sync()
+        await_one_active(workers)
+        story.await_published(100)
+    prove_two(story, workers)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", TIMEOUTS)
+def test_a_broker_and_the_active_worker_that_die_together_leave_the_standby_to_take_over(
+    cluster: Cluster, workers_there: Workers, session_name: str, settings: dict[str, str]
+) -> None:
+    story = Story(cluster.bootstrap_servers, session_name, each=LONG)
+    # Without supervisors: who was killed stays down.
+    active, standby = (story.start(workers_there, status, settings=settings, options=()) for status in ("active", "standby"))
+    with story.feed(per_second=SLOWLY, patient_seconds=240):
+        story.await_published(100)
+        node = cluster.leader_of(story.desk.names.bars(story.symbols[0]))
+        cluster.kill(node)
+        active.kill()
+        standby.wait_until("active", COMES_BACK_SECONDS)
+        story.await_published(100)
+        cluster.start(node)
+        cluster.wait_until_in_sync()
+    assert_none_ended([standby])
+    assert_plain(standby)
+    assert_no_source_lost(story)
+    story.prove(standby)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+def test_ten_kills_of_random_brokers_end_no_worker(
+    cluster: Cluster, workers_there: Workers, session_name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = Story(cluster.bootstrap_servers, session_name, each=LONG)
+    workers = story.start_two(workers_there)
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    killed_us: list[int] = []
+    elected: list[float] = []
+    with story.feed(per_second=SLOWLY, patient_seconds=240):
+        story.await_published(100)
+        for _ in range(KILLS):
+            node = chance.choice(cluster.nodes)
+            killed_us.append(SystemClock().now_us())
+            cluster.kill(node)
+            wait_until(lambda node=node: leads_nothing(cluster, node), f"broker {node} to lead nothing", 60.0)
+            elected.append((SystemClock().now_us() - killed_us[-1]) / SECOND_US)
+            pause(COMES_BACK_AFTER_SECONDS - elected[-1] if elected[-1] < COMES_BACK_AFTER_SECONDS else 0.0)
+            story.await_published(100)
+            cluster.start(node)
+            cluster.wait_until_in_sync()
+    assert_none_ended(workers)
+    journal = [record.now_us for record in story.desk.topics.evidence(story.config, story.symbols).journal]
+    pauses = [longest_gap(journal, at_us) for at_us in killed_us]
+    with capsys.disabled():
+        print(f"\nseed {seed}; seconds from kill to Kafka's new leaders, and without a transaction:")
+        for election, gap in zip(elected, pauses, strict=True):
+            print(f"  {election:5.1f}  {gap:5.1f}  {gap - election:+.1f}")
+    prove_two(story, workers)
+
+
+def leads_nothing(cluster: Cluster, node: int) -> bool:
+    """Whether the others lead every partition, as a client is told that has just come."""
+    topics = cluster.topics().values()
+    return all(one.leader not in (node, -1) for topic in topics for one in topic.partitions.values())
+
+
+def longest_gap(journal: Sequence[int], killed_us: int) -> float:
+    """The longest time between two transactions that follow each other, of those soon after a kill, in seconds."""
+    near = [at_us for at_us in journal if -2 * SECOND_US <= at_us - killed_us <= 60 * SECOND_US]
+    return max((after - before) / SECOND_US for before, after in pairwise(near))
