@@ -39,6 +39,19 @@ UNANSWERED: Final = frozenset(
 )
 """Codes of librdkafka's that mean that no broker answered, or not in time."""
 
+_MOVING: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError._WAIT_COORD,
+    }
+)
+"""Codes of a broker's that mean that what was asked for is moving to another broker, or that too few are there."""
+
 T = TypeVar("T")
 
 
@@ -49,7 +62,7 @@ def passes(error: KafkaError) -> bool:
     """
     if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
         return False
-    return error.code() in UNANSWERED or bool(error.retriable()) or leaderless(error)
+    return error.code() in UNANSWERED or error.code() in _MOVING or bool(error.retriable()) or leaderless(error)
 
 
 def until_answered(

@@ -20,20 +20,18 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 from loguru import logger
 from msgspec import Struct
 
+from streams.client.asking import passes
 from streams.client.kafka import ErrorNote, make_admin
-from streams.errors import DemotedError
+from streams.errors import BrokerLostError, DemotedError
 from streams.settings import Settings
-from streams.worker.link import is_cut
+from streams.worker.link import broker_lost
 
 SUFFIX: Final = ".workers"
 ASSIGNOR: Final = "faust"
 """The protocol that Faust's consumers agree on."""
-_REQUEST_SECONDS: Final = 10.0
+_REQUEST_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.25
-_ATTEMPTS: Final = 40
-_NOT_NOW: Final = frozenset(
-    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError._TIMED_OUT}
-)
+_ATTEMPTS: Final = 100
 
 
 class GroupLook(Struct, frozen=True):
@@ -53,10 +51,10 @@ def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object])
 
     Raises:
         DemotedError: other consumers are in the group.
+        BrokerLostError: nobody tells who is in it.
     """
     group = f"{app_id}{SUFFIX}"
-    admin = make_admin(settings, ErrorNote())
-    look, former = _look(admin, group), _look(admin, app_id)
+    look, former = _look(settings, group), _look(settings, app_id)
     if look.refused and not former.refused:
         logger.warning(
             "this user may not use the consumer group {}: allow Read on it; until then workers elect in the group {}, as before",
@@ -72,7 +70,7 @@ def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object])
         pause = threading.Event()
         while former.members and former.is_ours:
             pause.wait(_PAUSE_SECONDS)
-            former = _ask(admin, app_id) or former
+            former = _ask(make_admin(settings, ErrorNote()), app_id) or former
         logger.info("no worker of a former version is left in the consumer group {}", app_id)
     if look.members and not look.is_ours:
         raise held(group, look)
@@ -81,7 +79,10 @@ def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object])
 
 def holders(settings: Settings, group: str) -> DemotedError | None:
     """The error that says who else is in the group; None where nobody is, or nobody tells."""
-    look = _look(make_admin(settings, ErrorNote()), group)
+    try:
+        look = _look(settings, group)
+    except BrokerLostError:
+        return None
     return held(group, look) if look.members and not look.is_ours else None
 
 
@@ -93,16 +94,19 @@ def held(group: str, look: GroupLook) -> DemotedError:
     )
 
 
-def _look(admin: AdminClient, group: str) -> GroupLook:
-    """Who is in a group; nobody, where the broker does not tell in time: joining it will."""
+def _look(settings: Settings, group: str) -> GroupLook:
+    """Who is in a group. That nobody tells does not mean that nobody is in it: two groups would elect a worker each.
+
+    Raises:
+        BrokerLostError: nobody tells, for longer than Kafka takes to find another coordinator.
+    """
     pause = threading.Event()
     for _ in range(_ATTEMPTS):
-        look = _ask(admin, group)
+        look = _ask(make_admin(settings, ErrorNote()), group)
         if look is not None:
             return look
         pause.wait(_PAUSE_SECONDS)
-    logger.warning("the broker does not tell who is in the consumer group {}", group)
-    return GroupLook()
+    raise broker_lost(settings.bootstrap_servers, "its coordinator does not answer", f"asking who is in the consumer group {group}")
 
 
 def _ask(admin: AdminClient, group: str) -> GroupLook | None:
@@ -111,7 +115,7 @@ def _ask(admin: AdminClient, group: str) -> GroupLook | None:
         found: ConsumerGroupDescription = admin.describe_consumer_groups([group], request_timeout=_REQUEST_SECONDS)[group].result()
     except KafkaException as error:
         what = error.args[0]
-        if what.code() in _NOT_NOW or is_cut(error):
+        if passes(what):
             return None
         logger.debug("the consumer group {} could not be looked at: {}", group, what.str())
         return GroupLook(refused=what.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException
 
-from streams.errors import DemotedError
+from streams.errors import BrokerLostError, DemotedError
 from streams.settings import Settings
 from streams.worker import group
 from streams.worker.group import choose_group, holders, look_of
@@ -97,7 +97,11 @@ def test_it_waits_until_no_worker_of_a_former_version_is_left(ask: Any) -> None:
 
 def test_a_coordinator_that_is_about_to_answer_is_asked_again(ask: Any) -> None:
     assert ask(main=[NOT_NOW, NOT_NOW, described(WORKER), EMPTY]) == ("main.workers", 1)
-    assert ask(main=[NOT_NOW], main_workers=[NOT_NOW]) == ("main.workers", 0), "and not for ever: joining the group will tell"
+
+
+def test_that_nobody_tells_who_is_in_a_group_does_not_mean_that_it_is_empty(ask: Any) -> None:
+    with pytest.raises(BrokerLostError, match="asking who is in the consumer group main"):
+        ask(main=[NOT_NOW])
 
 
 def test_a_user_who_may_use_the_former_group_alone_stays_there(ask: Any) -> None:
