@@ -50,6 +50,7 @@ from streams.worker.ledger import Ledger
 from streams.worker.log import SAY_AGAIN_SECONDS, log_leap, set_up
 from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
+from streams.worker.owner_watch import OwnerWatch
 from streams.worker.past import has_namesake, journal_end, successor
 from streams.worker.reading import WorkerReader
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
@@ -59,9 +60,6 @@ from streams.worker.sources import Sources
 
 CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
 TABLE: Final = "state"
-OWNERLESS_SECONDS: Final = 15.0
-TAKING_OVER_SECONDS: Final = 30.0
-"""Beside the transaction timeout and the session timeout: how long an owner may take to write, while Kafka chooses new leaders."""
 TAKEN_IN_SECONDS: Final = 30.0
 TAKEN_IN_MOST: Final = 12
 # A standby hears of a dead worker with its next heartbeat, after the session's timeout.
@@ -128,8 +126,7 @@ class SessionWorker:
         self._said_at: float | None = None
         self._table = table
         self._stood_by: list[float] = []
-        self._followed: tuple[int | None, float] | None = None
-        self._patience_seconds = settings.transaction_timeout_ms / 1000 + settings.session_timeout_seconds + TAKING_OVER_SECONDS
+        self._owner_watch = OwnerWatch(settings)
         self._was_active = False
         self._began: tuple[int, int] | None = None
         self._sent = 0
@@ -331,20 +328,12 @@ class SessionWorker:
         self.die(holders(self._settings, self.group) or lost)
 
     def _watch_owner(self) -> None:
-        """Ask the group to decide again when nobody writes the state that this standby follows: an active worker does each second.
-
-        The group may have given the active role to nobody: it decides by what its leader knows of the topics, which is nothing
-        while a broker that was killed comes back; and no later news makes it decide again. A worker that has the role is waited for
-        as long as it may need: to decide again would throw it out while it takes over, or waits for a broker.
-        """
-        now, applied = self._clock.monotonic(), self._table.reach
-        if self.health.status is not WorkerStatus.STANDBY or self._followed is None or self._followed[0] != applied:
-            self._followed = (applied, now)
-            return
-        patience = self._patience_seconds if self._has_owner() else OWNERLESS_SECONDS
-        if now - self._followed[1] >= patience:
-            self._followed = (applied, now)
-            logger.warning("nobody has written the session's state for {:g} s: asking the group for an owner", patience)
+        """Ask the group to decide again when nobody writes the state that this standby follows."""
+        is_standby = self.health.status is WorkerStatus.STANDBY
+        now = self._clock.monotonic()
+        silent = self._owner_watch.has_fallen_silent(self._table.reach, now, is_standby=is_standby, has_owner=self._has_owner())
+        if silent is not None:
+            logger.warning("nobody has written the session's state for {:.0f} s: asking the group for an owner", silent)
             self.app.consumer.join_anew()
 
     def _has_owner(self) -> bool:
