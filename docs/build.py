@@ -105,12 +105,39 @@ programs, and stays; the message says what would be right.
 A standby sends requests on to the active worker: curl follows with `-L`, and takes the token along with `--location-trusted`. What it
 gives as the address is the active worker's `STREAMS_ADVERTISED_URL`.
 
+## Hosts
+
+A web page must not read a worker on your machine by letting its own name point there (DNS rebinding). So a request is answered only if its
+`Host` names
+
+- this machine: `localhost` and names below it, `127.0.0.0/8`, `::1`;
+- the host of `STREAMS_ADVERTISED_URL`, or without one the machine's name, and the host of `STREAMS_HTTP_HOST`;
+- a host of `STREAMS_ALLOWED_HOSTS`, such as `worker-1,*.desk.example,10.0.0.5`.
+
+Anything else gets 421. Ports, case, and a dot at the end make no difference.
+
+Container platforms and Prometheus often ask a pod by its address. `/health` and `/metrics` are therefore also answered under any IP
+address: no name was looked up, so none can point elsewhere. Nothing has to be set for a Kubernetes `httpGet` probe, a load
+balancer that checks targets by address, or Prometheus' pod discovery. A probe or scraper that uses a name, such as a service's, needs
+that name in `STREAMS_ALLOWED_HOSTS`; so does a proxy that sends a `Host` of its own. A request without `Host`, which only HTTP/1.0 allows,
+is answered: no browser sends one.
+
 ## Limits
 
-A page has at most 5000 bars, a body 16 kB, so have path and headers together; 32 requests are worked on at once and 128 connections held,
-8 commands waited for and 2 exports written. What is more is told to come back (503, `Retry-After`). A connection that neither asks nor
-takes its answer is cut after 20 seconds. Reads are taken from the session between two transactions, at most a hundred times a second,
-however many ask: the session goes on. There is no encryption here: publish the port through a proxy that has it.
+A page has at most 5000 bars, a body 16 kB, so have path and headers together; 32 requests are worked on at once, 8 commands waited for
+and 2 exports written. What is more is told to come back (503, `Retry-After`). Reads are taken from the session between two transactions,
+at most a hundred times a second, however many ask: the session goes on.
+
+There are places for 128 connections. When they are taken, a new connection replaces the one that has kept the worker waiting longest: for
+a request, for the rest of one, or for its client to read an answer. A connection whose answer is being worked on is never replaced. As
+there are more places than answers at work, `/health` and `/metrics` are answered whatever other clients hold back. Only
+`POST /v1/symbols` waits for a body, for 10 seconds at most.
+
+A connection that makes no progress is cut after 20 seconds. One that waits for its next request is closed after 15. Let a client close its
+idle connections sooner, as `SessionClient` does after 5 seconds, so that no request meets that close.
+
+A request with both `Content-Length` and `Transfer-Encoding` gets 400, and its connection is closed: a proxy in front may take it for two.
+There is no encryption here: publish the port through a proxy that has it.
 """
 
 NOT_NOW: Final = "Not now."

@@ -21,6 +21,7 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_HTTP_HOST` | `127.0.0.1` | where health, metrics and the API listen; `0.0.0.0` in a container |
 | `STREAMS_HTTP_PORT` | `6066` | their port; 0 turns them off |
 | `STREAMS_ADVERTISED_URL` | none | where other machines reach this worker's API, for a standby to send readers to; none: by host and port |
+| `STREAMS_ALLOWED_HOSTS` | none | hosts to answer to besides localhost and the above, with commas between; `*.domain`: all below it |
 | `STREAMS_READ_TOKEN` | none | 16 characters or more: lets one read over HTTP while the gate is shut (`internal=true`); none: nobody may |
 | `STREAMS_COMMAND_TOKEN` | none | 16 characters or more: lets one add and remove symbols over HTTP; none: nobody may |
 | `STREAMS_INSTANCE_ID` | none | a worker's name in its group, stable over restarts; none: one is made up |
@@ -48,6 +49,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from streams.config_parts import Seconds, SessionName
 from streams.errors import SettingsError
+from streams.hostnames import address_of, host_of
 from streams.records import check_symbol
 from streams.validation import Location, dotted, explain
 
@@ -105,6 +107,27 @@ def _check_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"must be a URL such as http://worker-1:6066, got {url!r}")
     return url.rstrip("/")
+
+
+def _split(value: object) -> object:
+    return tuple(one.strip() for one in value.split(",") if one.strip()) if isinstance(value, str) else value
+
+
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_check_host(host) for host in hosts)
+
+
+def _check_host(host: str) -> str:
+    if host == "*":
+        return host
+    name = host.removeprefix("*.")
+    address = address_of(name.removeprefix("[").removesuffix("]"))
+    if address is not None and name == host:
+        return str(address)
+    found = None if ":" in name else host_of(name)
+    if found is None or address is not None:
+        raise ValueError(f"must be names or addresses of hosts without ports, such as worker-1,*.desk.example,10.0.0.5, got {host!r}")
+    return host[: len(host) - len(name)] + found
 
 
 def _check_token(token: SecretStr) -> SecretStr:
@@ -197,6 +220,7 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=6066, ge=0, le=65535)
     advertised_url: Annotated[str, AfterValidator(_check_url)] | None = None
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_hosts)] = ()
     read_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = None
     command_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = None
     instance_id: Annotated[str, AfterValidator(_check_instance)] | None = None

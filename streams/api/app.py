@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
@@ -21,6 +22,7 @@ from streams.api.commander import Commander
 from streams.api.commands import AddSymbol
 from streams.api.document import document, methods_of, page_answers
 from streams.api.guard import Guard, Limits
+from streams.api.hosts import Hosts
 from streams.api.problems import JSON, refusal
 from streams.api.reader import SessionReader
 from streams.api.service import PREFIX, Service, send_on, service_of
@@ -37,6 +39,8 @@ from streams.validation import explain_parameter
 
 TEXT = "text/plain"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ROUTERS = (session.router, bars.router, export.router, commands.router)
+_WITH_BODY = [one for router in _ROUTERS for one in router.routes if isinstance(one, APIRoute) and one.body_field is not None]
 
 
 def create_app(
@@ -45,6 +49,7 @@ def create_app(
     *,
     read_token: SecretStr | None = None,
     command_token: SecretStr | None = None,
+    hosts: Hosts | None = None,
     limits: Limits | None = None,
     clock: Clock | None = None,
 ) -> ASGIApp:
@@ -55,6 +60,7 @@ def create_app(
         commander: where commands go.
         read_token: lets reads look past the gate; None: nobody may.
         command_token: lets commands be given; None: nobody may.
+        hosts: the hosts that requests may name; None: localhost alone.
         limits: on what a request may cost.
         clock: for the time of commands.
     """
@@ -66,7 +72,7 @@ def create_app(
         reads=Door(read_token, "STREAMS_READ_TOKEN", "reading past the gate"),
         commands=Door(command_token, "STREAMS_COMMAND_TOKEN", "commanding over HTTP"),
     )
-    return Guard(app, limits)
+    return Guard(app, hosts=hosts or Hosts(), takes_body=_takes_body, limits=limits)
 
 
 def openapi() -> dict[str, Any]:
@@ -82,12 +88,16 @@ def _app() -> FastAPI:
     app.add_api_route(
         "/metrics", _metrics, response_class=Response, tags=["pages"], summary="Metrics", responses=page_answers("text/plain")
     )
-    for router in (session.router, bars.router, export.router, commands.router):
+    for router in _ROUTERS:
         app.include_router(router)
     for kind in (StreamsError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _refuse)
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     return app
+
+
+def _takes_body(method: str, path: str) -> bool:
+    return any(method in (one.methods or ()) and one.path_regex.match(path) for one in _WITH_BODY)
 
 
 async def _health(request: Request) -> Response:

@@ -26,6 +26,7 @@ the active worker (307); a client drops the `Authorization` header on the way to
 """
 
 _MEANINGS: Final = {
+    400: "The request can be read in two ways, or in none; the connection is closed.",
     307: "This worker is a standby: `Location` is the same request at the active one.",
     401: "The token is missing, or another.",
     403: "No token is set on this worker for what was asked, so nobody may.",
@@ -33,13 +34,14 @@ _MEANINGS: Final = {
     409: "As the session stands it can't be done; the message is the reason.",
     413: "The body is too large.",
     422: "A parameter is none that can be; the message says what would be right.",
+    421: "`Host` names a host that this worker does not answer to.",
     501: "This install can't write that format.",
     503: "This worker can't tell now: it is starting, busy, or without its broker. `Retry-After` says in how many seconds to ask again.",
 }
 
-READ: Final = (307, 401, 403, 422, 503)
+READ: Final = (307, 400, 401, 403, 421, 422, 503)
 OF_SYMBOL: Final = (404,)
-COMMAND: Final = (307, 401, 403, 409, 413, 422, 503)
+COMMAND: Final = (307, 400, 401, 403, 409, 413, 421, 422, 503)
 
 
 def answers(model: type[Struct], *statuses: int, **others: type[Struct]) -> dict[int | str, dict[str, Any]]:
@@ -103,7 +105,8 @@ def page_answers(media_type: str, *statuses: int) -> dict[int | str, dict[str, A
     """What a page answers with, which is not the API's own form."""
     schema = {"type": "object"} if media_type == JSON else {"type": "string"}
     said = {"content": {media_type: {"schema": schema}}}
-    return {200: {"description": "All is well.", **said}, **{status: {"description": "Not now.", **said} for status in statuses}}
+    not_now: dict[int | str, dict[str, Any]] = {status: {"description": "Not now.", **said} for status in statuses}
+    return {200: {"description": "All is well.", **said}, **not_now, **_errors((400, 421))}
 
 
 def _answer(model: type[Struct]) -> dict[str, Any]:

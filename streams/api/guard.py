@@ -1,13 +1,16 @@
 """What stands before the API: limits on what one request may cost, and an answer in the API's own form whatever goes wrong.
 
-It is plain ASGI around the app. A body is read whole, up to a size and within a time, before the app sees the request; at most
-so many requests are worked on at once, `/health` and `/metrics` apart, which have to answer when all else is busy; a failure
-that nobody expected is logged, and the client is told no more than that there was one.
+It is plain ASGI around the app. A request that names another host, or whose length can be read in two ways, is refused. A body is read
+only where a route takes one: whole, up to a size and within a time, before the app sees the request. A request counts as
+worked on from then on, so that a client that never sends its body is in nobody's way. At most so many are worked on at
+once, `/health` and `/metrics` apart, which have to answer when all else is busy. A failure that nobody expected is logged, and the
+client is told no more than that there was one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
 
@@ -15,6 +18,7 @@ from loguru import logger
 from msgspec import Struct
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streams.api.hosts import Hosts
 from streams.api.problems import refusal
 from streams.errors import ApiError
 
@@ -34,10 +38,19 @@ class Limits(Struct, frozen=True):
 
 
 class Guard:
-    """An ASGI app around another one."""
+    """An ASGI app around another one.
 
-    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
+    Args:
+        app: the other one.
+        hosts: the hosts that requests may name.
+        takes_body: whether a route takes the body of a request with this method and path.
+        limits: on what a request may cost.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Hosts, takes_body: Callable[[str, str], bool], limits: Limits | None = None) -> None:
         self._app = app
+        self._hosts = hosts
+        self._takes_body = takes_body
         self._limits = limits or Limits()
         self._at_work = 0
 
@@ -52,14 +65,18 @@ class Guard:
         try:
             self._check_head(scope)
             if scope["path"] in PAGES:
-                await self._answer(scope, receive, out)
+                await self._answer(scope, b"", receive, out)
+                return
+            scope = {**scope, "path": path_of(scope)}
+            body = await self._body(scope, receive) if self._takes_body(scope["method"], scope["path"]) else b""
+            if body is None:
                 return
             if self._at_work >= self._limits.at_once:
                 message = f"{self._at_work} requests are being worked on, which is the most: ask again in a second"
                 raise ApiError(503, "busy", message, {"Retry-After": "1"})
             self._at_work += 1
             try:
-                await self._answer({**scope, "path": path_of(scope)}, receive, out)
+                await self._answer(scope, body, receive, out)
             finally:
                 self._at_work -= 1
         except ApiError as error:
@@ -71,10 +88,7 @@ class Guard:
             logger.opt(exception=error).error("a request over HTTP failed: {} {}", scope["method"], scope["path"])
             await self._refuse(ApiError(500, "internal", "the worker failed to answer: its log says why"), scope, receive, out)
 
-    async def _answer(self, scope: Scope, receive: Receive, out: _Out) -> None:
-        body = await self._body(scope, receive)
-        if body is None:
-            return
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, out: _Out) -> None:
         seconds = self._limits.export_seconds if scope["path"].endswith("/export") else self._limits.answer_seconds
         async with asyncio.timeout(seconds):
             await self._app(scope, _Given(body, receive), out)
@@ -85,6 +99,10 @@ class Guard:
             raise ApiError(
                 431, "too_large", f"a request's path, query and headers may have {self._limits.head_bytes} bytes, these have {told}"
             )
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        _check_framing(headers, scope.get("http_version"))
+        host = headers.get(b"host")
+        self._hosts.check(None if host is None else host.decode("latin-1"), is_page=scope["path"] in PAGES)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """The request's body; None when the client has gone."""
@@ -115,8 +133,28 @@ class Guard:
             await refusal(error)(scope, receive, out)
 
 
+def _check_framing(headers: dict[bytes, bytes], version: str | None) -> None:
+    """See that there is one way to read where a request ends.
+
+    A proxy that goes by the other header takes what one client sent for two requests (RFC 9112, sections 6.1 and 11.2): so nothing that
+    follows on the connection is believed.
+
+    Raises:
+        ApiError: there are two.
+    """
+    if b"transfer-encoding" not in headers:
+        return
+    if b"content-length" in headers:
+        why = "a request has Content-Length or Transfer-Encoding, this one has both"
+    elif version == "1.0":
+        why = "HTTP/1.0 has no Transfer-Encoding: send Content-Length"
+    else:
+        return
+    raise ApiError(400, "ambiguous_length", why, {"Connection": "close"})
+
+
 class _Given:
-    """`receive` of a request whose body has been read."""
+    """`receive` of a request whose body has been read, or is not wanted."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body
@@ -124,7 +162,9 @@ class _Given:
 
     async def __call__(self) -> Message:
         if self._body is None:
-            return await self._receive()
+            while (message := await self._receive())["type"] == "http.request":
+                pass
+            return message
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
 

@@ -24,6 +24,7 @@ from loguru import logger
 
 from streams.api.app import create_app
 from streams.api.commander import ControlCommander
+from streams.api.hosts import Hosts
 from streams.api.server import HttpServer
 from streams.client.kafka import accepted_properties, named_topics
 from streams.client.past import TopicHistory
@@ -445,7 +446,8 @@ def _make_app(app_id: str, settings: Settings, instance: Instance) -> Any:
 def _http_server(settings: Settings, reader: WorkerReader, commander: ControlCommander) -> HttpServer | None:
     if not settings.http_port:
         return None
-    app = create_app(reader, commander, read_token=settings.read_token, command_token=settings.command_token)
+    hosts = Hosts(settings.own_url(), (*settings.allowed_hosts, settings.http_host))
+    app = create_app(reader, commander, read_token=settings.read_token, command_token=settings.command_token, hosts=hosts)
     return HttpServer(app, host=settings.http_host, port=settings.http_port)
 
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from streams.api.app import create_app
 from streams.api.guard import Limits
+from streams.api.hosts import Hosts
 from streams.api.reader import AsOf, Condition, SessionReader
 from streams.engine.state import SessionState
 from streams.errors import CommandRefusedError, NotActiveError
@@ -26,6 +27,8 @@ from tests.support.engine import Desk
 READ_TOKEN = "a-token-that-reads"
 COMMAND_TOKEN = "a-token-that-commands"
 ANALYSIS_OFFSET = 41
+HOSTS = Hosts(allowed=["test", "testserver", "one", "two"])
+"""The hosts of the URLs that tests of the API and of the clients go by."""
 
 T = TypeVar("T")
 
@@ -101,11 +104,12 @@ def app_over(
     limits: Limits | None = None,
     commander: DeskCommander | None = None,
     reader: SessionReader | None = None,
+    hosts: Hosts | None = None,
 ) -> ASGIApp:
     """The API over a desk's session, with both tokens or none."""
     read, command = (SecretStr(READ_TOKEN), SecretStr(COMMAND_TOKEN)) if tokens else (None, None)
     reader = reader or DeskReader(desk, elsewhere)
-    return create_app(reader, commander or DeskCommander(desk), read_token=read, command_token=command, limits=limits)
+    return create_app(reader, commander or DeskCommander(desk), read_token=read, command_token=command, hosts=hosts or HOSTS, limits=limits)
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -66,6 +66,7 @@ def test_without_any_variable_the_defaults_hold() -> None:
         "http_host": "127.0.0.1",
         "http_port": 6066,
         "advertised_url": None,
+        "allowed_hosts": (),
         "read_token": None,
         "command_token": None,
         "instance_id": None,
@@ -99,6 +100,9 @@ def test_without_any_variable_the_defaults_hold() -> None:
         ("HTTP_PORT", "65535", 65_535, "the upper bound"),
         ("ADVERTISED_URL", "http://worker-1:6066", "http://worker-1:6066", "a container's name"),
         ("ADVERTISED_URL", "https://desk.example/main/", "https://desk.example/main", "behind a proxy, on a path"),
+        ("ALLOWED_HOSTS", "Worker-1., *.Desk.example,,[::1]", ("worker-1", "*.desk.example", "::1"), "several, each in its one spelling"),
+        ("ALLOWED_HOSTS", "0:0:0:0:0:0:0:1,10.0.0.5", ("::1", "10.0.0.5"), "addresses, an IPv6 one without brackets"),
+        ("ALLOWED_HOSTS", "*", ("*",), "any, behind a proxy that checks"),
         ("READ_TOKEN", "0123456789abcdef", SecretStr("0123456789abcdef"), "the shortest that is taken"),
         ("COMMAND_TOKEN", "0123456789abcdef", SecretStr("0123456789abcdef"), "the same for commands"),
         ("INSTANCE_ID", "worker-1", "worker-1", "a pod's name"),
@@ -123,6 +127,7 @@ def test_a_variable_sets_its_value(monkeypatch: pytest.MonkeyPatch, variable: st
 
 
 SECRET = "must have at least 16 characters of ASCII without blanks: `openssl rand -hex 32` makes one"
+HOSTS = "must be names or addresses of hosts without ports, such as worker-1,*.desk.example,10.0.0.5, got"
 TOPIC = "must be letters, digits, '.', '_' and '-', as Kafka allows in a topic, at most 249, got"
 
 
@@ -156,6 +161,11 @@ TOPIC = "must be letters, digits, '.', '_' and '-', as Kafka allows in a topic, 
         ("HTTP_PORT", "65536", 'must be between 0 and 65535, got "65536"', "no such port"),
         ("ADVERTISED_URL", "worker-1:6066", "must be a URL such as http://worker-1:6066, got 'worker-1:6066'", "no scheme"),
         ("ADVERTISED_URL", "http://", "must be a URL such as http://worker-1:6066, got 'http://'", "no host"),
+        ("ALLOWED_HOSTS", "worker-1,worker-2:6067", f"{HOSTS} 'worker-2:6067'", "ports make no difference"),
+        ("ALLOWED_HOSTS", "http://worker-1", f"{HOSTS} 'http://worker-1'", "a URL"),
+        ("ALLOWED_HOSTS", "desk.*", f"{HOSTS} 'desk.*'", "the end is what the owner of a domain has"),
+        ("ALLOWED_HOSTS", "*.10.0.0.5", f"{HOSTS} '*.10.0.0.5'", "nothing is below an address"),
+        ("ALLOWED_HOSTS", "*.", f"{HOSTS} '*.'", "below nothing"),
         ("READ_TOKEN", "short", SECRET, "easily guessed"),
         ("COMMAND_TOKEN", "0123456789 abcdef", SECRET, "a header can't carry it as it is"),
         ("LOG_LEVEL", "loud", 'must be "TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR" or "CRITICAL", got "LOUD"', "not a level"),
@@ -259,6 +269,8 @@ def test_where_a_worker_answers_is_told_by_host_and_port_unless_it_is_advertised
 
 
 def in_the_table(value: object) -> str:
+    if value == ():
+        return "none"
     match value:
         case None | "":
             return "none"
