@@ -32,7 +32,7 @@ def rows(plan: Plan) -> list[Row]:
     ]
 
     def drive(*, fresh: bool) -> float:
-        session = _session(symbols)
+        session = session_of(symbols)
         seconds = 0.0
         for number, batch in enumerate(batches):
             first = number * BATCH
@@ -59,7 +59,8 @@ def rows(plan: Plan) -> list[Row]:
     )
 
 
-def _session(symbols: list[str]) -> Session:
+def session_of(symbols: list[str]) -> Session:
+    """A session whose symbols are loaded, without a bar."""
     config = SessionConfig.from_dict(
         {"session_data_config": {"symbols": symbols, "derived_intervals": ["5m", "15m"], "streaming": {"catchup_threshold_seconds": 1800}}}
     )

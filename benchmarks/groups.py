@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from benchmarks import adding, beside, beside_java, drain, engine, flood, footprint, latency, recovery, symbols, wire
+from benchmarks import adding, beside, beside_java, drain, engine, flood, footprint, latency, over_http, recovery, symbols, wire
 from benchmarks.measure import Plan, Row
 
 Group = Callable[[Plan], list[Row]]
@@ -21,6 +21,7 @@ GROUPS: Final[dict[str, Group]] = {
     "recovery": recovery.rows,
     "footprint": footprint.rows,
     "symbols": symbols.rows,
+    "http": over_http.rows,
     "flood": flood.rows,
 }
 

@@ -17,7 +17,7 @@ import httpx
 
 from streams.client import calls
 from streams.client.calls import Ask, Call, CommandResult, Got, Overview, Snapshot
-from streams.client.connection import PATIENCE_SECONDS, URL, WAIT_SECONDS, Connection, seconds_for
+from streams.client.connection import BROKEN, KEPT, PATIENCE_SECONDS, URL, WAIT_SECONDS, Connection, seconds_for
 from streams.engine.views import ExportPosition, GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.records import SessionBar
 from streams.times import Clock
@@ -53,7 +53,7 @@ class AsyncSessionClient(Connection):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(url, read_token=read_token, command_token=command_token, patience_seconds=patience_seconds, clock=clock)
-        self._http = httpx.AsyncClient(transport=transport)
+        self._http = httpx.AsyncClient(transport=transport, limits=KEPT)
 
     async def __aenter__(self) -> AsyncSessionClient:
         return self
@@ -244,6 +244,9 @@ class AsyncSessionClient(Connection):
                 await asyncio.sleep(attempts.pause_seconds)
             try:
                 response = await self._http.request(ask.method, attempts.url, headers=headers, json=ask.body, timeout=seconds_for(ask))
+            except BROKEN as error:
+                attempts.broke(str(error) or type(error).__name__)
+                continue
             except httpx.TransportError as error:
                 attempts.failed(str(error) or type(error).__name__)
                 continue

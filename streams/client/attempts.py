@@ -40,6 +40,7 @@ class Attempts:
         self._redirects = 0
         self.url = bases[0] + ask.target
         self.pause_seconds = 0.0
+        self._was_broken = False
 
     @property
     def base(self) -> str:
@@ -63,6 +64,17 @@ class Attempts:
             return False
         return True
 
+    def broke(self, why: str) -> None:
+        """The connection ended before an answer came. It may have been a kept one that its worker let go: ask there again, once.
+
+        Raises:
+            NobodyThereError: patience is over.
+        """
+        if self._was_broken:
+            self.failed(why)
+        else:
+            self._was_broken, self.pause_seconds = True, 0.0
+
     def failed(self, why: str) -> None:
         """Nobody answered at `url`: go on with the next worker.
 
@@ -71,6 +83,7 @@ class Attempts:
         """
         self._turn += 1
         self._redirects = 0
+        self._was_broken = False
         self.pause_seconds = PAUSE_SECONDS if self._turn % len(self._bases) == 0 else 0.0
         if self._clock.monotonic() + self.pause_seconds >= self._deadline:
             raise NobodyThereError(f"nobody answered for the session within {self._patience:g} s at {', '.join(self._bases)}: {why}")

@@ -18,6 +18,10 @@ URL: Final = "http://127.0.0.1:6066"
 PATIENCE_SECONDS: Final = 15.0
 REQUEST_SECONDS: Final = 10.0
 WAIT_SECONDS: Final = 30.0
+KEPT: Final = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)
+"""How long a connection is kept without a request: less than a worker keeps it, so that no request meets the close."""
+BROKEN: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+"""What becomes of a request on a connection that the other side closes."""
 
 
 class Connection:

@@ -23,7 +23,7 @@ import httpx
 from streams.client import calls
 from streams.client.answers import Place
 from streams.client.calls import Ask, Call, CommandResult, Got, Overview, Snapshot
-from streams.client.connection import PATIENCE_SECONDS, URL, WAIT_SECONDS, Connection, seconds_for
+from streams.client.connection import BROKEN, KEPT, PATIENCE_SECONDS, URL, WAIT_SECONDS, Connection, seconds_for
 from streams.engine.views import ExportPosition, GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.records import SessionBar
 from streams.times import Clock
@@ -59,7 +59,7 @@ class SessionClient(Connection):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(url, read_token=read_token, command_token=command_token, patience_seconds=patience_seconds, clock=clock)
-        self._http = httpx.Client(transport=transport)
+        self._http = httpx.Client(transport=transport, limits=KEPT)
 
     def __enter__(self) -> SessionClient:
         return self
@@ -248,6 +248,9 @@ class SessionClient(Connection):
                 time.sleep(attempts.pause_seconds)
             try:
                 response = self._http.request(ask.method, attempts.url, headers=headers, json=ask.body, timeout=seconds_for(ask))
+            except BROKEN as error:
+                attempts.broke(str(error) or type(error).__name__)
+                continue
             except httpx.TransportError as error:
                 attempts.failed(str(error) or type(error).__name__)
                 continue

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import engine, report, wire
+from benchmarks import engine, over_http, report, wire
 from benchmarks.__main__ import main
 from benchmarks.desk import Output, Work, WrongOutputError, check
 from benchmarks.groups import GROUPS
@@ -160,7 +160,7 @@ def test_a_symbol_without_outputs_is_seen_where_all_must_be_there() -> None:
         check(_outputs(), WORK, whole=True)
 
 
-@pytest.mark.parametrize("group", [engine.rows, wire.rows])
+@pytest.mark.parametrize("group", [engine.rows, wire.rows, over_http.rows])
 def test_the_groups_without_a_broker_run(group: object) -> None:
     rows = group(SMALL)  # type: ignore[operator]
     assert rows

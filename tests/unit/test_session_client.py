@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import date, datetime
 from typing import Any
 
@@ -11,15 +14,18 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
+from streams.api.server import ConnectionLimits, HttpServer
 from streams.client.answers import Place
 from streams.client.asession import AsyncSessionClient
 from streams.client.attempts import bases_of
+from streams.client.connection import KEPT
 from streams.client.session import SessionClient
 from streams.engine.reads import SessionData
 from streams.errors import CommandRefusedError, NobodyThereError, NotActiveError, RequestRefusedError, SettingsError
 from streams.times import ManualClock, from_us
 from tests.support.api import ANALYSIS_OFFSET, COMMAND_TOKEN, READ_TOKEN, DeskCommander, app_over
 from tests.support.engine import Desk, at, minutes
+from tests.support.waiting import wait_until
 from tests.unit.api.worlds import ODD, active_desk, inactive_desk
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -233,6 +239,83 @@ def test_while_one_takes_over_from_another_the_request_is_sent_again() -> None:
 
     with scripted(answer) as client:
         assert client.get_bar_count("SPY") == 13
+
+
+@pytest.mark.parametrize(
+    ("failures", "asked", "reason"),
+    [
+        ([httpx.RemoteProtocolError("cut")], ["one", "one"], "a kept connection that the worker let go"),
+        ([httpx.ReadError("reset")], ["one", "one"], "or that was reset"),
+        ([httpx.RemoteProtocolError("cut")] * 2, ["one", "one", "two"], "a worker that cuts each connection is none"),
+        ([httpx.ConnectError("refused")], ["one", "two"], "nobody is there"),
+        ([httpx.ReadError("reset")] * 2 + [httpx.WriteError("reset")], ["one", "one", "two", "two"], "nor at the other at once"),
+    ],
+)
+def test_a_request_whose_connection_was_cut_goes_to_the_same_worker_again_once(
+    failures: list[httpx.TransportError], asked: list[str], reason: str
+) -> None:
+    over, hosts = OverApp(app_over(active_desk())), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts.append(request.url.host)
+        if len(hosts) <= len(failures):
+            raise failures[len(hosts) - 1]
+        return over.handle_request(request)
+
+    with scripted(answer) as client:
+        assert client.get_bar_count("SPY") == 13
+    assert hosts == asked, reason
+
+
+def serve_in(stack: ExitStack, listener: socket.socket, answers: list[int]) -> None:
+    """Answers on each connection as many requests as it is given for it, then takes one more and cuts it."""
+
+    def run() -> None:
+        for count in answers:
+            connection, _ = listener.accept()
+            with connection:
+                for number in range(count + 1):
+                    if not connection.recv(65_536):
+                        break
+                    if number < count:
+                        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 36\r\n\r\n")
+                        connection.sendall(b'{"error":{"code":"x","message":"y"}}')
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    stack.callback(thread.join, 10)
+    stack.callback(listener.close)
+
+
+def test_a_connection_that_is_cut_when_the_next_request_comes_is_opened_again() -> None:
+    with ExitStack() as stack:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        serve_in(stack, listener, [1, 2])
+        client = stack.enter_context(SessionClient(f"http://127.0.0.1:{port}", patience_seconds=0.1))
+        for _ in range(3):
+            with pytest.raises(RequestRefusedError, match="y"):
+                client.get_bars("SPY")
+
+
+@pytest.mark.parametrize("limits", [{"keep_alive_seconds": 0}, {"most": 1}])
+def test_a_connection_that_the_worker_has_let_go_is_opened_again(limits: dict[str, int]) -> None:
+    server = HttpServer(app_over(active_desk()), host="127.0.0.1", port=0, limits=ConnectionLimits(**limits))
+    port = server.start()
+    try:
+        with SessionClient(f"http://127.0.0.1:{port}", patience_seconds=0.1) as client:
+            for _ in range(3):
+                assert client.get_bar_count("SPY") == 13
+                if "most" in limits:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                wait_until(lambda: server.connections == 0, "the worker to let the connection go")
+    finally:
+        server.stop()
+
+
+def test_a_client_lets_its_connection_go_before_a_worker_does() -> None:
+    assert KEPT.keepalive_expiry is not None
+    assert KEPT.keepalive_expiry <= ConnectionLimits().keep_alive_seconds / 2
 
 
 def test_patience_has_an_end_that_says_who_was_asked_and_why_nobody_answered() -> None:
