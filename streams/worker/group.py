@@ -1,8 +1,11 @@
 """The consumer group that elects the active worker: its name, and who else is in it.
 
 The group is `<session>.workers`. It was the session's name alone before, which a consumer of the session's topics takes easily: a member
-with another protocol keeps workers out of their group for as long as it is there, and one of the newer protocol (KIP-848) takes the
-assignment away from them. So the group's members are looked at before a worker joins it, and when it drops out.
+with another protocol, or of the newer kind of groups (KIP-848), keeps workers out for as long as it is there. So the group's members are
+looked at before a worker joins it, and when it drops out.
+
+Once workers are in, Kafka refuses such members. It converts the group for one of KIP-848 only where assignments carry no user data, and
+Faust's do (findings/kip848-consumer-in-a-classic-group.sh).
 
 Workers of a version that still uses the former name elect among themselves. A worker of this version does not compete with them, since the
 two groups would give the active role to one worker each, and these would fence each other in turn. It waits until the former group has no
