@@ -37,11 +37,16 @@ class ReplayDays:
             while day.days <= days_of(end):
                 self.days.append(day)
                 day = calendar.next_day(day.days)
+            if not self.days:
+                raise ReplayError(f"{calendar.exchange} does not trade from {start} to {end}: its next day is {date_of_days(day.days)}")
+            self.ends_us = day.starts_us
+        except ReplayError:
+            raise
         except ValueError as error:
-            raise ReplayError(f"the days from {start} to {end} can't be replayed: {error}") from None
-        if not self.days:
-            raise ReplayError(f"{calendar.exchange} does not trade from {start} to {end}: its next day is {date_of_days(day.days)}")
-        self.ends_us = day.starts_us
+            if not self.days or end > calendar.last_date:
+                advice = f": its last date is {calendar.last_date}, write later trading days into calendar_days of the config"
+                raise ReplayError(f"the days from {start} to {end} can't be replayed: {error}{advice}") from None
+            self.ends_us = calendar.ends_us
         self._opens_us = [day.open_us for day in self.days]
         self._traded_before_us = [0]
         for day in self.days:
@@ -63,9 +68,10 @@ class ReplayDays:
 
     def end_of_day(self, instant_us: int) -> int:
         """When the day after the one that the instant lies in begins; the replay's end for one beyond the calendar."""
-        if not self._calendar.covers(instant_us):
+        try:
+            return self._calendar.next_day(self._calendar.current_day(instant_us).days).starts_us
+        except ValueError:
             return self.ends_us
-        return self._calendar.next_day(self._calendar.current_day(instant_us).days).starts_us
 
     def milestones(self) -> list[int]:
         """Instants at which time alone has an effect, in order: windows close after the close, days roll where the next begins."""
