@@ -17,9 +17,7 @@ A shell drives it through `engine.transaction`, which keeps the journal too. Wha
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from msgspec import Struct
 
@@ -42,12 +40,13 @@ from streams.engine import (
     source,
     waiting,
 )
+from streams.engine.changes import changed_rows
 from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.journal import JournalInput
 from streams.engine.restore import restore_state
-from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row, is_block_key
+from streams.engine.rows import Row
 from streams.engine.rules import RULES
-from streams.engine.state import SessionState, by_symbol
+from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
 from streams.errors import RedriveError
 from streams.records import (
@@ -60,10 +59,6 @@ from streams.records import (
     ReplyStatus,
     SourcePosition,
 )
-
-MOST_DELETIONS: Final = 10_000
-"""How many blocks of bars one transaction deletes. A day that is over leaves hundreds for each symbol, of one-second bars ten
-thousand, and all symbols may leave it in one transaction, which has a time to keep to and a queue to fit into."""
 
 _Verb = Callable[[SessionState], None]
 
@@ -120,7 +115,7 @@ class Session:
         outcomes, state.outcomes = state.outcomes, []
         session = cls(state, {})
         # Nothing is in the tables yet, but a failed verb has to find this beginning again.
-        session._written = {key: row for key, row in session._collect().items() if row is not None}
+        session._written = {key: row for key, row in changed_rows(state, {}).items() if row is not None}
         session._nothing_written()
         return session, outcomes
 
@@ -373,7 +368,7 @@ class Session:
         outcomes = self._run(run, now_us)
         self._forget_base()
         self._state.transaction += 1
-        rows = self._collect()
+        rows = changed_rows(self._state, self._written)
         for key, row in rows.items():
             if row is None:
                 self._written.pop(key, None)
@@ -389,47 +384,6 @@ class Session:
             data.dirty = data.identity_changed = data.quality_changed = True
             for extra in data.extras.values():
                 extra.changed = True
-
-    def _collect(self) -> dict[str, Row | None]:
-        state = self._state
-        rows = lifecycle.command_rows(state)
-        touched = [data for data in state.symbols.values() if data.dirty or data.pending_blocks]
-        for data in sorted(touched, key=by_symbol):
-            if data.pending_blocks:
-                state.removed_keys.update(data.take_forgotten())
-            rows.update(data.changed_rows(self._written))
-        if state.streamed:
-            for symbol in sorted(state.streamed & state.symbols.keys()):
-                rows.update(state.symbols[symbol].changed_extras())
-            state.streamed = set()
-        if state.removed_keys or state.doomed:
-            self._delete(rows)
-        if state.config_changed:
-            rows[CONFIG_KEY] = ConfigRow(state.config_json, state.calendar_text)
-            state.config_changed = False
-        rows[SESSION_KEY] = state.session_row()
-        return rows
-
-    def _delete(self, rows: dict[str, Row | None]) -> None:
-        """Delete what has been let go of: who a symbol was at once, its blocks and those of former days in the order of their keys.
-
-        What is left for later transactions is known by the rows alone, so that a restored session goes on with it.
-        """
-        state = self._state
-        gone = {key for key in state.removed_keys if key in self._written and key not in rows}
-        state.removed_keys = set()
-        blocks = {key for key in gone if is_block_key(key)}
-        if blocks:
-            state.doomed = sorted({*state.doomed, *blocks})
-        doomed = state.doomed
-        for key in rows if doomed else ():  # a symbol that was added again has written some of them anew
-            place = bisect_left(doomed, key)
-            if place < len(doomed) and doomed[place] == key:
-                del doomed[place]
-        # Under another config other days and intervals belong to the session: what is left then would be taken for such.
-        count = len(doomed) if state.config_changed else MOST_DELETIONS
-        rows.update(dict.fromkeys((*sorted(gone - blocks), *doomed[:count])))
-        state.doomed = doomed[count:]
 
     @property
     def state(self) -> SessionState:

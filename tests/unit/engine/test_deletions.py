@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.engine import session as session_module
+from streams.engine import changes
 from streams.engine.rows import BlockRow
 from streams.times import DAY_US, MINUTE_US
 from tests.support.engine import Desk, at, bar, config, minutes
@@ -15,7 +15,7 @@ SYMBOLS = ("IBM", "SPY", "XOM")
 
 @pytest.fixture(autouse=True)
 def _few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "MOST_DELETIONS", 7)
+    monkeypatch.setattr(changes, "MOST_DELETIONS", 7)
 
 
 def full_day(*, restores: bool, trailing_days: int = 0) -> Desk:
