@@ -41,6 +41,7 @@ AHEAD_US: Final = DAY_US
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE]\+?[0-9]{1,2})?")
 _POINTED: Final = re.compile(r"^([0-9]{4})([./])([0-9]{2})\2([0-9]{2})\b")
+_YEAR_LAST: Final = re.compile(r"[0-9]{1,2}([./-])[0-9]{1,2}\1[0-9]{2,4}\b")
 _FINE: Final = re.compile(r"[.,][0-9]{6}([0-9]+)")
 _YEAR_START: Final = re.compile(r"(?:19[7-9]|20[0-9])[0-9]+")
 _COMPACT: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
@@ -113,12 +114,18 @@ def parse_moment(text: str, *, day: str | None = None, now_us: int | None = None
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no instant: write one such as 2013-10-07T13:30:00Z, or a count since 1970") from None
+        raise ValueError(f"{text!r} is not an instant: {_right_form(text)}") from None
     fine = _FINE.search(text)
     nanoseconds = int(fine[1][:3].ljust(3, "0")) if fine else 0
     if parsed.tzinfo is not None:
         return Moment(text, to_us(parsed), None, False, nanoseconds)
     return Moment(text, None, parsed, len(text) <= 10, nanoseconds)
+
+
+def _right_form(text: str) -> str:
+    if _YEAR_LAST.match(text):
+        return "write the year first, such as 2013-10-07T13:30:00Z: otherwise day and month can't be told apart"
+    return "write one such as 2013-10-07T13:30:00Z, or a count since 1970"
 
 
 def place(moment: Moment, zone: tzinfo | None, *, whole_days: bool = False) -> tuple[int, ...]:
@@ -278,7 +285,7 @@ def _beside(text: str, day: str, now_us: int | None) -> Moment:
     else:
         return _full(text, day, stated, now_us)
     if time is None:
-        raise ValueError(f"{text!r} is no time of day: write one such as 09:30, 09:30:00.250 or 093000")
+        raise ValueError(f"{text!r} is not a time of day: write one such as 09:30, 09:30:00.250 or 093000")
     local = datetime.combine(stated, datetime.min.time()) + time
     if offset is None:
         return Moment(f"{day} {text}", None, local, False, nanoseconds)
@@ -291,7 +298,7 @@ def _full(text: str, day: str, stated: date, now_us: int | None) -> Moment:
     try:
         moment = parse_moment(text, now_us=now_us)
     except ValueError:
-        raise ValueError(f"{text!r} is no time of day and no instant: write one such as 09:30, 09:30:00.250 or 093000") from None
+        raise ValueError(f"{text!r} is neither a time of day nor an instant: write one such as 09:30, 09:30:00.250 or 093000") from None
     its_date = from_us(moment.us).date() if moment.us is not None else moment.local.date() if moment.local is not None else stated
     # Another zone may show the day before or after.
     if abs((its_date - stated).days) > (1 if moment.us is not None else 0):

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import getdoc
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -158,11 +159,17 @@ def _add(app: typer.Typer, command: Command) -> None:
         return
     group: typer.Typer = module.app
     for single in group.registered_commands:
+        single.help = _reflowed(single.help or getdoc(single.callback) or "")
         if _name_of(single) == command.name:
             single.rich_help_panel = command.panel
             app.registered_commands.append(single)
             return
     app.add_typer(group, name=command.name, rich_help_panel=command.panel)
+
+
+def _reflowed(text: str) -> str:
+    """The text with each paragraph on one line: typer keeps the line breaks of a docstring, which no terminal's width fits."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _name_of(single: CommandInfo) -> str | None:

@@ -132,7 +132,7 @@ def parse_zone(name: str | None) -> tzinfo | None:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise typer.BadParameter(f"{name!r} is no time zone: write one such as America/New_York or UTC", param_hint="--zone") from None
+        raise typer.BadParameter(f"{name!r} is not a time zone: write one such as America/New_York or UTC", param_hint="--zone") from None
 
 
 def parse_columns(texts: Sequence[str] | None, fields: Fields) -> dict[str, str]:
@@ -146,7 +146,7 @@ def parse_columns(texts: Sequence[str] | None, fields: Fields) -> dict[str, str]
         field, separator, name = text.partition("=")
         if not separator or not name or field not in fields.names:
             right = f"FIELD=NAME such as {fields.time}=ts; fields are {', '.join(fields.names)}"
-            raise typer.BadParameter(f"{text!r} is no {right}", param_hint="--column")
+            raise typer.BadParameter(f"{text!r} is not {right}", param_hint="--column")
         names[field] = name
     return names
 

@@ -377,7 +377,7 @@ def _speed(text: str) -> float | None:
     except ValueError:
         speed = math.nan
     if not (math.isfinite(speed) and speed > 0):
-        raise typer.BadParameter(f"{text!r} is no speed: write max, or how many times real time, such as 1 or 60", param_hint="--speed")
+        raise typer.BadParameter(f"{text!r} is not a speed: write max, or how many times real time, such as 1 or 60", param_hint="--speed")
     return speed
 
 

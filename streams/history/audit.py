@@ -79,7 +79,7 @@ def audit(store: HistoryStore, tell: Callable[[int, int], object] | None = None)
         elif path.name.startswith(".") and path.suffix == PART:
             found.notes.append(f"{path}: is being written, or a writer was ended: then the next write to its day removes it")
         else:
-            found.faults.append(StoreFault(path, "is no file of the store: it must go, or be imported"))
+            found.faults.append(StoreFault(path, "is not a file of the store: it must go, or be imported"))
         if tell is not None:
             tell(count, len(files))
     return found

@@ -402,7 +402,7 @@ def _read_mark(root: Path) -> Adjustment:
         mark = json.loads(path.read_bytes())
         written, adjustment = str(mark["format"]), mark["adjustment"]
     except FileNotFoundError:
-        raise HistoryError(f"{root} is no store: `streams import` makes one, as in streams import lean FOLDER --store {root}") from None
+        raise HistoryError(f"{root} is not a store: `streams import` makes one, as in streams import lean FOLDER --store {root}") from None
     except OSError as error:
         raise HistoryError(f"{path}: {error.strerror}: it must be a file that can be read") from None
     except (ValueError, KeyError, TypeError):

@@ -132,7 +132,8 @@ class CsvRows:
             raise BarFileError(f"{self._name}: line 1, column 1: {error}") from None
         lacking = missing_fields(self._fields, fields)
         if lacking is not None:
-            raise BarFileError(f"{self._name}: line 1, column 1: the header {','.join(header)!r} lacks {lacking}")
+            right = f"say which it is, as in --column {lacking.partition(' ')[0]}=NAME"
+            raise BarFileError(f"{self._name}: line 1, column 1: the header {','.join(header)!r} lacks {lacking}: {right}")
         self._width = len(header)
         self._places = {meaning: header.index(column) for meaning, column in fields.items()}
         return delimiter

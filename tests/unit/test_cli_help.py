@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import pairwise
 
 import pytest
 import typer
@@ -37,6 +38,16 @@ def test_every_command_has_help_with_an_example_that_calls_it(words: list[str]) 
     text = re.sub(r"\s+", " ", shown.output)
     assert "Example: " in text
     assert f"streams {' '.join(words)}" in text.partition("Example: ")[2]
+
+
+@pytest.mark.parametrize("words", all_commands(), ids=" ".join)
+def test_help_breaks_its_lines_where_the_terminal_ends_only(words: list[str]) -> None:
+    shown = CliRunner().invoke(build(words[0]), [*words, "--help"], env={"COLUMNS": "60", "TERMINAL_WIDTH": "60"}).output
+    prose = shown.partition("\u256d")[0]  # a box with arguments or options begins
+    for paragraph in re.split(r"\n\s*\n", prose):
+        lines = [line.strip() for line in paragraph.strip().splitlines()]
+        for line, next_line in pairwise(lines):
+            assert len(f"{line} {next_line.split()[0]}") > 58, f"{line!r} ends before the terminal does"
 
 
 @pytest.mark.parametrize(
@@ -78,9 +89,9 @@ def test_each_expected_error_has_its_exit_code(error: StreamsError, code: int) -
     ("words", "code", "said"),
     [
         (["produce", "lean", "no/such/folder"], 1, "no/such/folder: there is no such file or folder"),
-        (["produce", "lean", "x", "--speed", "fast"], 2, "'fast' is no speed"),
+        (["produce", "lean", "x", "--speed", "fast"], 2, "'fast' is not a speed"),
         (["produce", "lean", "x", "--from", "soon"], 2, "neither a time of day"),
-        (["produce", "csv", "x", "--zone", "Mars/Base"], 2, "'Mars/Base' is no time zone"),
+        (["produce", "csv", "x", "--zone", "Mars/Base"], 2, "'Mars/Base' is not a time zone"),
         (["produce", "csv", "no-such.csv"], 1, "no-such.csv"),
         (["watch"], 2, "give --session main"),
         (["status", "--session", "a b"], 2, "STREAMS_SESSION"),

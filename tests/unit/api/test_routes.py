@@ -188,7 +188,7 @@ def test_the_page_after_the_newest_bars_ends_where_they_end(active: Client) -> N
         ("symbols/SPY/bars?interval=soon", 422, "invalid", "interval: 'soon' is no interval: write a number and s, m, h or d"),
         ("symbols/SPY/bars?intervall=5m", 422, "invalid", "intervall is no parameter here: interval, last, since, start"),
         ("symbols/SPY/bars?start=2013-10-08T09:30:00", 422, "invalid", "has no time zone, so it names no instant: write"),
-        ("symbols/SPY/bars?start=noon", 422, "invalid", "is no instant: write one such as 2013-10-07T13:30:00Z"),
+        ("symbols/SPY/bars?start=noon", 422, "invalid", "is not an instant: write one such as 2013-10-07T13:30:00Z"),
         ("symbols/SPY/bars?start=93000", 422, "invalid", "as seconds since 1970 it is 1970-01-02T01:50:00Z, before 1973"),
         ("symbols/SPY/bars?limit=5001", 422, "invalid", 'limit must be <= 5000, got "5001"'),
         ("symbols/SPY/bars?last=-1", 422, "invalid", 'last must be >= 0, got "-1"'),

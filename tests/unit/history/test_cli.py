@@ -236,19 +236,19 @@ def empty(folder: str) -> None:
 
 
 def nothing(folder: str) -> None:
-    """There is no store."""
+    """There is not a store."""
 
 
 @pytest.mark.parametrize(
     ("prepare", "words", "code", "said"),
     [
-        (nothing, ["history", "list"], 1, "is no store: `streams import` makes one"),
+        (nothing, ["history", "list"], 1, "is not a store: `streams import` makes one"),
         (nothing, ["import", "lean", "no/such"], 1, "no/such: there is no such file or folder"),
         (nothing, ["import", "lean", str(LEAN), "--symbols", "SPY,NONE"], 1, "there are no files of NONE: there are those of"),
         (nothing, ["import", "lean", SPY, "--interval", "1s"], 1, "there is no file of 1s bars: there are those of 1m"),
-        (nothing, ["import", "csv", "x", "--zone", "Mars/Base"], 2, "'Mars/Base' is no time zone"),
+        (nothing, ["import", "csv", "x", "--zone", "Mars/Base"], 2, "'Mars/Base' is not a time zone"),
         (nothing, ["import", "csv", "x", "--interval", "1x"], 2, "'1x' is no interval"),
-        (nothing, ["import", "csv", "x", "--column", "ts"], 2, "'ts' is no FIELD=NAME such as start=ts"),
+        (nothing, ["import", "csv", "x", "--column", "ts"], 2, "'ts' is not FIELD=NAME such as start=ts"),
         (nothing, ["import", "parquet", str(LEAN)], 1, "there is no file *.parquet in or below this folder"),
         (empty, ["import", "lean", SPY, "--adjustment", "split"], 1, "holds raw prices and can't take or give split ones"),
         (empty, ["history", "export"], 1, "has no bars of any symbol: it has those of no symbol"),
@@ -256,7 +256,7 @@ def nothing(folder: str) -> None:
         (seconds_beside, ["history", "export"], 1, "has bars of 1s and 1m: choose with --interval 1s"),
         (seconds_beside, ["history", "export", "--interval", "5m"], 1, "has no bars of 5m of what was asked for: it has 1s, 1m"),
         (seconds_beside, ["history", "export", "--format", "parquet"], 2, "a Parquet file needs a name"),
-        (seconds_beside, ["history", "export", "ONE", "--from", "soon"], 2, "'soon' is no instant"),
+        (seconds_beside, ["history", "export", "ONE", "--from", "soon"], 2, "'soon' is not an instant"),
         (seconds_beside, ["history", "export", "ONE", "--regular-hours", "NYSE1"], 1, "exchange must be a calendar"),
     ],
 )

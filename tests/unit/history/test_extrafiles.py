@@ -47,7 +47,7 @@ def test_quotes_and_ticks_of_json_lines_are_read() -> None:
     ("kind", "form", "text", "says"),
     [
         ("quotes", "csv", "bid,ask\n1,2\n", "f: line 1, column 1: the header 'bid,ask' lacks time (or timestamp, datetime"),
-        ("ticks", "csv", "time,price\n1,2\n", "lacks size (or quantity, qty, volume, s)"),
+        ("ticks", "csv", "time,price\n1,2\n", "lacks size (or quantity, qty, volume, s): say which it is, as in --column size=NAME"),
         ("ticks", "csv", "time,price,size\n1381152600,x,2\n", "f: line 2, column 2: price is 'x': it must be a number such as 167.41"),
         ("ticks", "csv", "time,price,size\n1381152600,,2\n", "f: line 2, column 2: there is no price"),
         ("ticks", "csv", "time,price,size\n1381152600,1\n", "f: line 2, column 2: has 2 fields, the header has 3"),

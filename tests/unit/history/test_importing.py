@@ -365,7 +365,7 @@ def test_a_time_of_no_year_is_named_by_row_and_column(store: HistoryStore, tmp_p
     times = pa.array([START_US // 1000, 2**62], pa.timestamp("ms", tz="UTC"))
     pq.write_table(table_of(time=times), tmp_path / "bars.parquet")
     (done,) = import_all(store, parquet_imports(tmp_path, Form("SPY", "1m")))
-    assert "row 2, column 'time': '4611686018427387904 ms since 1970' is no instant" in done.faults[0]
+    assert "row 2, column 'time': '4611686018427387904 ms since 1970' is not an instant" in done.faults[0]
 
 
 def test_what_is_no_parquet_is_refused(store: HistoryStore, tmp_path: Path) -> None:

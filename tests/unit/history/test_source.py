@@ -149,7 +149,7 @@ def test_a_source_of_ones_own_is_an_object_or_made_by_a_call(own: str) -> None:
         ("my_needy_source:source", "there is no module no_such_vendor, neither installed nor in "),
         ("no_such_module:source", "there is no module no_such_module, neither installed nor in "),
         ("my_history_source:Source", "gives split prices, and historical.adjustment of the config says raw"),
-        ("no-such-folder", "is no store"),
+        ("no-such-folder", "is not a store"),
     ],
 )
 def test_a_source_that_can_not_be_had_is_refused_in_one_sentence(own: str, text: str, message: str) -> None:

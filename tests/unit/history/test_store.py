@@ -263,7 +263,7 @@ def test_a_file_from_a_store_with_another_adjustment_is_neither_given_nor_added_
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        (None, "is no store: `streams import` makes one"),
+        (None, "is not a store: `streams import` makes one"),
         ("", "is damaged"),
         ("[]", "is damaged"),
         ('{"format": 1}', "is damaged"),
@@ -307,7 +307,7 @@ def test_the_audit_goes_on_after_each_fault_and_names_the_file(store: HistorySto
     assert {(fault.path, fault.message.split(":")[0]) for fault in found.faults} == {
         (first, "is damaged"),
         (second, "its symbol is 'IBM', in this place it must be 'SPY'"),
-        (stray, "is no file of the store"),
+        (stray, "is not a file of the store"),
         (ibm, "row 2"),
     }
     assert len(found.notes) == 1

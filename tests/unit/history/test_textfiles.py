@@ -80,7 +80,7 @@ def test_vwap_trades_and_provenance_are_kept_and_may_be_empty() -> None:
         ("2013-10-07T13:30:00Z,1,inf,1,1,5", "line 3, column 3", "high is 'inf'"),
         ("2013-10-07T13:30:00Z,1,2,1,1,", "line 3, column 6", "there is no volume"),
         ("2013-10-07T13:30:00,1,2,1,1,5", "line 3, column 1", "--zone America/New_York"),
-        ("yesterday,1,2,1,1,5", "line 3, column 1", "'yesterday' is no instant"),
+        ("yesterday,1,2,1,1,5", "line 3, column 1", "'yesterday' is not an instant"),
         ("2013-10-07T13:30:00Z,1,2,1,1", "line 3, column 5", "has 5 fields, the header has 6"),
     ],
 )

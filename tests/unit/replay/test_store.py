@@ -129,7 +129,7 @@ def test_a_store_whose_prices_are_adjusted_otherwise_than_the_config_says_is_ref
         (["--source", "store"], 2, "--source store needs a folder"),
         (["--source", "kafka", "--store", "bars"], 2, "a store is for --source store"),
         ([str(LEAN), "--store", "bars"], 2, "a store is for --source store"),
-        (["--store", "no/such/store"], 1, "no/such/store is no store"),
+        (["--store", "no/such/store"], 1, "no/such/store is not a store"),
     ],
 )
 def test_what_is_wrong_is_said_with_an_exit_code(
