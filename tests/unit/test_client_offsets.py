@@ -21,13 +21,21 @@ from streams.errors import BrokerLostError, NobodyThereError
 from streams.replay.kafka import KafkaSource
 from streams.replay.topic import TopicSink
 from streams.settings import Settings
-from streams.times import from_us
+from streams.times import ManualClock, from_us
 from streams.worker.setup import _has_records
 from streams.worker.sources import Sources
 
 SILENCE = -1001
 SETTINGS = Settings.load(bootstrap_servers="127.0.0.1:1", session="s")
 TOPIC = "bars.SPY"
+
+
+class Hurried(ManualClock):
+    """Twenty seconds pass whenever somebody looks: patience is over after two or three attempts."""
+
+    def monotonic(self) -> float:
+        self.advance_seconds(20.0)
+        return super().monotonic()
 
 
 class Admin:
@@ -76,7 +84,7 @@ def test_only_a_question_about_a_time_has_minus_one_for_an_answer() -> None:
 def test_a_worker_asks_anew_by_a_new_client_and_believes_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
     admins = [Admin(SILENCE), Admin(3, 9)]
     monkeypatch.setattr(Sources, "_make_admin", lambda sources: admins.pop(0))
-    sources = Sources(SETTINGS)
+    sources = Sources(SETTINGS, clock=Hurried())
     try:
         (look,) = asyncio.run(sources.look([TOPIC])).values()
     finally:
@@ -87,7 +95,7 @@ def test_a_worker_asks_anew_by_a_new_client_and_believes_that_one(monkeypatch: p
 @pytest.mark.parametrize("what", ["look", "ends", "beginnings", "locate"])
 def test_a_worker_that_is_never_answered_says_so_and_takes_no_topic_for_cut_off(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     monkeypatch.setattr(Sources, "_make_admin", lambda sources: Admin(SILENCE))
-    sources = Sources(SETTINGS)
+    sources = Sources(SETTINGS, clock=Hurried())
 
     async def ask() -> object:
         if what == "locate":
@@ -104,13 +112,13 @@ def test_a_worker_that_is_never_answered_says_so_and_takes_no_topic_for_cut_off(
 def test_a_replay_does_not_take_silence_for_an_empty_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.replay.kafka.make_admin", lambda settings, note: Admin(SILENCE))
     with pytest.raises(NobodyThereError):
-        KafkaSource(SETTINGS, ["SPY"])
+        KafkaSource(SETTINGS, ["SPY"], clock=Hurried())
 
 
 def test_history_from_topics_does_not_take_silence_for_an_empty_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.client.past.make_admin", lambda settings, note: Admin(SILENCE))
     with pytest.raises(NobodyThereError):
-        TopicHistory(SETTINGS).get_bars("SPY", "1m", from_us(0), from_us(60_000_000))
+        TopicHistory(SETTINGS, clock=Hurried()).get_bars("SPY", "1m", from_us(0), from_us(60_000_000))
 
 
 def test_a_sink_does_not_take_silence_for_an_empty_topic(monkeypatch: pytest.MonkeyPatch) -> None:
