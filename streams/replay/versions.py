@@ -8,6 +8,9 @@ versions that follow each other, with nothing in between, count as one.
     records      A1 A2 B1 A3 | B2 ...      sent before A's end | after it
     gives        B1 A3         B2          A3 once it is known to be the last version of A
 
+A bar that was sent more than a minute before it began has a message time that is wrong, of another zone or in another unit: none is
+known then.
+
 Nothing else changes, least of all the order. What message times can't tell: when a record arrived, which may have been after the end
 though it was sent before; and those of a topic that stamps its records with something else.
 """
@@ -21,7 +24,10 @@ from streams.engine.validation import price_fault
 from streams.errors import HistoryError
 from streams.records import PROVENANCE_GAP_FILL, Bar
 from streams.replay.source import Read
+from streams.times import MINUTE_US
 
+EARLIEST_US: Final = MINUTE_US
+"""How long before its start a bar may have been sent: the clock of a feed may be ahead, but no hours."""
 MOST_HELD: Final = 64
 """How many records are looked through for a later version, should message times never come to the bar's end."""
 
@@ -88,7 +94,8 @@ class LastVersions:
             read = Read(*read)  # a source of somebody else's may give plain pairs
         if isinstance(read.record, Bar):
             bar = read.record if self._place is None else self._place(read.record)
-            self._take(read if bar is read.record else Read(read.offset, bar, read.sent_us), bar)
+            sent_us = read.sent_us if read.sent_us is None or read.sent_us >= bar.start_us - EARLIEST_US else None
+            self._take(Read(read.offset, bar, sent_us), bar)
         else:
             self._hold(_Held(read))
 

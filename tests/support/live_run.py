@@ -49,13 +49,6 @@ class _QuickDesk(Desk):
         pass
 
 
-class _QuickDesk(Desk):
-    """A desk whose tables are not compared with the state after each of some ten thousand seconds; `differences` counts what they count."""
-
-    def _check_tables(self) -> None:
-        pass
-
-
 class LiveRun:
     """A worker's session with a fake clock. `desk.topics` has what it read, in the order in which it came."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from streams.errors import HistoryError
 from streams.records import Bar, Undecodable
 from streams.replay.source import OpenedTopic, Read
 from streams.replay.versions import MOST_HELD, LastVersions
-from streams.times import MINUTE_US, SECOND_US
+from streams.times import HOUR_US, MINUTE_US, SECOND_US
 from tests.support.engine import Desk, at, bar, config
 from tests.support.replay import Result, check_sums, run_replay, session_of
 
@@ -108,15 +108,34 @@ def test_a_daily_bar_is_known_at_the_close_so_what_was_sent_after_it_is_a_correc
     assert day < close_us
 
 
+@pytest.mark.parametrize(
+    ("stamped_us", "what"),
+    [
+        (lambda us: us // 1_000_000, "seconds taken for milliseconds"),
+        (lambda us: us - 4 * HOUR_US, "New York's time taken for UTC"),
+        (lambda us: us, "right times"),
+    ],
+)
+def test_a_correction_stays_behind_its_bar_though_message_times_are_too_early(stamped_us: Callable[[int], int], what: str) -> None:
+    bars = [bar("SPY", OPEN + minute * MINUTE_US) for minute in range(6)]
+    sent = [(one, stamped_us(one.end_us + 100_000)) for one in bars]
+    sent.insert(3, (bar("SPY", OPEN + MINUTE_US, volume=99.0), stamped_us(OPEN + 3 * MINUTE_US + SECOND_US)))
+    result = run_replay(session_of("SPY", derived_intervals=["3m"], catchup_threshold_seconds=600), SentSource(SPY=sent))
+    first = [("13:30", 10.0, 0), ("13:31", 10.0, 0), ("13:32", 10.0, 0), ("13:31", 99.0, 1)]
+    assert published(result)[:4] == first, what
+    assert result.summary.dropped == {}
+    check_sums(result)
+
+
 def test_times_that_never_come_to_the_end_hold_up_a_few_records_only() -> None:
-    # Seconds taken for milliseconds: all of the topic seems to be of January 1970.
-    bars = [bar("SPY", OPEN + number * MINUTE_US) for number in range(300)]
+    # A topic that was filled within a moment, and keeps that moment as the time of each of its messages.
+    bars = [bar("SPY", OPEN + number * SECOND_US, "1s") for number in range(300)]
     read = 0
 
     def records() -> Iterator[Read]:
         nonlocal read
         for read, one in enumerate(bars, 1):
-            yield Read(read - 1, one, one.end_us // 1_000_000)
+            yield Read(read - 1, one, OPEN)
 
     versions = LastVersions(records())
     assert next(versions).record == bars[0]
