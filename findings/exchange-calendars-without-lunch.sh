@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # exchange_calendars knows the midday break of Hong Kong, Shanghai and Tokyo, and of no other exchange: Bangkok (12:30 to 14:00), Jakarta
-# (12:00 to 13:30), Kuala Lumpur (12:30 to 14:30), Manila (12:00 to 13:00) and Singapore (12:00 to 13:00) publish one and are open
-# throughout there. is_open_on_minute says yes in the middle of it, has_break says no.
+# (12:00 to 13:30, longer on Fridays), Kuala Lumpur (12:30 to 14:30), Manila (12:00 to 13:00) and Singapore (12:00 to 13:00) publish one
+# and are open throughout there. is_open_on_minute says yes in the middle of it, has_break says no.
 # Matters to whoever counts bars or waits for a feed: each day of these five has 60 to 120 minutes in which nothing can come. Cut the break
 # out yourself.
 # Versions: exchange_calendars 4.13.2, pandas 3.0.6, Python 3.11. Seen 2026-11-30, the Wednesday 2026-06-10 at 12:40 local time:
