@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from streams.broker import LocalBroker
 from streams.broker.ports import free_port
-from streams.cli.demo_parts import DemoError, DemoWorker, Feeder, Seen, Witness, age_seconds, rebased
+from streams.cli.demo_parts import DemoError, DemoWorker, Feeder, Seen, Witness, age_seconds, completeness_words, rebased
 from streams.client.control import SessionControl
 from streams.config import SessionConfig
 from streams.errors import BarFileError, BrokerError
@@ -283,5 +283,7 @@ class Demo:
         elif event.extent is not None:
             what = f"{event.extent.count} bars of {event.symbol} {event.interval} were {event.kind.replace('_', ' ')}"
             self._console.print(f"{lead} [yellow]{what}[/]")
+        elif event.interval_complete is not None:
+            self._console.print(f"{lead} [dim]{escape(completeness_words(event))}[/]")
         else:
             self._console.print(f"{lead} [bold]{event.kind.replace('_', ' ')}: {event.symbol or SESSION}[/]")

@@ -26,7 +26,7 @@ from streams.consumer import BEGINNING, Hole, SessionConsumer
 from streams.errors import StreamsError
 from streams.records import Bar
 from streams.settings import Settings
-from streams.times import SECOND_US, Clock
+from streams.times import SECOND_US, Clock, from_us
 from streams.wire.messages import AnalysisEvent
 
 PAUSE_SECONDS = 0.05
@@ -231,6 +231,15 @@ class DemoWorker:
             code = self._process.wait()
         self._log.close()
         return code
+
+
+def completeness_words(event: AnalysisEvent) -> str:
+    """What an `interval_complete` record says of its interval: which window, and who is in it."""
+    complete = event.interval_complete
+    assert complete is not None  # noqa: S101 - the caller has looked
+    absent = f", without {', '.join(complete.absent)}" if complete.absent else ""
+    until = from_us(complete.end_us).astimezone()
+    return f"{event.interval} to {until:%H:%M:%S} has the bars of {complete.present} of {complete.expected}{absent}"
 
 
 def age_seconds(seen: Seen) -> float:

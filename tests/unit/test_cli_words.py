@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
 from streams.calendar import TradingCalendar
+from streams.cli.demo_parts import completeness_words
 from streams.cli.options import data_console
 from streams.cli.status import status_facts, status_page
 from streams.cli.watch import event_line
@@ -18,7 +19,7 @@ from streams.cli.words import clock_text, plural, seconds_text
 from streams.client.jsonlines import analysis_json
 from streams.client.state import StateView
 from streams.engine.rows import ConfigRow, LatestQuote, ProgressRow, SessionRow, StreamRow, SymbolRow, progress_key, symbol_key
-from streams.records import Extent, GateChange, LaggingSymbol
+from streams.records import Extent, GateChange, IntervalComplete, LaggingSymbol
 from streams.times import SECOND_US, parse_instant
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 from tests.support.rows import blank
@@ -209,3 +210,13 @@ def test_what_others_wrote_is_shown_as_it_stands(capsys: pytest.CaptureFixture[s
     table.add_row("my.sources:X: [Errno 2] has no [red]bars[/]")
     data_console().print(table)
     assert "my.sources:X: [Errno 2] has no [red]bars[/]" in capsys.readouterr().out
+
+
+def test_the_demo_says_whose_bars_a_window_has_and_who_is_absent() -> None:
+    end_us = parse_instant("2013-10-07T13:31:00Z")
+    event = AnalysisEvent(
+        sequence=7, epoch=1, session="demo", emitted_us=end_us, kind="interval_complete", interval="1m",
+        interval_complete=IntervalComplete(end_us, 3, 2, ("IBM",)),
+    )  # fmt: skip
+    local = datetime(2013, 10, 7, 13, 31, tzinfo=UTC).astimezone()
+    assert completeness_words(event) == f"1m to {local:%H:%M:%S} has the bars of 2 of 3, without IBM"
