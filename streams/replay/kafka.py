@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Message, TopicPartition
@@ -43,6 +44,7 @@ FETCH_RECORDS: Final = 2000
 WAITING_RECORDS: Final = 200_000
 _LEAST_WAITING: Final = 1000
 _PATIENCE_SECONDS: Final = 30.0
+_ANSWER_MS: Final = 10_000  # less than patience: a leader that stands still is to be left for the next one
 _POLL_SECONDS: Final = 0.2
 _PASSING: Final = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE, KafkaError._TIMED_OUT})
 
@@ -105,6 +107,7 @@ class KafkaSource:
         self._known: dict[tuple[str, str], KnownWhen] = {}
         own: dict[str, ConfigValue] = {
             "group.id": reading_group(settings, "replay"),
+            "socket.timeout.ms": _ANSWER_MS,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
@@ -159,7 +162,8 @@ class KafkaSource:
             raise HistoryError(f"there is no topic {topic} at {where}: `streams produce` makes it", reason=missing)
         start = self._asked(f"asking where {topic} begins", lambda: self._probe.start(topic, stream, from_us, end=end, at_us=known))
         # librdkafka would begin to fetch a topic that it has no metadata of a second later.
-        self._consumer.list_topics(topic, BROKER_TIMEOUT_SECONDS)
+        with suppress(KafkaException):
+            self._consumer.list_topics(topic, BROKER_TIMEOUT_SECONDS)
         reading = self._readings[topic] = _Reading(topic, stream, start.offset, end)
         return OpenedTopic(topic, start.offset, self._records(reading), start.note, lambda: self._stop(reading))
 

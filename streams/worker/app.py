@@ -63,6 +63,8 @@ CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
 TABLE: Final = "state"
 TAKEN_IN_SECONDS: Final = 30.0
 TAKEN_IN_MOST: Final = 12
+WHY_SECONDS: Final = 10.0
+"""How long a worker that ends looks for the reason."""
 # A standby hears of a dead worker with its next heartbeat, after the session's timeout.
 GROUP_HEARTBEAT_SECONDS: Final = 0.25
 FILL_SECONDS: Final = 10.0
@@ -223,11 +225,11 @@ class SessionWorker:
     async def _why_demoted(self) -> FatalError:
         """Why the active role has gone: to another worker, or with the control topic, whose one partition it is."""
         try:
-            await self.runner.check_control()
+            await asyncio.wait_for(self.runner.check_control(), WHY_SECONDS)
         except ControlLostError as error:
             return error
-        except StreamsError as error:
-            logger.warning("whether the control topic is still there could not be found out: {}", error)
+        except (StreamsError, TimeoutError) as error:
+            logger.warning("whether the control topic is still there could not be found out: {}", error or "no broker answers")
         return DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby")
 
     # --------------------------------------------------------------------------------------------------- parts

@@ -51,6 +51,8 @@ MAX_EXTRA_RECORDS: Final = 4000
 POLL_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.05
 METADATA_SECONDS: Final = 10.0
+ANSWER_MS: Final = 10_000
+"""How long a request waits for a broker, which may stand still: as long as Kafka takes to give its partitions to others."""
 
 
 class Assignment(Struct, frozen=True):
@@ -153,6 +155,7 @@ class Feed:
     ) -> None:
         properties = settings.kafka()
         self._config: dict[str, object] = {
+            "socket.timeout.ms": ANSWER_MS,
             **properties,
             "log_level": 7,
             "debug": f"{properties['debug']},metadata" if properties.get("debug") else "metadata",

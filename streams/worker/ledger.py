@@ -36,6 +36,8 @@ from streams.worker.link import broker_lost
 
 BARRIER_KEY: Final = b"barrier"
 TAKE_OVER_SECONDS: Final = 30.0
+ANSWER_MS: Final = 10_000
+"""How long a request waits for a broker: as long as Kafka takes to give its partitions to others."""
 _REPORT_POLLS: Final = 20
 _REPORT_POLL_SECONDS: Final = 0.05
 
@@ -76,6 +78,9 @@ class Ledger:
         self._config: dict[str, object] = {
             "log_level": 0,
             "logger": _UNHEARD,  # else what is fatal to it goes to stderr as it is, between the lines of the log
+            # A broker that stands still, or whose machine lost its power, breaks no connection: librdkafka would wait as long as the
+            # transaction may take, and have no time left for the broker that leads by then.
+            "socket.timeout.ms": min(ANSWER_MS, max(timeout_ms - 100, 900)),
             **settings.kafka(),
             "transactional.id": transactional_id,
             "transaction.timeout.ms": timeout_ms,

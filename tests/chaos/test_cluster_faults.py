@@ -16,7 +16,10 @@ import psutil
 import pytest
 
 from streams.records import EventKind
+from streams.replay.source import MemorySource
+from streams.settings import Settings
 from streams.times import SECOND_US, SystemClock
+from tests.integration.test_replay_kafka import Market
 from tests.support.cluster import Cluster
 from tests.support.outages import COMES_BACK_SECONDS, Story, assert_plain, await_one_active
 from tests.support.waiting import wait_until
@@ -210,6 +213,51 @@ def test_a_broker_and_the_active_worker_that_die_together_leave_the_standby_to_t
     assert_plain(standby)
     assert_no_source_lost(story)
     story.prove(standby)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+def test_a_broker_that_stands_still_breaks_no_connection_and_the_others_are_gone_on_with(
+    cluster: Cluster, workers_there: Workers, session_name: str
+) -> None:
+    story = Story(cluster.bootstrap_servers, session_name, each=LONG)
+    worker = story.start(workers_there)
+    with story.feed(per_second=SLOWLY, patient_seconds=240):
+        story.await_published(100)
+        group = roles_of(cluster, story).pop("the coordinator of the group")
+        # Whose place in the group is at stake as well is another matter: its members then fall out of it.
+        node = next(node for node in cluster.nodes if node != group)
+        cluster.freeze(node)
+        try:
+            pause(30.0)
+            story.await_published(100)
+        finally:
+            cluster.thaw(node)
+        cluster.wait_until_in_sync()
+    assert_none_ended([worker])
+    assert_plain(worker)
+    assert_no_source_lost(story)
+    story.prove(worker)
+
+
+@pytest.mark.chaos
+@pytest.mark.slow
+def test_a_replay_that_starts_just_after_a_broker_died_or_stood_still_reads_every_bar(cluster: Cluster, session_name: str) -> None:
+    market = Market(Settings.load(bootstrap_servers=cluster.bootstrap_servers, session=session_name))
+    market.produce()
+    whole = market.replay(MemorySource(market.bars)).sha256
+    for symbol in (market.first, market.second):
+        node = cluster.leader_of(f"bars.{symbol}")
+        cluster.kill(node)
+        assert market.from_topics().sha256 == whole
+        cluster.start(node)
+        cluster.wait_until_in_sync()
+    node = cluster.leader_of(f"bars.{market.first}")
+    cluster.freeze(node)
+    try:
+        assert market.from_topics().sha256 == whole
+    finally:
+        cluster.thaw(node)
 
 
 @pytest.mark.chaos
