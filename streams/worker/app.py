@@ -229,7 +229,7 @@ class SessionWorker:
         except ControlLostError as error:
             return error
         except (StreamsError, TimeoutError) as error:
-            logger.warning("whether the control topic is still there could not be found out: {}", error or "no broker answers")
+            logger.warning("whether the control topic is still there could not be found out: {!r}", error)
         return DemotedError("the group gave the active role to another worker: this one ends, to come back as a standby")
 
     # --------------------------------------------------------------------------------------------------- parts
