@@ -34,6 +34,7 @@ _METHODS = ("GET", "GET", "GET", "POST", "DELETE", "PUT", "HEAD", "OPTIONS", "PA
 _HEADERS = ("Expect: 100-continue", "Upgrade: websocket\r\nConnection: Upgrade", "Accept: text/html", "Accept-Encoding: gzip",
             "Range: bytes=0-1", "If-Match: *", "Content-Type: text/plain", "X-Long: " + "x" * 3000, "Cookie: a=b",
             "Host: elsewhere")  # fmt: skip
+_OTHER_HOSTS = ("evil.example", "10.0.0.5:6066", "[::1", "", "localhost.evil.example", "a" * 300, "é", "localhost:6066:1")
 
 Result = int | str
 
@@ -76,7 +77,7 @@ class HttpStorm:
         connections = [socket.create_connection(self._address, _ANSWER_SECONDS) for _ in range(count)]
         try:
             for place, connection in enumerate(connections):
-                connection.sendall(b"POST /v1/symbols HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"[: place % 75])
+                connection.sendall(b"POST /v1/symbols HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"[: place % 75])
             yield
         finally:
             for connection in connections:
@@ -176,7 +177,8 @@ class _Client:
             token = fitting if chance.random() < 0.7 else chance.choice(self._tokens)
             headers = [*headers, f"Authorization: {chance.choice(('Bearer', 'bearer', 'Bearer', 'Basic'))} {token}"]
         length = [f"Content-Length: {len(body)}"] if body or chance.random() < 0.2 else []
-        head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: worker", "Connection: close", *length, *headers])
+        host = "localhost" if chance.random() < 0.95 else chance.choice(_OTHER_HOSTS)
+        head = "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *length, *headers])
         return head.encode() + b"\r\n\r\n" + body
 
     # ------------------------------------------------------------------------------------------------ clients
