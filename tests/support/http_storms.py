@@ -150,6 +150,8 @@ class _Client:
         body = json.dumps(fields).encode()
         if chance.random() < 0.2:
             body = chance.choice((flipped(body, chance), body[: chance.randrange(len(body))], chance.randbytes(50), b"", b"[]"))
+        if chance.random() < 0.1:
+            body = chance.randbytes(20_000)
         return self._encoded("POST", "/v1/symbols", body, ["Content-Type: application/json"])
 
     def _request(self) -> bytes:

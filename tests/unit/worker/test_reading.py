@@ -16,7 +16,7 @@ from streams.errors import NotActiveError
 from streams.wire.outputs import Record
 from streams.worker import reading
 from streams.worker.health import Health, WorkerStatus
-from streams.worker.reading import WorkerReader
+from streams.worker.reading import Shared, WorkerReader
 from tests.support.engine import at, minutes
 from tests.unit.worker.test_runner import Bench, Ledger
 
@@ -246,5 +246,80 @@ def test_before_there_is_a_loop_health_is_told_and_nothing_else() -> None:
             await office.count()
         with pytest.raises(NotActiveError, match="starting"):
             await office.reader.check()
+
+    run(scenario)
+
+
+def test_figures_are_collected_once_for_all_who_ask_before_that_is_begun() -> None:
+    async def scenario() -> None:
+        office = Office()
+        await office.activate()
+        collected, collect = [], office.health.figures
+        office.health.figures = lambda: collected.append(1) or collect()  # type: ignore[method-assign,func-returns-value]
+        office.reader._figures._rests_until = asyncio.get_running_loop().time() + 0.05  # all of them ask before the first is begun
+        texts = await asyncio.gather(*(office.reader.metrics() for _ in range(100)))
+        assert len(collected) == 1
+        assert len(set(texts)) == 1
+        assert b"streams_worker_status" in texts[0]
+
+    run(scenario)
+
+
+def test_an_answer_that_costs_time_is_not_made_again_before_it_has_rested() -> None:
+    async def scenario() -> None:
+        loop, spans = asyncio.get_running_loop(), []
+
+        async def make() -> int:
+            began = loop.time()
+            await asyncio.sleep(0.01)
+            spans.append((began, loop.time()))
+            return len(spans)
+
+        shared = Shared(make, rest=5.0, longest_rest_seconds=0.2)
+        first = asyncio.create_task(shared.get())
+        await turns()
+        late = [asyncio.create_task(shared.get()) for _ in range(3)]
+        assert await first == 1
+        assert await asyncio.gather(*late) == [2, 2, 2], "those who asked while it was being made get a newer one, and one for all"
+        (began, ended), (again, _) = spans
+        assert again - ended >= min(5.0 * (ended - began), 0.2)
+
+    run(scenario)
+
+
+def test_an_answer_that_fails_is_told_to_all_and_the_next_one_is_made() -> None:
+    async def scenario() -> None:
+        made = 0
+
+        async def make() -> int:
+            nonlocal made
+            made += 1
+            await asyncio.sleep(0)
+            if made == 1:
+                raise NotActiveError("the worker is stopping")
+            return made
+
+        shared = Shared(make, rest=0.0, longest_rest_seconds=0.0)
+        both = await asyncio.gather(shared.get(), shared.get(), return_exceptions=True)
+        assert [type(one) for one in both] == [NotActiveError, NotActiveError]
+        assert await shared.get() == 2
+
+    run(scenario)
+
+
+def test_who_asks_and_goes_away_takes_the_answer_from_nobody() -> None:
+    async def scenario() -> None:
+        go = asyncio.Event()
+
+        async def make() -> int:
+            await go.wait()
+            return 1
+
+        shared = Shared(make, rest=0.0, longest_rest_seconds=0.0)
+        gone, stays = asyncio.create_task(shared.get()), asyncio.create_task(shared.get())
+        await turns()
+        gone.cancel()
+        go.set()
+        assert await stays == 1
 
     run(scenario)
