@@ -37,9 +37,9 @@ SessionName = Annotated[
     typer.Option("--session", metavar="NAME", help="Another name for the session than the config's.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-SymbolOfLines = Annotated[str | None, typer.Option("--symbol", help="Of bars whose line does not name one.", show_default=False)]
+SymbolOfLines = Annotated[str | None, typer.Option("--symbol", help="The symbol of lines that do not name one.", show_default=False)]
 IntervalOfLines = Annotated[
-    str | None, typer.Option("--interval", help="Of bars whose line does not name one, such as 1m.", show_default=False)
+    str | None, typer.Option("--interval", help="The interval of lines that do not name one, such as 1m.", show_default=False)
 ]
 Zone = Annotated[
     str | None,

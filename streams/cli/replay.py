@@ -32,7 +32,7 @@ from streams.replay.store import StoreSource
 from streams.replay.summary import ReplaySummary
 from streams.replay.topic import TopicSink
 from streams.settings import Settings
-from streams.times import Clock, SystemClock, date_of_days
+from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 
 app = typer.Typer()
 
@@ -154,17 +154,18 @@ def replay(
                 sink = _topic_sink(settings, loaded, topic, overwrite=overwrite)
             case To.NONE:
                 sink = NoSink()
-        _run(run, Outputs(loaded.session_name, EPOCH, sink), sink, to_stdout=to is not To.JSONL, as_json=as_json, keep_going=keep_going)
+        outputs, to_stdout = Outputs(loaded.session_name, EPOCH, sink), to is not To.JSONL
+        _run(run, outputs, sink, origin, to_stdout=to_stdout, as_json=as_json, keep_going=keep_going)
 
 
-def _run(run: Replay, outputs: Outputs, sink: Sink, *, to_stdout: bool, as_json: bool, keep_going: bool) -> None:
+def _run(run: Replay, outputs: Outputs, sink: Sink, origin: From, *, to_stdout: bool, as_json: bool, keep_going: bool) -> None:
     clock: Clock = SystemClock()
     began = clock.monotonic()
     steps, told, interrupted = 0, 0, False
     try:
         for step in run.steps():
             outputs.take(step)
-            told = _tell_trouble(step, told)
+            told = _tell_trouble(step, told, origin)
             steps += 1
     except KeyboardInterrupt:
         interrupted = True
@@ -255,7 +256,7 @@ def _tell_beforehand(session: SessionConfig, run: Replay) -> None:
         say(f"note: {count} left out, outside the days from {date_of_days(run.days.first.days)} to {date_of_days(run.days.last.days)}")
 
 
-def _tell_trouble(step: ReplayStep, told: int) -> int:
+def _tell_trouble(step: ReplayStep, told: int, origin: From) -> int:
     """Say what went wrong in a step; of dead letters the first few. Gives how many of those have been said."""
     for outcome in step.outcomes:
         if isinstance(outcome, Marker) and outcome.kind == "symbol_failed":
@@ -267,7 +268,9 @@ def _tell_trouble(step: ReplayStep, told: int) -> int:
         elif isinstance(outcome, Reply) and outcome.status is ReplyStatus.FAILED:
             say(f"warning: command {outcome.command_id} ({outcome.kind} {outcome.symbol}) failed: {_detail(step, outcome.reason)}")
     for letter in step.dead_letters[: max(0, _DEAD_LETTERS_SAID - told)]:
-        say(f"dead letter: {letter.symbol} at offset {letter.offset}: {letter.code}: {letter.message}")
+        # Files have no offsets: theirs are the starts of the bars in seconds.
+        place = f"at offset {letter.offset}" if origin is From.KAFKA else f"of {iso(letter.offset * SECOND_US)}"
+        say(f"dead letter: {letter.symbol} {place}: {letter.code}: {letter.message}")
     return told + len(step.dead_letters)
 
 

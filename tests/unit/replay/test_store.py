@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,6 +122,14 @@ def test_a_store_whose_prices_are_adjusted_otherwise_than_the_config_says_is_ref
     adjusted.write_text(json.dumps(config))
     assert run(["replay", str(adjusted), "--store", str(folder), "--to", "none", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["summary"]["base_accepted"] == 390
+
+
+def test_a_dead_letter_of_a_store_is_named_by_the_start_of_its_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "bars"
+    below_zero = msgspec.structs.replace(bar(60), low=-0.01)
+    HistoryStore.create(folder).write_bars([bar(0), below_zero])
+    assert run(["replay", CONFIG, "--store", str(folder), "--to", "none"]) == 0
+    assert "dead letter: SPY of 2013-10-07T14:30:00Z: bad_prices: low must be" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
