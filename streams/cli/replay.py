@@ -191,6 +191,12 @@ def _run(run: Replay, outputs: Outputs, sink: Sink, origin: From, *, to_stdout: 
     if not summary.bars_in:
         say(f"error: there was no bar to replay from {report['start']} to {report['end']}: are these the bars' days and symbols?")
         raise typer.Exit(1)
+    if not summary.accepted:
+        bars = plural(summary.bars_in, "bar")
+        say(
+            f"error: none of the {bars} from {report['start']} to {report['end']} was accepted: see what was dropped and the dead letters above"
+        )
+        raise typer.Exit(1)
     failures = _failures(summary)
     if failures and not keep_going:
         say(f"error: {failures}: the rest was replayed (--keep-going: exit with 0 all the same)")

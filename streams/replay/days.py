@@ -44,7 +44,9 @@ class ReplayDays:
             raise
         except ValueError as error:
             if not self.days or end > calendar.last_date:
-                advice = f": its last date is {calendar.last_date}, write later trading days into calendar_days of the config"
+                advice = ""
+                if end > calendar.last_date:
+                    advice = f": its last date is {calendar.last_date}, write later trading days into calendar_days of the config"
                 raise ReplayError(f"the days from {start} to {end} can't be replayed: {error}{advice}") from None
             self.ends_us = calendar.ends_us
         self._opens_us = [day.open_us for day in self.days]

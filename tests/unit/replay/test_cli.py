@@ -71,6 +71,20 @@ def test_a_failed_symbol_or_command_ends_with_exit_code_1_unless_it_is_to_keep_g
         assert json.loads(went_on.out)["sha256"] == json.loads(stopped.out)["sha256"]
 
 
+def test_a_replay_that_accepts_no_bar_does_not_end_with_0(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # New York's bars begin when Hong Kong closes, at 08:00 UTC.
+    config = tmp_path / "hong_kong.json"
+    config.write_text(json.dumps({**json.loads(Path(CONFIG).read_text()), "exchange": "XHKG"}))
+    for words in ([], ["--keep-going"]):
+        assert run(["replay", str(config), str(LEAN), "--end", "2013-10-07", "--to", "none", "--json", *words]) == 1
+        shown = capsys.readouterr()
+        summary = json.loads(shown.out)["summary"]
+        assert (summary["accepted"], summary["dropped"]) == (0, {"out_of_hours": summary["bars_in"]})
+        assert shown.err.splitlines()[-1].startswith(
+            f"error: none of the {summary['bars_in']:,} bars from 2013-10-07 to 2013-10-07 was accepted"
+        )
+
+
 def test_the_config_of_a_live_session_is_replayed_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--start", "2013-10-07", "--end", "2013-10-07", "--to", "none"]
     assert run(["replay", "examples/session.json", str(LEAN), *arguments]) == 0

@@ -39,3 +39,8 @@ def test_days_of_the_config_are_replayed() -> None:
     calendar = TradingCalendar("XSHG", given=given, through=YEAR_END)  # type: ignore[arg-type]
     days = ReplayDays(calendar, YEAR_END, date(2027, 1, 5), grace_us=5_000_000)
     assert [day.days for day in days.days] == [20818, 20822], "31 December and 4 January, days since 1970"
+
+
+def test_days_before_a_calendar_begins_are_refused_without_a_word_on_later_ones() -> None:
+    with pytest.raises(ReplayError, match=r"which goes from 1990-12-.*Z to 2026-12-31T07:00:00Z$"):
+        ReplayDays(TradingCalendar("XSHG", through=YEAR_END), date(1980, 1, 2), date(1980, 1, 4), grace_us=5_000_000)
