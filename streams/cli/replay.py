@@ -192,10 +192,8 @@ def _run(run: Replay, outputs: Outputs, sink: Sink, origin: From, *, to_stdout: 
         say(f"error: there was no bar to replay from {report['start']} to {report['end']}: are these the bars' days and symbols?")
         raise typer.Exit(1)
     if not summary.accepted:
-        bars = plural(summary.bars_in, "bar")
-        say(
-            f"error: none of the {bars} from {report['start']} to {report['end']} was accepted: see what was dropped and the dead letters above"
-        )
+        bars = f"{plural(summary.bars_in, 'bar')} from {report['start']} to {report['end']}"
+        say(f"error: none of the {bars} was accepted: see above what was dropped and what became a dead letter")
         raise typer.Exit(1)
     failures = _failures(summary)
     if failures and not keep_going:
