@@ -94,7 +94,9 @@ class LastVersions:
             read = Read(*read)  # a source of somebody else's may give plain pairs
         if isinstance(read.record, Bar):
             bar = read.record if self._place is None else self._place(read.record)
-            sent_us = read.sent_us if read.sent_us is None or read.sent_us >= bar.start_us - EARLIEST_US else None
+            # A daily bar names its date by a midnight, and updates of it may be sent before the open.
+            earliest_us = min(bar.start_us, read.record.start_us) - EARLIEST_US
+            sent_us = read.sent_us if read.sent_us is not None and read.sent_us >= earliest_us else None
             self._take(Read(read.offset, bar, sent_us), bar)
         else:
             self._hold(_Held(read))

@@ -127,6 +127,20 @@ def test_a_correction_stays_behind_its_bar_though_message_times_are_too_early(st
     check_sums(result)
 
 
+def test_a_daily_bar_forms_from_midnight_on_whatever_stands_between_its_versions() -> None:
+    midnight_us = at("00:00")
+    versions = [bar("SPY", midnight_us, "1d", volume=volume) for volume in (1.0, 2.0, 3.0)]
+    topic = [
+        (versions[0], at("04:00")),
+        (Undecodable("no magic byte"), at("04:01")),
+        (versions[1], at("08:00")),
+        (versions[2], at("15:59:59")),
+    ]
+    result = run_replay(session_of("SPY", streams=["1d"]), SentSource(SPY=topic))
+    assert [(one["bar"]["volume"], one["bar"]["revision"]) for one in result.bars("SPY", "1d")] == [(3.0, 0)]
+    assert result.summary.dropped == {"forming": 2}
+
+
 def test_times_that_never_come_to_the_end_hold_up_a_few_records_only() -> None:
     # A topic that was filled within a moment, and keeps that moment as the time of each of its messages.
     bars = [bar("SPY", OPEN + number * SECOND_US, "1s") for number in range(300)]
