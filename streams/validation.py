@@ -78,7 +78,7 @@ def _explain_one(details: ErrorDetails, model: type[BaseModel], name: str) -> st
         return f"{name}: the key must be {_WANTED[kind]}"
     match kind:
         case "extra_forbidden":
-            return f"{name} is no known key: {_advice(str(location[-1]), _models_at(model, location[:-1]))}"
+            return f"{name} is not a known key: {_advice(str(location[-1]), _models_at(model, location[:-1]))}"
         case "missing":
             field = _field_at(model, location)
             return f"{name} is missing" + (f": write {field.description}" if field and field.description else ", and it has no default")

@@ -165,10 +165,10 @@ def _choose(store: HistoryStore, kind: Kind[Any], symbols: list[str], interval: 
     found = [one for one in store.contents() if one.kind == kind.name]
     known = sorted({one.symbol for one in found})
     lacking = [symbol for symbol in symbols if symbol not in known]
-    if lacking or not found:
-        raise HistoryError(
-            f"{store.root} has no {kind.name} of {', '.join(lacking) or 'any symbol'}: it has those of {', '.join(known) or 'no symbol'}"
-        )
+    if not found:
+        raise HistoryError(f"{store.root} has no {kind.name} at all: `streams import` fills a store")
+    if lacking:
+        raise HistoryError(f"{store.root} has no {kind.name} of {', '.join(lacking)}: it has those of {', '.join(known)}")
     chosen = [one for one in found if not symbols or one.symbol in symbols]
     intervals = sorted({one.interval for one in chosen}, key=interval_us)
     if interval is not None:

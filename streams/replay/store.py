@@ -41,8 +41,10 @@ class StoreSource:
         intervals = self._intervals.get(symbol)
         where = self._store.root
         reason = no_bars(symbol, interval)
+        if not self._intervals:
+            raise HistoryError(f"{where} has no bars at all: `streams import` fills a store", reason=reason)
         if intervals is None:
-            present = ", ".join(sorted(self._intervals)) or "no symbol"
+            present = ", ".join(sorted(self._intervals))
             raise HistoryError(f"{where} has no bars of {symbol}: it has those of {present}", reason=reason)
         if interval not in intervals:
             present = ", ".join(sorted(intervals, key=interval_us))

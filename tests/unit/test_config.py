@@ -366,7 +366,7 @@ def test_all_complaints_are_listed_one_a_line() -> None:
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(path: str, advice: str, reason: str) -> None:
-    assert f"{path} is no known key: {advice}" in complaints(with_value(path, 1)), reason
+    assert f"{path} is not a known key: {advice}" in complaints(with_value(path, 1)), reason
 
 
 @pytest.mark.parametrize(

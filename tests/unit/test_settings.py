@@ -212,7 +212,7 @@ def test_an_override_wins_and_none_is_no_override(monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_override_of_no_setting_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"STREAMS_BOOTSTRAP is no known key: did you mean bootstrap_servers\?"):
+    with pytest.raises(SettingsError, match=r"STREAMS_BOOTSTRAP is not a known key: did you mean bootstrap_servers\?"):
         Settings.load(bootstrap="a:1")
 
 

@@ -236,7 +236,7 @@ def empty(folder: str) -> None:
 
 
 def nothing(folder: str) -> None:
-    """There is not a store."""
+    """There is no store."""
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def nothing(folder: str) -> None:
         (nothing, ["import", "csv", "x", "--column", "ts"], 2, "'ts' is not FIELD=NAME such as start=ts"),
         (nothing, ["import", "parquet", str(LEAN)], 1, "there is no file *.parquet in or below this folder"),
         (empty, ["import", "lean", SPY, "--adjustment", "split"], 1, "holds raw prices and can't take or give split ones"),
-        (empty, ["history", "export"], 1, "has no bars of any symbol: it has those of no symbol"),
+        (empty, ["history", "export"], 1, "has no bars at all: `streams import` fills a store"),
         (seconds_beside, ["history", "export", "NONE"], 1, "has no bars of NONE: it has those of IBM, ONE"),
         (seconds_beside, ["history", "export"], 1, "has bars of 1s and 1m: choose with --interval 1s"),
         (seconds_beside, ["history", "export", "--interval", "5m"], 1, "has no bars of 5m of what was asked for: it has 1s, 1m"),

@@ -80,6 +80,9 @@ def test_a_symbol_that_the_store_lacks_fails_alone_and_says_what_there_is(store:
     source = StoreSource(store)
     with pytest.raises(HistoryError, match="has no bars of NONE: it has those of IBM, SPY"):
         source.open("NONE", "1m", 0)
+    empty = HistoryStore.create(store.root.parent / "empty")
+    with pytest.raises(HistoryError, match="empty has no bars at all: `streams import` fills a store"):
+        StoreSource(empty).open("SPY", "1m", START_US)
     with pytest.raises(HistoryError, match="has no 5m bars of IBM: it has those of 1s, 1m"):
         source.open("IBM", "5m", 0)
     result = run_replay(session_of("SPY", "NONE"), StoreSource(store))
