@@ -126,8 +126,8 @@ is answered: no browser sends one.
 
 A page has at most 5000 bars, a body 16 kB, so have path and headers together; 32 requests are worked on at once, 8 commands waited for
 and 2 exports written. What is more is told to come back (503, `Retry-After`). Reads are taken from the session between two transactions,
-at most a hundred times a second, however many ask: the session goes on. The figures of `/metrics` are collected once for all who ask at the same time, with a rest after
-it of up to a second.
+at most a hundred times a second, however many ask: the session goes on. The figures of `/metrics` are collected once for all who ask
+at the same time, with a rest after it of up to a second.
 
 There are places for 128 connections. When they are taken, a new connection replaces the one that has kept the worker waiting longest: for
 a request, for the rest of one, or for its client to read an answer. A connection whose answer is being worked on is never replaced. As
