@@ -254,6 +254,19 @@ def test_an_average_begins_with_the_sum_that_is_rounded_once(indicator: dict[str
     assert values(desk) == {"x": expected}
 
 
+def test_a_day_of_bars_adds_up_with_sums_that_are_rounded_once() -> None:
+    indicators = [{"name": "volume", "kind": "average_daily_volume", "period": 1}, {"name": "price", "kind": "vwap", "period": 1}]
+    desk = desk_of(indicators, at("08:00"), historical={"trailing_days": 1})
+    desk.history("SPY", *tenths(FRIDAY))
+    desk.load("SPY")
+    # Each bar has an average price of (0.2 + 0.1 + 0.1) / 3.
+    assert values(desk) == {"volume": 1.0, "price": pytest.approx(0.4 / 3)}
+    desk = desk_of(indicators, at("08:00"), historical={"trailing_days": 1})
+    desk.history("SPY", *[replace(one, volume=1.0, vwap=0.3) for one in tenths(FRIDAY)])
+    desk.load("SPY")
+    assert values(desk) == {"volume": 10.0, "price": 0.3}, "and not 0.29999999999999993"
+
+
 def test_a_session_of_the_first_rules_keeps_its_values_until_the_next_day() -> None:
     indicators = [{"name": "x", "kind": "sma", "interval": "1m", "period": 10}]
     desk = desk_of(indicators, at("09:30"), historical={"trailing_days": 1})
