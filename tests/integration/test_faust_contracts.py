@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiokafka
 import confluent_kafka
@@ -18,6 +19,7 @@ import mode
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from faust.assignor.partition_assignor import PartitionAssignor
@@ -249,6 +251,20 @@ def test_the_table_manager_starts_without_a_pause_and_does_all_else_that_fausts_
 def test_the_app_knows_whether_it_is_rebalancing_and_what_is_assigned(worker: SessionWorker) -> None:
     assert worker.app.rebalancing is False
     assert worker.app.assignor.assigned_actives() == set(), "the assignor no longer says which partitions are active"
+
+
+@pytest.mark.parametrize("own", ["first", "second"])
+def test_each_worker_is_told_by_the_group_whether_one_has_the_active_role(worker: SessionWorker, own: str) -> None:
+    assignor = worker.app.assignor
+    mine = assignor.metadata({worker.names.control, worker.ledger._changelog})
+    assert worker.instance.name.encode() in mine.user_data
+    other = ConsumerProtocolMemberMetadata(mine.version, mine.subscription, mine.user_data.replace(worker.instance.name.encode(), b"other"))
+    members = {"first": other, "second": other, own: mine}
+    for partitions, has_owner in (({0}, True), (set(), False)):
+        # The leader of the group assigns by what it knows of the topics: nothing, while a broker that was killed comes back.
+        cluster = SimpleNamespace(partitions_for_topic=lambda topic, known=partitions: known)
+        assignor.on_assignment(assignor.assign(cluster, members)[own])
+        assert worker._has_owner() is has_owner, "the assignment no longer says who has the control topic"
 
 
 def test_the_worker_is_told_of_a_revocation_before_faust_goes_on_and_of_its_end_before_the_services_stop(
