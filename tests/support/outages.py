@@ -39,6 +39,12 @@ class Story:
         self.config = self.desk.config
         self._feed: SteadyFeed | None = None
 
+    def topics(self) -> list[str]:
+        """The topics that a session at work reads and writes."""
+        names = self.desk.names
+        written = [names.analysis, names.journal, names.events, f"{self.config.session_name}-state-changelog"]
+        return [names.control, *written, *map(names.bars, self.symbols)]
+
     def start(self, workers: Workers, status: str = "active", **how: Any) -> Worker:
         """A worker of the session under a supervisor, unless `how` has other options, once it is so far."""
         worker = workers.start(self.config, **{"options": SUPERVISED, **how})

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from streams.client.kafka import once_led
+
 _READ_SECONDS = 60.0
 _PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)
 
@@ -38,7 +40,8 @@ def read_topic(bootstrap_servers: str, topic: str, *, isolation: str = "read_com
         }
     )
     try:
-        first, _ = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_READ_SECONDS)
+        # A leader that has just been chosen does not know the end for a moment (KIP-207).
+        first, _ = once_led(lambda: consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_READ_SECONDS))
         assert first >= 0, f"the beginning of {topic} is not known"
         consumer.assign([TopicPartition(topic, 0, first)])
         return _to_end(consumer, topic)
