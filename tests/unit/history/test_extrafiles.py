@@ -102,3 +102,11 @@ def test_a_number_that_is_no_time_is_refused() -> None:
 def test_what_is_finer_than_a_microsecond_is_cut_off_a_tick() -> None:
     (tick,) = read_extras(lines("time,price,size\n1381152600123456789,1,2\n"), "ticks", "csv", Form("SPY"))
     assert tick == Tick("SPY", OPEN_US + 123_456, 1.0, 2.0)
+
+
+def test_ticks_that_networks_swapped_are_no_second_pass_of_the_hour_that_comes_twice() -> None:
+    clocks = ("00:59:59", "01:10:00", "01:09:59", "01:59:59.500", "01:00:00", "01:30:00", "02:00:00")
+    text = "time,price,size\n" + "".join(f"2024-11-03 {clock},1,2\n" for clock in clocks)
+    ticks = list(read_extras(lines(text), "ticks", "csv", Form("SPY", zone=ZoneInfo("America/New_York"))))
+    expected = ("04:59:59", "05:10:00", "05:09:59", "05:59:59.500", "06:00:00", "06:30:00", "07:00:00")
+    assert [tick.time_us for tick in ticks if isinstance(tick, Tick)] == [parse_instant(f"2024-11-03T{clock}Z") for clock in expected]
