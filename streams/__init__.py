@@ -4,4 +4,4 @@ The engine (`streams.engine`) holds every rule and does no I/O; the shells aroun
 `client`, `cli`, `broker`) are thin. Start reading at `streams.engine.session`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -10,8 +10,8 @@ under the newest version it has; a re-drive runs each transaction under the vers
 session's state lives, such as where its windows lie, goes by `state.opened_rules`: the version under which the epoch was opened.
 
     version   since     what changed
-    1                   the first version; records and rows that name none are of it
-    2         0.1.0     bars wait until their end; windows count as missing after their grace;
+    1         0.1.0     records and rows that name no version are of it
+    2         0.2.0     bars wait until their end; windows count as missing after their grace;
                         a leap of the clock does what many small steps do, so days roll one by one;
                         an addition that takes no time skips no interval_complete;
                         quality counts a last bar that the close cuts;
