@@ -16,7 +16,9 @@
     │   ├── NoSessionError                   a broker answers, and no worker has ever run the session there
     │   └── UnansweredError                  a command was sent, and its final reply did not come in time
     ├── BrokerRefusedError                   the broker answered, and did not do what was asked (exit code 1)
-    │   └── OffsetGoneError                  a topic no longer has the place at which reading was to go on
+    │   ├── OffsetGoneError                  a topic no longer has the place at which reading was to go on
+    │   ├── MissingRightError                the user lacks a right; the message names operation, resource and user
+    │   └── BrokerConnectionError            a broker is there, and refuses the connection: password, certificate, protocol
     ├── SequenceGapError                     records of the analysis topic are missing: a reader must read the state anew
     ├── WarmUpError                          the bars of the day could not be had for a strategy to begin from
     ├── CommandRefusedError                  a control command failed, with the worker's reason (exit code 1)
@@ -38,6 +40,8 @@
         ├── DuplicateWorkerError     (18)    the worker's instance id is in use
         ├── RecoveryError            (19)    the recovered table is not the one that was committed
         ├── CalendarEndedError       (20)    no trading days are known from now on
+        ├── ForbiddenError           (21)    the worker's user lacks a right on the broker
+        ├── LoginError               (22)    the broker does not accept the worker's user or password
         └── InternalError            (70)    a bug: anything that was not expected
 
 Messages say what was wrong, where, and what would be right.
@@ -130,6 +134,21 @@ class BrokerRefusedError(StreamsError):
 
 class OffsetGoneError(BrokerRefusedError):
     """A topic has no records at the place at which reading was to go on: it was truncated, or made anew."""
+
+
+class MissingRightError(BrokerRefusedError):
+    """The client's user lacks a right on the broker; the message names the operation, the resource, and the user."""
+
+
+class BrokerConnectionError(BrokerRefusedError):
+    """A broker is there, and refuses the connection: a wrong password, a certificate, another protocol; the message says which.
+
+    `is_login` when the broker did not accept the user or the password: to try again may lock the account.
+    """
+
+    def __init__(self, message: str, *, reason: str | None = None, is_login: bool = False) -> None:
+        super().__init__(message, reason=reason)
+        self.is_login = is_login
 
 
 class SequenceGapError(StreamsError):
@@ -253,6 +272,18 @@ class CalendarEndedError(FatalError):
     """The session's calendar knows no further trading days; the message says what to do."""
 
     exit_code = 20
+
+
+class ForbiddenError(FatalError):
+    """The worker's user lacks a right on the broker; the message names the operation, the resource, and the user."""
+
+    exit_code = 21
+
+
+class LoginError(FatalError):
+    """The broker does not accept the worker's user or password. To try again may lock the account."""
+
+    exit_code = 22
 
 
 class InternalError(FatalError):

@@ -11,17 +11,18 @@ nobody answers in time is not lost: it stays on its topic and runs when a worker
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Final
 
 from confluent_kafka import KafkaError, Message
 
-from streams.client.kafka import ConfigValue, ErrorNote, codec_of, existing_topics, explain, make_producer, no_broker, session_of, topics_of
+from streams.client.kafka import ConfigValue, ErrorNote, codec_of, explain, make_producer, no_broker, require_topic, session_of, topics_of
 from streams.client.reader import END, TopicReader
 from streams.config_parts import check_stream
-from streams.errors import CommandRefusedError, NoSessionError, StreamsError, UnansweredError
+from streams.errors import CommandRefusedError, MissingRightError, StreamsError, UnansweredError
 from streams.records import CommandKind, ControlCommand, ReplyStatus, check_symbol
 from streams.settings import Settings
 from streams.times import Clock, SystemClock, to_us
@@ -56,8 +57,8 @@ class SessionControl:
         self._note = ErrorNote()
         self._failure: StreamsError | None = None
         self._missing = f"no worker has ever run session {session_of(settings)!r} here"
-        if self._topics.control not in existing_topics(settings):
-            raise NoSessionError(f"{self._missing}: topic {self._topics.control} does not exist at {settings.bootstrap_servers}")
+        control = self._topics.control
+        require_topic(settings, control, self._missing, needs=f"Write on topic {control}")
         own: dict[str, ConfigValue] = {"enable.idempotence": True, "message.timeout.ms": 10_000}
         self._producer = make_producer(settings, self._note, own)
 
@@ -145,8 +146,7 @@ class SessionControl:
         if not wait:
             self._produce(command)
             return None
-        with TopicReader(self._settings, self._topics.replies, start=END, missing=self._missing, clock=self._clock) as replies:
-            self._produce(command)
+        with self._sent([command]) as replies:
             return self._await_reply(replies, command, timeout_seconds, on_reply)
 
     def send_all(self, commands: Sequence[ControlCommand], *, timeout_seconds: float = REPLY_TIMEOUT_SECONDS) -> list[CommandReply]:
@@ -158,9 +158,7 @@ class SessionControl:
         if not commands:
             return []
         found: dict[str, CommandReply] = {}
-        with TopicReader(self._settings, self._topics.replies, start=END, missing=self._missing, clock=self._clock) as replies:
-            for command in commands:
-                self._produce(command)
+        with self._sent(commands) as replies:
             deadline = self._clock.monotonic() + timeout_seconds
             wanted = {command.id.encode() for command in commands}
             while len(found) < len(wanted) and self._clock.monotonic() < deadline:
@@ -176,6 +174,37 @@ class SessionControl:
             )
         return [found[command.id] for command in commands]
 
+    @contextmanager
+    def _sent(self, commands: Sequence[ControlCommand]) -> Iterator[TopicReader]:
+        """Send commands, and have their replies read. A user who may send may lack the right to read: the commands are sent all the same.
+
+        Raises:
+            UnansweredError: the replies may not be read; the message says that the commands were sent.
+        """
+        replies: TopicReader | None = None
+        sent = 0
+        try:
+            with suppress(MissingRightError):  # reading raises it again, once the commands are sent
+                replies = self._make_reader()
+            for command in commands:
+                self._produce(command)
+                sent += 1
+            replies = replies or self._make_reader()
+            yield replies
+        except MissingRightError as error:
+            if sent < len(commands):
+                raise  # it is about sending
+            which = f"command {commands[0].id} was" if sent == 1 else f"{sent} commands ({', '.join(one.id for one in commands)}) were"
+            raise UnansweredError(
+                f"{which} sent to {self._topics.control}, and what became of it can't be read here: {error}", reason=error.reason
+            ) from None
+        finally:
+            if replies is not None:
+                replies.close()
+
+    def _make_reader(self) -> TopicReader:
+        return TopicReader(self._settings, self._topics.replies, start=END, missing=self._missing, clock=self._clock)
+
     def _produce(self, command: ControlCommand) -> None:
         self._failure = None
         self._producer.produce(
@@ -188,7 +217,8 @@ class SessionControl:
 
     def _report(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._failure = explain(error, self._settings, self._note, f"sending the command to {message.topic()}")
+            what, needs = f"sending the command to {message.topic()}", f"Write on topic {message.topic()}"
+            self._failure = explain(error, self._settings, self._note, what, needs=needs)
 
     def _await_reply(self, replies: TopicReader, command: ControlCommand, timeout_seconds: float, on_reply: OnReply | None) -> CommandReply:
         deadline = self._clock.monotonic() + timeout_seconds

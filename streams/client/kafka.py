@@ -14,9 +14,11 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, TopicMetadata
 
-from streams.errors import BrokerRefusedError, NobodyThereError, SettingsError, StreamsError
+from streams.client.connecting import connection_fault, is_fault
+from streams.client.rights import FORBIDDEN, refusal
+from streams.errors import BrokerRefusedError, MissingRightError, NobodyThereError, NoSessionError, SettingsError, StreamsError
 from streams.settings import Settings
 from streams.wire.codec import Codec
 from streams.wire.ids import IdFile
@@ -39,6 +41,7 @@ _NO_LEADER_YET: Final = frozenset(
     }
 )
 _LEADER_PAUSE_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
@@ -58,15 +61,21 @@ _QUIET: Final[Mapping[str, ConfigValue]] = MappingProxyType({"log_level": 0})
 
 
 class ErrorNote:
-    """The last error that librdkafka told of, for the message of whoever gives up waiting."""
+    """The last error that librdkafka told of, for the message of whoever gives up waiting.
+
+    `fault` is the last one that says more than that no broker is there: a password, a certificate, another protocol.
+    """
 
     def __init__(self) -> None:
         self.last: str | None = None
+        self.fault: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
         """Take an error; librdkafka calls this while it is polled."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self.last is None:
             self.last = error.str()
+        if is_fault(error):
+            self.fault = error
 
 
 def make_producer(
@@ -165,8 +174,11 @@ def named_topics(settings: Settings, session: str) -> TopicNames:
     )  # fmt: skip
 
 
-def no_broker(settings: Settings, note: ErrorNote) -> NobodyThereError:
-    """The error that says that no broker answers."""
+def no_broker(settings: Settings, note: ErrorNote) -> StreamsError:
+    """The error that says that no broker answers, or that one is there and refuses the connection."""
+    fault = connection_fault(settings, note.fault)
+    if fault is not None:
+        return fault
     last = f" ({note.last})" if note.last else ""
     return NobodyThereError(
         f"no broker answers at {settings.bootstrap_servers}{last}: is it running? `streams broker up` starts one",
@@ -174,10 +186,24 @@ def no_broker(settings: Settings, note: ErrorNote) -> NobodyThereError:
     )
 
 
-def explain(error: KafkaError, settings: Settings, note: ErrorNote, what: str) -> StreamsError:
-    """An error of Kafka's as one of ours; `what` says what was tried, as in `creating topic bars.SPY`."""
+def explain(error: KafkaError, settings: Settings, note: ErrorNote, what: str, *, needs: str = "", group: str = "") -> StreamsError:
+    """An error of Kafka's as one of ours.
+
+    Args:
+        error: Kafka's.
+        settings: where the broker is, and who this client is.
+        note: what was heard of the connection.
+        what: what was tried, as in `reading main.analysis at offset 7`.
+        needs: the right that it takes, as in `Read on topic main.analysis`.
+        group: the `group.id` of a reader: librdkafka asks for the group's coordinator although it joins no group.
+    """
     if error.code() in _NOT_THERE:
         return no_broker(settings, note)
+    if error.code() in FORBIDDEN:
+        needed = f"Describe on group {group}" if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and group else needs
+        if needed:
+            lacks = f"{refusal(settings, [needed])}, {error.name()}"
+            return MissingRightError(f"{what}: {lacks}", reason=f"{what}: {lacks}")
     answer = f"answered {error.name()}: {error.str()}"
     return BrokerRefusedError(f"{what}: the broker at {settings.bootstrap_servers} {answer}", reason=f"{what}: the broker {answer}")
 
@@ -223,10 +249,62 @@ def existing_topics(settings: Settings, timeout_seconds: float = BROKER_TIMEOUT_
     return topics_on(make_admin(settings, note), settings, note, timeout_seconds)
 
 
+def require_topic(settings: Settings, topic: str, missing: str, *, needs: str) -> None:
+    """See that a topic exists. It is asked for by its name: in a list of all, one that may not be described seems not to exist.
+
+    Args:
+        settings: where the broker is.
+        topic: its name.
+        missing: the beginning of the message when there is none.
+        needs: the right that the caller will need, for the message when it may not even describe it.
+
+    Raises:
+        NoSessionError: there is no such topic.
+        MissingRightError: it may not be described.
+        NobodyThereError: no broker answers in time.
+        BrokerRefusedError: it answered with an error.
+    """
+    note = ErrorNote()
+    try:
+        found = listed(make_admin(settings, note), note, BROKER_TIMEOUT_SECONDS, topic).get(topic)
+    except KafkaException as error:
+        raise explain(error.args[0], settings, note, f"asking for topic {topic}") from None
+    require_found(found, settings, note, topic, missing, needs=needs)
+
+
+def require_found(
+    found: TopicMetadata | None, settings: Settings, note: ErrorNote, topic: str, missing: str, *, needs: str, group: str = ""
+) -> None:
+    """See that what a broker answered about a topic says that it is there; parameters and errors as for `require_topic`."""
+    if found is None or (found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
+        raise NoSessionError(f"{missing}: topic {topic} does not exist at {settings.bootstrap_servers}")
+    if found.error is not None and not leaderless(found.error):
+        raise explain(found.error, settings, note, f"asking for topic {topic}", needs=needs, group=group)
+
+
 def topics_on(admin: AdminClient, settings: Settings, note: ErrorNote, timeout_seconds: float = BROKER_TIMEOUT_SECONDS) -> frozenset[str]:
     """The names of all topics, by a client that is there already; errors as for `existing_topics`."""
     try:
-        return frozenset(admin.list_topics(timeout=timeout_seconds).topics)
+        return frozenset(listed(admin, note, timeout_seconds))
     except KafkaException as error:
-        admin.poll(0)  # hands the connection's errors to the note
         raise explain(error.args[0], settings, note, "asking for its topics") from None
+
+
+def listed(client: AdminClient | Consumer, note: ErrorNote, timeout_seconds: float, topic: str | None = None) -> dict[str, TopicMetadata]:
+    """All topics, or the one, asked for until `timeout_seconds` are over, or a broker refuses the connection.
+
+    It is given up then, since each further attempt to log in may lock the account.
+
+    Raises:
+        KafkaException: no answer; the note says what is known of the connection.
+    """
+    left = timeout_seconds
+    while True:
+        try:
+            seconds = min(left, _LOOK_SECONDS)
+            return (client.list_topics(timeout=seconds) if topic is None else client.list_topics(topic, seconds)).topics
+        except KafkaException as error:
+            client.poll(0)  # hands the connection's errors to the note
+            left -= _LOOK_SECONDS
+            if left <= 0 or note.fault is not None or error.args[0].code() not in _NOT_THERE:
+                raise

@@ -124,7 +124,9 @@ class TopicHistory:
         try:
             return until_answered(ask, clock=self._clock)
         except KafkaException as error:
-            raise explain(error.args[0], self._settings, note, f"asking for offsets of {topic}") from None
+            group = reading_group(self._settings, "history")
+            what = f"asking for offsets of {topic}"
+            raise explain(error.args[0], self._settings, note, what, needs=f"Read on topic {topic}", group=group) from None
 
     def _read(self, topic: str, offset: int, last: int, end_us: int) -> Iterator[Bar]:
         """The bars from an offset on, up to the end, or to the first that is a day younger than the stretch."""

@@ -169,13 +169,18 @@ class BarProducer:
             except KafkaException as error:
                 # Another producer may have been quicker.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise explain(error.args[0], self._settings, self._note, f"creating topic {name}") from None
+                    raise self._uncreated(error.args[0], name) from None
+
+    def _uncreated(self, error: KafkaError, name: str) -> StreamsError:
+        # A topic that this client may not describe seems not to exist: it may be there, and lack Write alone.
+        needs = f"Write on topic {name}, or Create where it does not exist"
+        return explain(error, self._settings, self._note, f"looking for topic {name}", needs=needs)
 
     def _report(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failure is None:
             # A failed record no longer knows its time.
             what = f"producing {self._in_words(message.topic() or '', message.value())} to {message.topic()}"
-            self._failure = explain(error, self._settings, self._note, what)
+            self._failure = explain(error, self._settings, self._note, what, needs=f"Write on topic {message.topic()}")
 
     def _in_words(self, topic: str, value: bytes | None) -> str:
         found = self._topics.source_of(topic)

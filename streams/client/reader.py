@@ -19,13 +19,14 @@ from streams.client.kafka import (
     ConfigValue,
     ErrorNote,
     explain,
-    leaderless,
+    listed,
     make_consumer,
     once_led,
     reading_group,
+    require_found,
 )
 from streams.client.offsets import NONE_SO_LATE, answered, bounds
-from streams.errors import NobodyThereError, NoSessionError, OffsetGoneError
+from streams.errors import NobodyThereError, OffsetGoneError, StreamsError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 
@@ -71,8 +72,9 @@ class TopicReader:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._note = ErrorNote()
+        self._group = reading_group(settings, "reader")
         own: dict[str, ConfigValue] = {
-            "group.id": reading_group(settings, "reader"),
+            "group.id": self._group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
@@ -125,7 +127,7 @@ class TopicReader:
         try:
             offset = once_led(ask)
         except KafkaException as error:
-            raise explain(error.args[0], self._settings, self._note, f"asking for the time of records of {self.topic}") from None
+            raise self._explained(error.args[0], f"asking for the time of records of {self.topic}") from None
         return None if offset == NONE_SO_LATE else offset
 
     def bounds(self) -> tuple[int, int]:
@@ -138,7 +140,7 @@ class TopicReader:
         try:
             return bounds(self._consumer, self.topic, timeout_seconds=BROKER_TIMEOUT_SECONDS)
         except KafkaException as error:
-            raise explain(error.args[0], self._settings, self._note, f"asking where {self.topic} ends") from None
+            raise self._explained(error.args[0], f"asking where {self.topic} ends") from None
 
     def close(self) -> None:
         """Let the connection go."""
@@ -197,19 +199,18 @@ class TopicReader:
         elif error.code() in _GONE:
             raise OffsetGoneError(f"{self.topic} no longer has offset {self._position}: {error.str()}")
         elif error.code() not in _PASSING:
-            raise explain(error, self._settings, self._note, f"reading {self.topic} at offset {self._position}")
+            raise self._explained(error, f"reading {self.topic} at offset {self._position}")
         return None
+
+    def _explained(self, error: KafkaError, what: str) -> StreamsError:
+        return explain(error, self._settings, self._note, what, needs=f"Read on topic {self.topic}", group=self._group)
 
     def _require_topic(self, missing: str) -> None:
         try:
-            found = self._consumer.list_topics(self.topic, timeout=BROKER_TIMEOUT_SECONDS).topics.get(self.topic)
+            found = listed(self._consumer, self._note, BROKER_TIMEOUT_SECONDS, self.topic).get(self.topic)
         except KafkaException as error:
-            self._consumer.poll(0)  # hands the connection's errors to the note
-            raise explain(error.args[0], self._settings, self._note, f"asking for topic {self.topic}") from None
-        if found is None or (found.error is not None and found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
-            raise NoSessionError(f"{missing}: topic {self.topic} does not exist at {self._settings.bootstrap_servers}")
-        if found.error is not None and not leaderless(found.error):
-            raise explain(found.error, self._settings, self._note, f"asking for topic {self.topic}")
+            raise self._explained(error.args[0], f"asking for topic {self.topic}") from None
+        require_found(found, self._settings, self._note, self.topic, missing, needs=f"Read on topic {self.topic}", group=self._group)
 
     def _place(self, start: int) -> int:
         """The offset that `start` means: numbers are found once, so that nothing can slip in between."""

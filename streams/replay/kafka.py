@@ -33,7 +33,7 @@ from streams.client.kafka import (
 )
 from streams.client.offsets import latest
 from streams.client.probing import TopicProbe
-from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, WireError
+from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, StreamsError, WireError
 from streams.records import Bar, Quote, Tick, known_us
 from streams.replay.source import KnownWhen, OpenedTopic, Read, no_bars, no_extras
 from streams.settings import Settings
@@ -214,7 +214,7 @@ class KafkaSource:
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._end_of(topic, by_topic.pop(topic, []), message.offset() or 0)
             elif error.code() not in _PASSING:
-                raise explain(error, self._settings, self._note, f"reading {topic}")
+                raise self._explained(error, f"reading {topic}", f"Read on topic {topic}")
         for topic, ones in by_topic.items():
             self._keep(topic, ones)
 
@@ -272,7 +272,10 @@ class KafkaSource:
             return until_answered(ask, anew=anew, clock=self._clock)
         except KafkaException as error:
             self._admin.poll(0)  # hands the connection's errors to the note
-            raise explain(error.args[0], self._settings, self._note, what) from None
+            raise self._explained(error.args[0], what, "Read on the topics") from None
+
+    def _explained(self, error: KafkaError, what: str, needs: str) -> StreamsError:
+        return explain(error, self._settings, self._note, what, needs=needs, group=reading_group(self._settings, "replay"))
 
     def _make_probe(self) -> TopicProbe:
         return TopicProbe(self._settings, self._admin, self._codec, group_id=reading_group(self._settings, "replay"), clock=self._clock)

@@ -120,7 +120,7 @@ class TopicSink:
                     done.result()
                 first = end
         except KafkaException as error:
-            raise explain(error.args[0], self._settings, self._note, f"looking into topic {topic}") from None
+            raise self._explained(error.args[0], f"looking into topic {topic}", f"Delete on topic {topic}") from None
         if first < end:
             raise ReplayError(f"topic {topic} holds {end - first} records already: give --overwrite to empty it first, or another --topic")
 
@@ -137,11 +137,14 @@ class TopicSink:
             self._admin.create_topics([new])[topic].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise explain(error.args[0], self._settings, self._note, f"creating topic {topic}") from None
+                raise self._explained(error.args[0], f"creating topic {topic}", f"Create on topic {topic}") from None
+
+    def _explained(self, error: KafkaError, what: str, needs: str) -> StreamsError:
+        return explain(error, self._settings, self._note, what, needs=needs)
 
     def _report(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failure is None:
-            self._failure = explain(error, self._settings, self._note, f"writing to {message.topic()}")
+            self._failure = self._explained(error, f"writing to {message.topic()}", f"Write on topic {message.topic()}")
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

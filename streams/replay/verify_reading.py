@@ -28,7 +28,7 @@ from streams.client.offsets import bounds
 from streams.client.reader import BEGINNING, TopicReader
 from streams.client.reader import Record as Found
 from streams.engine.rows import SESSION_KEY, SessionRow
-from streams.errors import HistoryError, NobodyThereError
+from streams.errors import HistoryError, NobodyThereError, StreamsError
 from streams.replay.verify_rows import Tables
 from streams.settings import Settings
 from streams.times import Clock
@@ -229,7 +229,7 @@ class SourceTopics:
             if error.args[0].code() in _NO_TOPIC:
                 raise HistoryError(f"topic {topic} is no longer there") from None
             self._admin.poll(0)
-            raise explain(error.args[0], self._settings, self._note, f"asking for topic {topic}") from None
+            raise self._explained(error.args[0], topic, f"asking for topic {topic}") from None
 
     def _open(self, topic: str, first: int) -> _Shelf:
         if topic not in self._known:
@@ -237,7 +237,7 @@ class SourceTopics:
             try:
                 self._known = set(self._consumer.list_topics(timeout=BROKER_TIMEOUT_SECONDS).topics)
             except KafkaException as error:
-                raise explain(error.args[0], self._settings, self._note, f"asking for topic {topic}") from None
+                raise self._explained(error.args[0], topic, f"asking for topic {topic}") from None
         if self._assigned == topic:
             self._assigned = None
         shelf = self._shelves[topic] = _Shelf(first)
@@ -286,14 +286,18 @@ class SourceTopics:
         elif error.code() in _NO_TOPIC:
             raise HistoryError(f"topic {topic} is no longer there")
         elif error.code() not in _PASSING:
-            raise explain(error, self._settings, self._note, f"reading {topic} at offset {shelf.position}")
+            raise self._explained(error, topic, f"reading {topic} at offset {shelf.position}")
         return False
+
+    def _explained(self, error: KafkaError, topic: str, what: str) -> StreamsError:
+        group = reading_group(self._settings, "verify")
+        return explain(error, self._settings, self._note, what, needs=f"Read on topic {topic}", group=group)
 
     def _beginning(self, topic: str) -> int:
         try:
             return bounds(self._consumer, topic, timeout_seconds=BROKER_TIMEOUT_SECONDS)[0]
         except KafkaException as error:
-            raise explain(error.args[0], self._settings, self._note, f"asking where {topic} begins") from None
+            raise self._explained(error.args[0], topic, f"asking where {topic} begins") from None
 
 
 def _raw(topic: str, offset: int, message: Message) -> RawRecord:

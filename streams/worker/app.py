@@ -48,6 +48,7 @@ from streams.worker.history import HistoryLoader
 from streams.worker.inbox import Item, Tick
 from streams.worker.instance import Instance
 from streams.worker.ledger import Ledger
+from streams.worker.link import missing_right
 from streams.worker.log import SAY_AGAIN_SECONDS, log_leap, set_up
 from streams.worker.memory import settle
 from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
@@ -142,6 +143,8 @@ class SessionWorker:
             SettingsError: nothing can listen where the settings say.
             TopicSetupError: a topic is missing or has settings that would lose data.
             BrokerLostError: the broker does not answer.
+            ForbiddenError: a right is missing.
+            LoginError: the broker does not accept the user or the password.
             DemotedError: other consumers are in the session's consumer group.
         """
         if self._http is not None:
@@ -325,6 +328,8 @@ class SessionWorker:
     def dropped_out(self, error: BaseException) -> NoReturn:
         """End when this worker has dropped out of the group: it would never be given anything to do, and not know it."""
         what = error.__cause__ or error
+        if missing_right(what) is not None:
+            self.die(what)
         lost = DemotedError(
             f"this worker has lost its place in the consumer group {self.group} ({type(what).__name__}: {what}): it ends, to join it again"
         )

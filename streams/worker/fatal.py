@@ -19,7 +19,7 @@ from streams.worker.link import as_fatal
 
 def die(error: BaseException, settings: Settings) -> NoReturn:
     """Log why, and end the process with the error's exit code, without any clean-up; a bug's traceback is logged too."""
-    fatal = as_fatal(error, settings.bootstrap_servers)
+    fatal = as_fatal(error, settings)
     logger.opt(exception=error if isinstance(fatal, InternalError) else None).bind(
         exit_code=fatal.exit_code, error=type(fatal).__name__
     ).critical("worker ends: {}", fatal)

@@ -33,10 +33,13 @@ from contextlib import suppress
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AclOperation
 from loguru import logger
 from msgspec import Struct
 
 from streams.client.kafka import reading_group
+from streams.client.rights import refusal, right
+from streams.errors import ForbiddenError
 from streams.settings import Settings
 from streams.worker.ahead import Ahead
 
@@ -153,6 +156,7 @@ class Feed:
     def __init__(
         self, settings: Settings, *, deliver: Callable[[FeedBatch | Trouble], None], die: Callable[[BaseException], object]
     ) -> None:
+        self._settings = settings
         properties = settings.kafka()
         self._config: dict[str, object] = {
             "socket.timeout.ms": ANSWER_MS,
@@ -336,6 +340,8 @@ class Feed:
         if error.code() in _LOST and assignment is not None:
             self._at_end.pop(topic, None)  # it is read no further, so nobody knows
             refused = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+            if refused and assignment.symbol is None:  # commands would be missed
+                self._die(ForbiddenError(refusal(self._settings, [right(AclOperation.READ, f"topic {topic}")])))
             self._deliver(Trouble(self._read_generation, topic, assignment, f"{error.name()}: {error.str()}", refused))
         elif error.fatal():
             raise KafkaException(error)

@@ -19,13 +19,14 @@ from collections.abc import Callable
 from typing import Final
 
 from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
+from confluent_kafka.admin import AclOperation, AdminClient, ConsumerGroupDescription
 from loguru import logger
 from msgspec import Struct
 
 from streams.client.asking import passes
 from streams.client.kafka import ErrorNote, make_admin
-from streams.errors import BrokerLostError, DemotedError
+from streams.client.rights import refusal, right
+from streams.errors import BrokerLostError, DemotedError, ForbiddenError
 from streams.settings import Settings
 from streams.worker.link import broker_lost
 
@@ -38,11 +39,15 @@ _ATTEMPTS: Final = 100
 
 
 class GroupLook(Struct, frozen=True):
-    """Who is in a group: of workers (`is_ours`) or of other consumers; `refused` where we may not look."""
+    """Who is in a group: of workers (`is_ours`) or of other consumers; `refused` where we may not look.
+
+    `lacks` is the right that this user would need to join it.
+    """
 
     members: tuple[str, ...] = ()
     is_ours: bool = True
     refused: bool = False
+    lacks: str | None = None
 
 
 def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object]) -> str:
@@ -54,11 +59,12 @@ def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object])
 
     Raises:
         DemotedError: other consumers are in the group.
+        ForbiddenError: this user may not join it.
         BrokerLostError: nobody tells who is in it.
     """
     group = f"{app_id}{SUFFIX}"
     look, former = _look(settings, group), _look(settings, app_id)
-    if look.refused and not former.refused:
+    if look.lacks is not None and former.lacks is None:
         logger.warning(
             "this user may not use the consumer group {}: allow Read on it; until then workers elect in the group {}, as before",
             group, app_id,
@@ -75,6 +81,8 @@ def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object])
             pause.wait(_PAUSE_SECONDS)
             former = _ask(make_admin(settings, ErrorNote()), app_id) or former
         logger.info("no worker of a former version is left in the consumer group {}", app_id)
+    if look.lacks is not None:
+        raise ForbiddenError(refusal(settings, [look.lacks]))
     if look.members and not look.is_ours:
         raise held(group, look)
     return group
@@ -115,19 +123,24 @@ def _look(settings: Settings, group: str) -> GroupLook:
 def _ask(admin: AdminClient, group: str) -> GroupLook | None:
     """Who is in a group; None while its coordinator is about to change, or is not there."""
     try:
-        found: ConsumerGroupDescription = admin.describe_consumer_groups([group], request_timeout=_REQUEST_SECONDS)[group].result()
+        found: ConsumerGroupDescription = admin.describe_consumer_groups(
+            [group], include_authorized_operations=True, request_timeout=_REQUEST_SECONDS
+        )[group].result()
     except KafkaException as error:
         what = error.args[0]
         if passes(what):
             return None
         logger.debug("the consumer group {} could not be looked at: {}", group, what.str())
-        return GroupLook(refused=what.code() == KafkaError.GROUP_AUTHORIZATION_FAILED)
-    return look_of(found)
+        is_refused = what.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+        return GroupLook(refused=is_refused, lacks=right(AclOperation.READ, f"group {group}") if is_refused else None)
+    return look_of(found, group)
 
 
-def look_of(found: ConsumerGroupDescription) -> GroupLook:
-    """Who is in a group, by its description."""
+def look_of(found: ConsumerGroupDescription, group: str) -> GroupLook:
+    """Who is in a group, by its description, and whether this user may join it."""
     members = tuple(f"member {one.member_id} (client id {one.client_id}, host {one.host.lstrip('/')})" for one in found.members)
     # While a group is made up its protocol is open.
     is_ours = found.type is not ConsumerGroupType.CONSUMER and found.partition_assignor in ("", None, ASSIGNOR)
-    return GroupLook(members, is_ours)
+    allowed: list[AclOperation] | None = found.authorized_operations  # a broker of before Kafka 2.3 does not tell
+    lacks = None if allowed is None or AclOperation.READ in allowed else right(AclOperation.READ, f"group {group}")
+    return GroupLook(members, is_ours, lacks=lacks)

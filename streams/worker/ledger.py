@@ -20,15 +20,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AclOperation
 
 from streams.client.asking import UNANSWERED
-from streams.client.kafka import ErrorNote
-from streams.errors import FatalError, FencedError, LedgerError
+from streams.client.kafka import ErrorNote, make_admin
+from streams.client.rights import FORBIDDEN, lacking, refusal, right
+from streams.errors import FatalError, FencedError, ForbiddenError, LedgerError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.outputs import Record
@@ -95,6 +97,7 @@ class Ledger:
             "reconnect.backoff.max.ms": 1000,
             "error_cb": self._note,
         }
+        self._settings = settings
         self._servers = settings.bootstrap_servers
         self._timeout_seconds = timeout_ms / 1000
         self._changelog = changelog
@@ -153,7 +156,7 @@ class Ledger:
                 first.produce(changelog, key=BARRIER_KEY, value=None, partition=0, on_delivery=delivered)
             first.commit_transaction(TAKE_OVER_SECONDS)
         except KafkaException as error:
-            raise self._fatal(error.args[0], "taking over") from error
+            raise self._fatal(error.args[0], "taking over", changelogs) from error
         missing = [changelog for changelog in changelogs if changelog not in offsets]
         if missing:
             raise broker_lost(self._servers, f"it is not known where the barrier stands in {', '.join(missing)}", "taking over")
@@ -179,7 +182,9 @@ class Ledger:
                 produce(record.topic, record.value, record.key, 0, told.get(place), None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
             producer.commit_transaction(self._commit_seconds)
         except KafkaException as error:
-            self._failure = self._fatal(error.args[0], f"committing a transaction of {len(records)} records")
+            self._failure = self._fatal(
+                error.args[0], f"committing a transaction of {len(records)} records", {one.topic for one in records}
+            )
             raise self._failure from error
         except BufferError as error:
             self._failure = LedgerError(f"a transaction of {len(records)} records does not fit into the producer's queue")
@@ -213,7 +218,7 @@ class Ledger:
                 self._producers[self._turn].poll(_REPORT_POLL_SECONDS)
         return self._undelivered
 
-    def _fatal(self, error: KafkaError, doing: str) -> FatalError:
+    def _fatal(self, error: KafkaError, doing: str, topics: Iterable[str]) -> FatalError:
         if error.code() in _FENCED:
             return FencedError(
                 f"{doing}: another worker has taken this session over, or the transaction was open for more than "
@@ -224,4 +229,17 @@ class Ledger:
             error = self._why_undelivered() or error
         if error.code() in UNANSWERED:
             return broker_lost(self._servers, self._note.last or error.str(), doing)
+        if error.code() in FORBIDDEN:
+            return ForbiddenError(f"{doing}: {refusal(self._settings, self._missing(error, topics))}, {error.name()}")
         return LedgerError(f"{doing}: {error.name()}: {error.str()}")
+
+    def _missing(self, error: KafkaError, topics: Iterable[str]) -> list[str]:
+        """The rights that are missing, asked for: the error names neither the topics nor, for an id, which of the two."""
+        if error.code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return [right(AclOperation.WRITE, f"transactional IDs {' and '.join(self._ids)}")]
+        try:
+            admin = make_admin(self._settings, ErrorNote())
+            found = lacking(self._settings, admin, dict.fromkeys(sorted(topics), (AclOperation.WRITE,)))
+        except KafkaException:
+            found = []
+        return found or [right(AclOperation.WRITE, f"one of the topics {', '.join(sorted(topics))}")]

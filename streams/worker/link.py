@@ -7,13 +7,16 @@ runs a worker they are all one: no broker answers, at this address, and the work
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from aiokafka import errors as aiokafka_errors
 from confluent_kafka import KafkaException
 
 from streams.client.asking import UNANSWERED
-from streams.errors import BrokerLostError, FatalError, InternalError
+from streams.client.rights import FORBIDDEN, principal, refusal
+from streams.errors import BrokerLostError, FatalError, ForbiddenError, InternalError, LoginError, MissingRightError
+from streams.settings import Settings
 
 _UNANSWERED: Final = (
     aiokafka_errors.KafkaConnectionError,
@@ -54,6 +57,33 @@ def plain(why: str) -> str:
     return _TWICE.sub(r"\1", told)
 
 
+def missing_right(error: BaseException) -> str | None:
+    """The right that an error says is missing, as far as it says so; None for any other error.
+
+    aiokafka raises what its consumer of the control topic and the changelog meets, with the topics or the group.
+    """
+    if isinstance(error, KafkaException):
+        what = error.args[0]
+        return f"a right ({what.name()}: {what.str()})" if what.code() in FORBIDDEN else None
+    names = ", ".join(sorted(str(one) for one in _named(error.args)))
+    match error:
+        case aiokafka_errors.TopicAuthorizationFailedError():
+            return f"Read on topic {names}"
+        case aiokafka_errors.GroupAuthorizationFailedError():
+            return f"Read on group {names}"
+        case aiokafka_errors.ClusterAuthorizationFailedError() | aiokafka_errors.TransactionalIdAuthorizationFailed():
+            return f"a right ({type(error).__name__} {names})"
+    return None
+
+
+def _named(arguments: Iterable[object]) -> set[object]:
+    """The names in an error's arguments: one, or sets of several."""
+    found: set[object] = set()
+    for one in arguments:
+        found.update(one if isinstance(one, set | frozenset | list | tuple) else [one])
+    return found
+
+
 def _words(error: BaseException) -> str:
     if isinstance(error, KafkaException):
         return str(error.args[0].str())
@@ -61,12 +91,19 @@ def _words(error: BaseException) -> str:
     return "no connection could be made" if isinstance(error, aiokafka_errors.KafkaConnectionError) else str(error)
 
 
-def as_fatal(error: BaseException, servers: str) -> FatalError:
+def as_fatal(error: BaseException, settings: Settings) -> FatalError:
     """What an error means for the worker; its cause is the error where nobody expected it."""
     if isinstance(error, FatalError):
         return error
     if is_cut(error):
-        return broker_lost(servers, _words(error))
+        return broker_lost(settings.bootstrap_servers, _words(error))
+    if isinstance(error, MissingRightError):
+        return ForbiddenError(str(error))
+    missing = missing_right(error)
+    if missing is not None:
+        return ForbiddenError(refusal(settings, [missing]))
+    if isinstance(error, aiokafka_errors.AuthenticationFailedError | aiokafka_errors.SaslAuthenticationFailed):
+        return LoginError(f"the broker does not accept {principal(settings)}: {error}")
     fatal = InternalError(f"{type(error).__name__}: {error}")
     fatal.__cause__ = error
     return fatal

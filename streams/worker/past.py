@@ -7,8 +7,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from streams.client.asking import passes, until_answered
 from streams.client.kafka import reading_group
 from streams.client.offsets import bounds
+from streams.client.rights import FORBIDDEN, refusal
 from streams.engine.journal import InputKind, JournalRecord
-from streams.errors import BrokerLostError, WireError
+from streams.errors import BrokerLostError, FatalError, ForbiddenError, WireError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.codec import Codec
@@ -25,6 +26,7 @@ def last_epoch(settings: Settings, journal_topic: str, codec: Codec) -> int:
 
     Raises:
         BrokerLostError: the broker did not answer.
+        ForbiddenError: the journal may not be read.
     """
     consumer = _consumer(settings)
     try:
@@ -39,7 +41,7 @@ def last_epoch(settings: Settings, journal_topic: str, codec: Codec) -> int:
             back *= 8
         return epoch
     except KafkaException as error:
-        raise BrokerLostError(f"reading {journal_topic}: {error.args[0].str()}") from error
+        raise _unread(settings, journal_topic, error.args[0]) from error
     finally:
         consumer.close()
 
@@ -74,12 +76,13 @@ def journal_end(settings: Settings, journal_topic: str) -> int:
 
     Raises:
         BrokerLostError: the broker did not answer.
+        ForbiddenError: the journal may not be read.
     """
     consumer = _consumer(settings)
     try:
         return until_answered(lambda: bounds(consumer, journal_topic, timeout_seconds=REQUEST_SECONDS))[1]
     except KafkaException as error:
-        raise BrokerLostError(f"reading {journal_topic}: {error.args[0].str()}") from error
+        raise _unread(settings, journal_topic, error.args[0]) from error
     finally:
         consumer.close()
 
@@ -108,6 +111,14 @@ def has_namesake(settings: Settings, journal_topic: str, codec: Codec, *, owner:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{journal_topic} was not read to its end"))
     finally:
         consumer.close()
+
+
+def _unread(settings: Settings, topic: str, error: KafkaError) -> FatalError:
+    if error.code() in FORBIDDEN:
+        is_group = error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+        needed = f"Describe on group {reading_group(settings, 'journal')}" if is_group else f"Read on topic {topic}"
+        return ForbiddenError(f"reading {topic}: {refusal(settings, [needed])}")
+    return BrokerLostError(f"reading {topic}: {error.str()}")
 
 
 def _consumer(settings: Settings) -> Consumer:

@@ -24,6 +24,7 @@ from streams.errors import (
     ConfigConflictError,
     ControlLostError,
     DuplicateWorkerError,
+    LoginError,
     StateError,
     TopicSetupError,
 )
@@ -48,6 +49,7 @@ _HOPELESS: Final = frozenset(
         ControlLostError.exit_code,
         StateError.exit_code,
         CalendarEndedError.exit_code,
+        LoginError.exit_code,
     }
 )
 

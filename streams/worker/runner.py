@@ -25,7 +25,7 @@ from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
 from streams.engine.session import Session
 from streams.engine.state import SessionState
 from streams.engine.transaction import DeadLetter, Transaction, TransactionResult
-from streams.errors import ConfigConflictError, DemotedError, NotActiveError, StateError, TopicSetupError
+from streams.errors import ConfigConflictError, DemotedError, ForbiddenError, NotActiveError, StateError
 from streams.settings import Settings
 from streams.times import SECOND_US, Clock
 from streams.wire.codec import Codec
@@ -152,7 +152,7 @@ class SessionRunner:
             try:
                 transaction = await (self._resume(rows, now_us) if rows else self._open(now_us))
             except SourceRefusedError as error:
-                raise TopicSetupError(f"the broker does not let this worker read what it needs: {error}") from error
+                raise ForbiddenError(f"the broker does not let this worker read what it needs: {error}") from error
             session = self._require_session()
             self._encoder = Encoder(self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch)
             self._commit(self._prepare(transaction.finish(), _no_raw))

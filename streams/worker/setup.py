@@ -10,14 +10,16 @@ import threading
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
+from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, NewTopic, ResourceType, TopicMetadata
 from loguru import logger
 from msgspec import Struct
 
 from streams.client.asking import until_answered
-from streams.client.kafka import ErrorNote, make_admin
+from streams.client.connecting import connection_fault
+from streams.client.kafka import ErrorNote, listed, make_admin
 from streams.client.offsets import latest
-from streams.errors import BrokerLostError, ControlLostError, TopicSetupError
+from streams.client.rights import FORBIDDEN, lacking, refusal, right
+from streams.errors import BrokerLostError, ControlLostError, ForbiddenError, LoginError, TopicSetupError
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 from streams.wire.topics import TopicNames
@@ -28,7 +30,6 @@ NEW_TOPICS_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 0.05
 BROKER_WAIT_SECONDS: Final = 20.0
 ASK_AGAIN_SECONDS: Final = 4.0
-_FORBIDDEN: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _SEGMENT_BYTES: Final = 16 * 1024 * 1024
 _LARGEST: Final = "max.message.bytes"
 LARGEST_BYTES: Final = 1_048_588
@@ -69,8 +70,12 @@ def topic_specs(names: TopicNames, changelog: str, settings: Settings, *, bars_t
 def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock: Clock | None = None, *, bars_topic: bool = False) -> None:
     """Create what is missing and check what is there.
 
+    What can't be checked for want of a right is logged as a warning; a right that the worker can't do without ends it.
+
     Raises:
-        TopicSetupError: a topic is missing and may not be created, or has settings that would lose data.
+        TopicSetupError: a topic is missing, and is not to be created, or has settings that would lose data.
+        ForbiddenError: a right is missing.
+        LoginError: the broker does not accept the user or the password.
         ControlLostError: the control topic is missing, and there is state of a session that read one.
         BrokerLostError: the broker does not answer.
     """
@@ -84,8 +89,9 @@ def prepare_topics(settings: Settings, names: TopicNames, changelog: str, clock:
         wrong = until_answered(lambda: _prepared(make_admin(settings, note), settings, names, changelog, specs, present), clock=clock)
     except KafkaException as error:
         what = error.args[0]
-        if what.code() in _FORBIDDEN:
-            raise TopicSetupError(f"the session's topics could not be checked: {what.name()}: {what.str()}") from error
+        if what.code() in FORBIDDEN:
+            names_of_all = ", ".join(spec.name for spec in specs)
+            raise ForbiddenError(f"checking the session's topics: {refusal(settings, [f'Describe on topics {names_of_all}'])}") from error
         raise broker_lost(settings.bootstrap_servers, note.last or what.str(), "checking the session's topics") from error
     if wrong:
         raise TopicSetupError("topics have settings that would lose data:\n  " + "\n  ".join(wrong))
@@ -106,16 +112,28 @@ def _prepared(
         if missing:
             _create(admin, settings, missing)
             await_leaders(admin, [spec.name for spec in missing])
+        lacks = lacking(settings, admin, _rights(specs, names, changelog))
+        if lacks:
+            raise ForbiddenError(refusal(settings, lacks))
         existing = [spec for spec in specs if spec.name in present]
         wrong = [
             f"{spec.name} has {len(present[spec.name].partitions)} partitions and must have 1: delete it or use another session name"
             for spec in existing
             if len(present[spec.name].partitions) != 1
         ]
-        return wrong + _wrong_configs(admin, existing)
+        return wrong + _wrong_configs(admin, settings, existing)
     except KafkaException:
         admin.poll(0)  # hands the connection's errors to the note
         raise
+
+
+def _rights(specs: list[TopicSpec], names: TopicNames, changelog: str) -> dict[str, tuple[AclOperation, ...]]:
+    """What the worker does with each topic. Commands it writes for those who send them over HTTP, which is not asked for here."""
+    rights: dict[str, tuple[AclOperation, ...]] = {spec.name: (AclOperation.WRITE,) for spec in specs}
+    for read_too in (changelog, names.journal):
+        rights[read_too] = (AclOperation.READ, AclOperation.WRITE)
+    rights[names.control] = (AclOperation.READ,)
+    return rights
 
 
 def _has_records(admin: AdminClient, topic: str) -> bool:
@@ -128,14 +146,17 @@ def _present(admin: AdminClient, note: ErrorNote, settings: Settings, clock: Clo
     is_said = False
     while True:
         try:
-            return admin.list_topics(timeout=ASK_AGAIN_SECONDS).topics
+            return listed(admin, note, ASK_AGAIN_SECONDS)
         except KafkaException as error:
-            admin.poll(0)
+            fault = connection_fault(settings, note.fault)
+            if fault is not None and fault.is_login:
+                raise LoginError(str(fault)) from None
             why = note.last or error.args[0].str()
+            what = f"{silence(settings.bootstrap_servers)} ({plain(why)})" if fault is None else str(fault)
             if clock.monotonic() >= deadline:
-                raise broker_lost(settings.bootstrap_servers, why) from error
+                raise BrokerLostError(what) from error
         if not is_said:
-            logger.warning("{} ({}), trying again", silence(settings.bootstrap_servers), plain(why))
+            logger.warning("{}, trying again", what)
             is_said = True
 
 
@@ -153,6 +174,10 @@ def _create(admin: AdminClient, settings: Settings, specs: list[TopicSpec]) -> N
         except KafkaException as error:
             if is_cut(error):
                 raise  # the broker went away meanwhile: that is no reason to ask somebody for a change
+            if error.args[0].code() in FORBIDDEN:
+                # One that may not be described seems not to exist.
+                needed = f"Describe on topic {name}, or Create where it does not exist"
+                raise ForbiddenError(refusal(settings, [needed])) from error
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise TopicSetupError(f"topic {name} could not be created: {error.args[0].str()}") from error
 
@@ -174,14 +199,22 @@ def _is_led(topic: TopicMetadata) -> bool:
     return topic.error is None and bool(partitions) and all(one.error is None and one.leader >= 0 for one in partitions)
 
 
-def _wrong_configs(admin: AdminClient, specs: list[TopicSpec]) -> list[str]:
+def _wrong_configs(admin: AdminClient, settings: Settings, specs: list[TopicSpec]) -> list[str]:
     if not specs:
         return []
     by_name = {spec.name: spec for spec in specs}
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in by_name]
     wrong = []
     for resource, future in admin.describe_configs(resources, request_timeout=REQUEST_SECONDS).items():
-        name, found = resource.name, future.result()
+        name = resource.name
+        try:
+            found = future.result()
+        except KafkaException as error:
+            if error.args[0].code() not in FORBIDDEN:
+                raise
+            needed = right(AclOperation.DESCRIBE_CONFIGS, f"topic {name}")
+            logger.warning("the settings of {} are not checked, since {}", name, refusal(settings, [needed]))
+            continue
         wrong += [
             _wrong(name, key, found[key].value, value, value)
             for key, value in by_name[name].needed.items()

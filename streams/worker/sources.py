@@ -22,6 +22,7 @@ from streams.client.asking import PATIENCE_SECONDS, passes, until_answered
 from streams.client.kafka import codec_of, reading_group
 from streams.client.offsets import at_time, earliest, latest
 from streams.client.probing import AtUs, Start, TopicProbe
+from streams.client.rights import FORBIDDEN, refusal
 from streams.errors import BrokerLostError, StreamsError
 from streams.records import SourcePosition
 from streams.settings import Settings
@@ -103,19 +104,23 @@ class Sources:
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
         """Kafka's id of each topic, None for one that does not exist."""
-        return await self._run(lambda: self._topic_ids(list(topics)))
+        names = list(topics)
+        return await self._run(lambda: self._topic_ids(names), names)
 
     async def look(self, topics: Iterable[str]) -> dict[str, TopicLook]:
         """What each topic is like now; one that the broker refuses to tell about spoils the answer about no other."""
-        return await self._run(lambda: self._look(list(topics)))
+        names = list(topics)
+        return await self._run(lambda: self._look(names), names)
 
     async def ends(self, topics: Iterable[str]) -> dict[str, int]:
         """The read_committed end of each topic."""
-        return await self._run(lambda: latest(self._admin, list(topics), timeout_seconds=REQUEST_SECONDS))
+        names = list(topics)
+        return await self._run(lambda: latest(self._admin, names, timeout_seconds=REQUEST_SECONDS), names)
 
     async def beginnings(self, topics: Iterable[str]) -> dict[str, int]:
         """The earliest offset of each topic."""
-        return await self._run(lambda: earliest(self._admin, list(topics), timeout_seconds=REQUEST_SECONDS))
+        names = list(topics)
+        return await self._run(lambda: earliest(self._admin, names, timeout_seconds=REQUEST_SECONDS), names)
 
     async def locate(self, topic: str, *, stream: str | None, from_us: int, at_us: AtUs, create: bool) -> SourcePosition:
         """Where to read a topic from so that no record of after `from_us` is missed: see `streams.client.positions`.
@@ -131,11 +136,13 @@ class Sources:
             TopicMissingError: there is no such topic, and it is not to be created.
             TopicSplitError: it has more than one partition.
         """
-        return await self._run(lambda: self._locate(topic, stream, from_us, at_us, create))
+        operation = "Read, or Create where it does not exist," if create else "Read"
+        return await self._run(lambda: self._locate(topic, stream, from_us, at_us, create), [topic], operation)
 
     async def settings(self, topics: Iterable[str]) -> dict[str, dict[str, str | None]]:
         """The settings of each topic, as far as the broker tells them to this user."""
-        return await self._run(lambda: self._settings_of(list(topics)))
+        names = list(topics)
+        return await self._run(lambda: self._settings_of(names), names, "DescribeConfigs")
 
     def _settings_of(self, topics: list[str]) -> dict[str, dict[str, str | None]]:
         if not topics:
@@ -283,10 +290,11 @@ class Sources:
                 raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no partition of {topic} is known"))
         return described
 
-    async def _run(self, ask: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._until_answered, ask)
+    async def _run(self, ask: Callable[[], T], topics: Iterable[str], operation: str = "Describe") -> T:
+        needs = f"{operation} on topic {', '.join(topics)}"
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._until_answered, ask, needs)
 
-    def _until_answered(self, ask: Callable[[], T]) -> T:
+    def _until_answered(self, ask: Callable[[], T], needs: str) -> T:
         question = object()
 
         def anew(error: KafkaError) -> None:
@@ -300,6 +308,8 @@ class Sources:
             what = error.args[0]
             if passes(what):
                 raise broker_lost(self._settings.bootstrap_servers, what.str(), "asking about topics") from error
+            if what.code() in FORBIDDEN:
+                raise SourceRefusedError(f"{refusal(self._settings, [needs])}, {what.name()}") from error
             raise SourceRefusedError(f"{what.name()}: {what.str()}") from error
         finally:
             self._unanswered.pop(question, None)

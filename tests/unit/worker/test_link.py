@@ -7,11 +7,11 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, NodeNotReadyError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, NodeNotReadyError, TopicAuthorizationFailedError
 from confluent_kafka import KafkaError, KafkaException
 from loguru import logger
 
-from streams.errors import BrokerLostError, FencedError, InternalError
+from streams.errors import BrokerLostError, FencedError, ForbiddenError, InternalError
 from streams.settings import Settings
 from streams.times import ManualClock
 from streams.worker.ledger import Ledger
@@ -46,17 +46,30 @@ def line(name: str, message: str, *arguments: object, error: BaseException | Non
     ],
 )
 def test_an_error_of_a_cut_link_ends_the_worker_as_a_lost_broker_and_not_as_a_bug(error: Exception) -> None:
-    fatal = as_fatal(error, "kafka.example:9092")
+    fatal = as_fatal(error, SETTINGS)
     assert isinstance(fatal, BrokerLostError)
     assert str(fatal).startswith("no broker answers at kafka.example:9092")
 
 
 def test_a_fatal_error_stays_what_it_is_and_anything_else_is_a_bug() -> None:
     fenced = FencedError("taken over")
-    assert as_fatal(fenced, "kafka.example:9092") is fenced
-    assert isinstance(as_fatal(KeyError("offset"), "kafka.example:9092"), InternalError)
+    assert as_fatal(fenced, SETTINGS) is fenced
+    assert isinstance(as_fatal(KeyError("offset"), SETTINGS), InternalError)
     refused = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
-    assert isinstance(as_fatal(refused, "kafka.example:9092"), InternalError)
+    assert isinstance(as_fatal(refused, SETTINGS), ForbiddenError)
+
+
+@pytest.mark.parametrize(
+    ("error", "right"),
+    [
+        (TopicAuthorizationFailedError({"main.control", "main-state-changelog"}), "Read on topic main-state-changelog, main.control"),
+        (GroupAuthorizationFailedError("main.workers"), "Read on group main.workers"),
+    ],
+)
+def test_a_right_that_is_missing_is_no_bug_and_is_named_with_who_lacks_it(error: Exception, right: str) -> None:
+    fatal = as_fatal(error, SETTINGS)
+    assert isinstance(fatal, ForbiddenError)
+    assert str(fatal).startswith(f"User:ANONYMOUS lacks {right}: allow it")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +104,7 @@ def test_a_commit_that_fails_says_why(codes: tuple[int, int | None], kind: type[
     code, undelivered = codes
     if undelivered is not None:
         ledger._delivered(KafkaError(undelivered), None)  # type: ignore[arg-type]
-    fatal = ledger._fatal(KafkaError(code), "committing a transaction of 3 records")
+    fatal = ledger._fatal(KafkaError(code), "committing a transaction of 3 records", ["c"])
     assert isinstance(fatal, kind)
     assert words in str(fatal)
     assert "_INCONSISTENT" not in str(fatal)
@@ -131,12 +144,13 @@ def test_topics_without_a_leader_are_those_of_a_broker_that_is_away_and_no_reaso
         raise no_leaders()
 
     with pytest.raises(BrokerLostError, match=r"no broker answers at kafka\.example:9092 \(.*No leaders found\)"):
-        asyncio.run(Sources(SETTINGS, patience_seconds=0)._run(ask))
+        asyncio.run(Sources(SETTINGS, patience_seconds=0)._run(ask, ["bars.SPY"]))
 
 
 def test_a_topic_that_the_broker_refuses_is_refused() -> None:
     def ask() -> None:
         raise KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
 
-    with pytest.raises(SourceRefusedError, match="TOPIC_AUTHORIZATION_FAILED"):
-        asyncio.run(Sources(SETTINGS)._run(ask))
+    said = r"User:ANONYMOUS lacks Describe on topic bars\.SPY: allow it .*TOPIC_AUTHORIZATION_FAILED"
+    with pytest.raises(SourceRefusedError, match=said):
+        asyncio.run(Sources(SETTINGS)._run(ask, ["bars.SPY"]))

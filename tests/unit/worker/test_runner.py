@@ -17,7 +17,7 @@ from streams.engine.rows import ProgressRow, QualityRow, StreamRow, SymbolRow
 from streams.engine.session import Session
 from streams.engine.symbol import SymbolSessionData
 from streams.engine.transaction import command_text
-from streams.errors import BrokerLostError, ControlLostError, DemotedError, TopicSetupError
+from streams.errors import BrokerLostError, ControlLostError, DemotedError, ForbiddenError
 from streams.history.source import HistorySource
 from streams.records import Bar, ControlCommand, SourcePosition
 from streams.settings import Settings
@@ -469,7 +469,7 @@ def test_a_worker_that_may_read_no_topic_ends_and_fails_no_symbol() -> None:
     async def scenario() -> None:
         bench = Bench(5, "IBM")
         bench.sources.refused = {bench.names.bars(symbol): "TOPIC_AUTHORIZATION_FAILED" for symbol in ("SPY", "IBM")}
-        with pytest.raises(TopicSetupError, match="none of the 2 bar topics may be read"):
+        with pytest.raises(ForbiddenError, match="none of the 2 bar topics may be read"):
             await bench.runner.activate()
         assert bench.identity().status == "loaded"
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException
+from confluent_kafka.admin import AclOperation
 
-from streams.errors import BrokerLostError, DemotedError
+from streams.errors import BrokerLostError, DemotedError, ForbiddenError
 from streams.settings import Settings
 from streams.worker import group
 from streams.worker.group import choose_group, holders, look_of
@@ -18,8 +19,13 @@ WORKER = SimpleNamespace(member_id="w0-1", client_id="streams-worker-w0", host="
 BOT = SimpleNamespace(member_id="bot-1", client_id="my-bot", host="/10.0.0.8")
 
 
-def described(*members: Any, assignor: str = "faust", kind: Any = ConsumerGroupType.CLASSIC) -> Any:
-    return SimpleNamespace(members=list(members), partition_assignor=assignor, type=kind)
+def described(
+    *members: Any,
+    assignor: str = "faust",
+    kind: Any = ConsumerGroupType.CLASSIC,
+    may: tuple[AclOperation, ...] = (AclOperation.READ, AclOperation.DESCRIBE),
+) -> Any:
+    return SimpleNamespace(members=list(members), partition_assignor=assignor, type=kind, authorized_operations=list(may))
 
 
 EMPTY = described(assignor="", kind=ConsumerGroupType.UNKNOWN)
@@ -33,7 +39,7 @@ class Broker:
     def __init__(self, **answers: list[Any]) -> None:
         self.answers = answers
 
-    def describe_consumer_groups(self, names: list[str], request_timeout: float) -> dict[str, Future[Any]]:
+    def describe_consumer_groups(self, names: list[str], **options: Any) -> dict[str, Future[Any]]:
         (name,) = names
         answers = self.answers.get(name.replace(".", "_"), [EMPTY])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -69,7 +75,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_a_group_is_of_workers_by_its_type_and_assignor(found: Any, is_ours: bool, why: str) -> None:
-    assert look_of(found).is_ours is is_ours, why
+    assert look_of(found, "main.workers").is_ours is is_ours, why
 
 
 def test_a_worker_joins_a_group_that_is_not_named_after_the_session_alone(ask: Any) -> None:
@@ -106,7 +112,13 @@ def test_that_nobody_tells_who_is_in_a_group_does_not_mean_that_it_is_empty(ask:
 
 def test_a_user_who_may_use_the_former_group_alone_stays_there(ask: Any) -> None:
     assert ask(main_workers=[REFUSED], main=[described(WORKER)]) == ("main", 0)
-    assert ask(main_workers=[REFUSED], main=[REFUSED]) == ("main.workers", 0), "the refusal then names the right that is missing"
+
+
+@pytest.mark.parametrize("of_workers", [REFUSED, described(may=(AclOperation.DESCRIBE,))])
+@pytest.mark.parametrize("former", [REFUSED, described(may=(AclOperation.DESCRIBE,))])
+def test_a_user_who_may_join_neither_group_is_told_which_right_is_missing(ask: Any, of_workers: Any, former: Any) -> None:
+    with pytest.raises(ForbiddenError, match=r"User:ANONYMOUS lacks Read on group main\.workers: allow it"):
+        ask(main_workers=[of_workers], main=[former])
 
 
 def test_who_holds_the_group_is_found_out_when_a_worker_drops_out(monkeypatch: pytest.MonkeyPatch) -> None:

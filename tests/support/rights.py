@@ -1,0 +1,154 @@
+"""A broker with users and an authorizer that denies what is not granted, and the rights that the documentation lists for each role.
+
+broker = RightsBroker(tmp_path)
+broker.up()
+broker.grant("worker", session="main")      # exactly what docs/deployment.md says
+broker.settings("worker", session="main")
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from streams.broker import LocalBroker
+from streams.broker.folder import DataFolder
+from streams.broker.ports import free_port
+from streams.settings import Settings
+from tests.support.waiting import wait_until
+
+ROLES = ("worker", "producer", "consumer", "operator", "auditor")
+_DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
+_RESOURCES = {"--topic": ResourceType.TOPIC, "--group": ResourceType.GROUP, "--transactional-id": ResourceType.TRANSACTIONAL_ID}
+_OPERATIONS = {
+    "Read": AclOperation.READ,
+    "Write": AclOperation.WRITE,
+    "Create": AclOperation.CREATE,
+    "Describe": AclOperation.DESCRIBE,
+    "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+}
+
+
+def documented(role: str, session: str) -> list[AclBinding]:
+    """The rights of a role, read from the commands in docs/deployment.md, for a session of this name."""
+    text = _DOCUMENT.read_text("utf-8").partition("<!-- rights: begin -->")[2].partition("<!-- rights: end -->")[0]
+    bindings = []
+    for line in text.splitlines():
+        if not line.startswith("acls --"):
+            continue
+        words = shlex.split(line)[1:]
+        pairs = list(zip(words[::2], words[1::2], strict=True))
+        options = dict(pairs)
+        if options["--allow-principal"] != f"User:{role}":
+            continue
+        (option,) = _RESOURCES.keys() & options.keys()
+        name = options[option]
+        name = f"{session}{name.removeprefix('main')}" if name.startswith("main") else name
+        prefixed = options.get("--resource-pattern-type") == "prefixed"
+        pattern = ResourcePatternType.PREFIXED if prefixed else ResourcePatternType.LITERAL
+        bindings += [
+            AclBinding(_RESOURCES[option], name, pattern, f"User:{role}", "*", _OPERATIONS[word], AclPermissionType.ALLOW)
+            for key, word in pairs
+            if key == "--operation"
+        ]
+    return bindings
+
+
+class _Folder(DataFolder):
+    """A folder whose settings add a listener that asks for a user, and an authorizer. Who comes without a user may do everything."""
+
+    def __init__(self, path: Path, sasl_port: int) -> None:
+        super().__init__(path)
+        self._sasl_port = sasl_port
+
+    def write_properties(self, *, port: int, controller_port: int) -> None:
+        super().write_properties(port=port, controller_port=controller_port)
+        client, sasl = f"CLIENT://127.0.0.1:{port}", f"SASL://127.0.0.1:{self._sasl_port}"
+        text = self.properties.read_text("utf-8").replace(client, f"{client},{sasl}")
+        text = text.replace("CONTROLLER:PLAINTEXT", "CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT")
+        users = " ".join(f'user_{role}="{role}-secret"' for role in ROLES)
+        more = [
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS",
+            "listener.name.sasl.sasl.enabled.mechanisms=PLAIN",
+            f"listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
+        ]
+        self.properties.write_text("\n".join([text, *more, ""]), "utf-8")
+
+
+class RightsBroker:
+    """The broker; `servers` asks for a user, `open_servers` lets everybody do everything."""
+
+    def __init__(self, folder: Path) -> None:
+        sasl_port = free_port()
+        self._broker = LocalBroker(folder)
+        self._broker._folder = _Folder(folder, sasl_port)
+        self.servers = f"127.0.0.1:{sasl_port}"
+
+    def up(self) -> None:
+        """Start it."""
+        self._broker.up()
+        self.open_servers = self._broker.bootstrap_servers
+        self.admin = AdminClient({"bootstrap.servers": self.open_servers, "log_level": 0})
+
+    def down(self) -> None:
+        """End it."""
+        self._broker.down()
+
+    def environment(self, role: str, session: str, **properties: str) -> dict[str, str]:
+        """The variables with which a process comes as this user."""
+        login = {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": role,
+            "sasl.password": f"{role}-secret",
+            **properties,
+        }
+        return {
+            "STREAMS_BOOTSTRAP_SERVERS": self.servers,
+            "STREAMS_SESSION": session,
+            "STREAMS_KAFKA_CONFIG": json.dumps(login),
+        }
+
+    def settings(self, role: str, session: str, **properties: str) -> Settings:
+        """The settings of a client that comes as this user."""
+        login = json.loads(self.environment(role, session, **properties)["STREAMS_KAFKA_CONFIG"])
+        return Settings.load(bootstrap_servers=self.servers, session=session, kafka_config=login)
+
+    def grant(self, bindings: Iterable[AclBinding]) -> None:
+        """Allow these, and wait until the broker goes by it."""
+        wanted = list(bindings)
+        for created in self.admin.create_acls(wanted).values():
+            created.result(20)
+        self._await(lambda found: set(wanted) <= found)
+
+    def revoke(self, bindings: Iterable[AclBinding]) -> None:
+        """Take these back, and wait until the broker goes by it."""
+        gone = list(bindings)
+        filters = [
+            AclBindingFilter(
+                one.restype, one.name, one.resource_pattern_type, one.principal, one.host, one.operation, one.permission_type
+            )
+            for one in gone
+        ]  # fmt: skip
+        for deleted in self.admin.delete_acls(filters).values():
+            deleted.result(20)
+        self._await(lambda found: not set(gone) & found)
+
+    def _await(self, condition: object) -> None:
+        every = AclBindingFilter(
+            ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+        )  # fmt: skip
+        wait_until(lambda: condition(set(self.admin.describe_acls(every).result(20))), "the broker to know the rules")  # type: ignore[operator]
