@@ -72,9 +72,8 @@ class TopicReader:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._note = ErrorNote()
-        self._group = reading_group(settings, "reader")
         own: dict[str, ConfigValue] = {
-            "group.id": self._group,
+            "group.id": reading_group(settings, "reader"),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
@@ -203,14 +202,24 @@ class TopicReader:
         return None
 
     def _explained(self, error: KafkaError, what: str) -> StreamsError:
-        return explain(error, self._settings, self._note, what, needs=f"Read on topic {self.topic}", group=self._group)
+        return explain(
+            error, self._settings, self._note, what, needs=f"Read on topic {self.topic}", group=reading_group(self._settings, "reader")
+        )
 
     def _require_topic(self, missing: str) -> None:
         try:
             found = listed(self._consumer, self._note, BROKER_TIMEOUT_SECONDS, self.topic).get(self.topic)
         except KafkaException as error:
             raise self._explained(error.args[0], f"asking for topic {self.topic}") from None
-        require_found(found, self._settings, self._note, self.topic, missing, needs=f"Read on topic {self.topic}", group=self._group)
+        require_found(
+            found,
+            self._settings,
+            self._note,
+            self.topic,
+            missing,
+            needs=f"Read on topic {self.topic}",
+            group=reading_group(self._settings, "reader"),
+        )
 
     def _place(self, start: int) -> int:
         """The offset that `start` means: numbers are found once, so that nothing can slip in between."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException
 from confluent_kafka.admin import AclOperation, AdminClient, ConsumerGroupDescription
@@ -141,6 +141,6 @@ def look_of(found: ConsumerGroupDescription, group: str) -> GroupLook:
     members = tuple(f"member {one.member_id} (client id {one.client_id}, host {one.host.lstrip('/')})" for one in found.members)
     # While a group is made up its protocol is open.
     is_ours = found.type is not ConsumerGroupType.CONSUMER and found.partition_assignor in ("", None, ASSIGNOR)
-    allowed: list[AclOperation] | None = found.authorized_operations  # a broker of before Kafka 2.3 does not tell
+    allowed = cast("list[AclOperation] | None", found.authorized_operations)  # a broker of before Kafka 2.3 does not tell
     lacks = None if allowed is None or AclOperation.READ in allowed else right(AclOperation.READ, f"group {group}")
     return GroupLook(members, is_ours, lacks=lacks)
