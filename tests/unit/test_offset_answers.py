@@ -165,7 +165,7 @@ def test_while_a_question_is_asked_again_it_is_known_since_when() -> None:
         return 7
 
     began = clock.monotonic()
-    assert asked(sources, lambda: sources._run(ask)) == 7
+    assert asked(sources, lambda: sources._run(ask, ["bars.SPY"])) == 7
     assert seen == [None, began + 5.0, began + 5.0, began + 5.0]
     assert sources.unanswered_since is None
 
