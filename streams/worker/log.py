@@ -13,7 +13,7 @@ from streams.engine.transaction import TransactionResult
 from streams.records import Event, EventKind
 from streams.settings import Settings
 from streams.times import DOUBT_SECONDS, Clock, Leap, SystemClock
-from streams.worker.link import CUT_NAMES, is_cut, silence
+from streams.worker.link import CUT_NAMES, is_cut, missing_right, silence
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -77,7 +77,10 @@ class LibraryLines(logging.Handler):
                 logger.warning("{}, trying again", silence(self._servers))
             return
         level = record.levelname if record.levelname in logging.getLevelNamesMapping() else "INFO"
-        logger.opt(exception=record.exc_info).bind(library=record.name).log(level, "{}", record.getMessage())
+        # A right that is missing ends the worker, which names it: where a library met it is of no use to anybody.
+        is_right = record.exc_info is not None and record.exc_info[1] is not None and missing_right(record.exc_info[1]) is not None
+        shown = None if is_right and not self._is_verbose else record.exc_info
+        logger.opt(exception=shown).bind(library=record.name).log(level, "{}", record.getMessage())
 
     def _is_about_the_link(self, record: logging.LogRecord) -> bool:
         if record.exc_info is not None and is_cut(record.exc_info[1]):

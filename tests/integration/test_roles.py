@@ -15,7 +15,7 @@ from streams.client.control import SessionControl
 from streams.client.produce import BarProducer
 from streams.client.state import read_state
 from streams.config import SessionConfig
-from streams.errors import ForbiddenError
+from streams.errors import BrokerConnectionError, ForbiddenError, LoginError, MissingRightError, UnansweredError
 from streams.replay.verify import verify
 from streams.settings import Settings
 from tests.support import unique_symbol, wait_until
@@ -140,10 +140,11 @@ def test_a_right_that_is_taken_from_a_running_worker_is_named_and_ends_it_with_a
     with Workers(guarded.servers, tmp_path) as workers:
         worker = start(guarded, workers, config)
         for binding in rights["worker"]:
-            if binding.name != f"{session_name}." or binding.restype != ResourceType.TOPIC:
+            is_of_session = binding.name != "bars." and binding.operation in (AclOperation.READ, AclOperation.WRITE)
+            if not is_of_session or binding.restype == ResourceType.TRANSACTIONAL_ID:
                 continue
-            if binding.operation not in (AclOperation.READ, AclOperation.WRITE):
-                continue
+            if binding.name == f"{session_name}-" and binding.operation == AclOperation.READ:
+                continue  # an active worker writes its changelog, and reads it when it starts
             worker.wait_until("active")
             before = len(worker.said())
             guarded.revoke([binding])
@@ -157,3 +158,59 @@ def test_a_right_that_is_taken_from_a_running_worker_is_named_and_ends_it_with_a
             worker.start()
         worker.wait_until("active")
         assert worker.stop() == 0
+
+
+def test_a_client_without_a_right_is_told_which_and_for_what(
+    guarded: RightsBroker, rights: dict[str, list[AclBinding]], session_name: str, tmp_path: Path
+) -> None:
+    symbol = unique_symbol("ASK")
+    config = second_bars(session_name, [])
+    operator = guarded.settings("operator", session_name)
+    group = [one for one in rights["operator"] if one.restype == ResourceType.GROUP]
+    replies = [one for one in rights["operator"] if one.name.endswith(".replies")]
+    control = [one for one in rights["operator"] if one.name.endswith(".control")]
+    desk = LiveDesk(guarded.open_servers, config)
+    with Workers(guarded.servers, tmp_path) as workers:
+        start(guarded, workers, config).wait_until("active")
+
+        guarded.revoke(group)
+        with pytest.raises(MissingRightError, match=rf"User:operator lacks Describe on group {session_name}\.reader: allow it"):
+            read_state(operator)
+        guarded.grant(group)
+
+        guarded.revoke(replies)
+        said = cli(guarded, "operator", session_name, "add-symbol", symbol)
+        assert said.returncode == 3
+        assert f"sent to {session_name}.control" in said.stderr
+        assert f"User:operator lacks Read on topic {session_name}.replies" in said.stderr
+        command_id = said.stderr.partition("command ")[2].partition(" was sent")[0]
+        assert [reply.symbol for reply in desk.await_replies(command_id, 2)] == [symbol, symbol]
+        with SessionControl(operator) as one, pytest.raises(UnansweredError, match="was sent"):
+            one.remove_symbol(symbol)
+        guarded.grant(replies)
+
+        guarded.revoke(control)
+        with pytest.raises(MissingRightError, match=rf"User:operator lacks Write on topic {session_name}\.control"):
+            SessionControl(operator).add_symbol(symbol)
+        guarded.grant(control)
+
+        with pytest.raises(MissingRightError, match=rf"User:consumer lacks Write on topic bars\.{symbol}"):
+            send(guarded.settings("consumer", session_name), symbol, 1)
+
+
+def test_a_wrong_password_is_told_from_a_broker_that_is_away_and_not_tried_again(
+    guarded: RightsBroker, session_name: str, tmp_path: Path
+) -> None:
+    wrong = {"sasl.password": "wrong"}
+    with Workers(guarded.servers, tmp_path) as workers:
+        environment = guarded.environment("worker", session_name, **wrong)
+        worker = workers.start(second_bars(session_name, []), settings=environment, options=("--supervise",))
+        assert worker.wait_ended() == LoginError.exit_code
+        assert "it does not accept User:worker: wrong password or unknown user" in worker.said()
+        assert worker.said().count("worker ends:") == 1
+    for role, properties in (("operator", wrong), ("nobody", {})):
+        with pytest.raises(BrokerConnectionError, match=f"does not accept User:{role}: wrong password or unknown user") as raised:
+            read_state(guarded.settings(role, session_name, **properties))
+        assert "broker up" not in str(raised.value)
+        with pytest.raises(BrokerConnectionError):
+            SessionControl(guarded.settings(role, session_name, **properties))

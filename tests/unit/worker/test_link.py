@@ -135,6 +135,13 @@ def test_other_lines_of_the_libraries_are_handed_on(said: list[str]) -> None:
     assert said == ["ERROR Authentication failed for desk", "ERROR table state is broken"]
 
 
+def test_a_right_that_is_missing_is_one_line_of_the_libraries_and_no_traceback(said: list[str]) -> None:
+    error = GroupAuthorizationFailedError("main.workers")
+    LibraryLines(SETTINGS, ManualClock()).emit(line("streams.worker.overrides", "Drain messages raised: %r", error, error=error))
+    assert len(said) == 1
+    assert "Traceback" not in said[0]
+
+
 def no_leaders() -> KafkaException:
     return KafkaException(KafkaError(KafkaError._NOENT, "Failed to query partition leaders: No leaders found"))
 
