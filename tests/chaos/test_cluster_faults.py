@@ -288,7 +288,8 @@ def test_ten_kills_of_random_brokers_end_no_worker(
     assert_none_ended(workers)
     analysis = story.desk.topics.analysis()
     emitted_us = [[event.emitted_us for event in analysis if event.bar and event.symbol == symbol] for symbol in story.symbols]
-    pauses = [max(longest_gap(of_symbol, at_us) for of_symbol in emitted_us) for at_us in killed_us]
+    spans = list(pairwise([*killed_us, killed_us[-1] + 60 * SECOND_US]))
+    pauses = [max(longest_gap(of_symbol, *span) for of_symbol in emitted_us) for span in spans]
     with capsys.disabled():
         print(f"\nseed {seed}; seconds from kill to Kafka's new leaders, and without a bar of some symbol:")
         for election, gap in zip(elected, pauses, strict=True):
@@ -302,7 +303,8 @@ def leads_nothing(cluster: Cluster, node: int) -> bool:
     return all(one.leader not in (node, -1) for topic in topics for one in topic.partitions.values())
 
 
-def longest_gap(emitted_us: Sequence[int], killed_us: int) -> float:
-    """The longest time between two bars of a symbol that follow each other, of those soon after a kill, in seconds."""
-    near = [at_us for at_us in emitted_us if -2 * SECOND_US <= at_us - killed_us <= 60 * SECOND_US]
-    return max((after - before) / SECOND_US for before, after in pairwise(near))
+def longest_gap(emitted_us: Sequence[int], killed_us: int, until_us: int) -> float:
+    """The longest time between two bars of a symbol that follow each other, in seconds, that began between a kill and the next one."""
+    return max(
+        (after - before) / SECOND_US for before, after in pairwise(emitted_us) if killed_us - SECOND_US <= before < until_us - SECOND_US
+    )
