@@ -141,7 +141,7 @@ def test_a_right_that_is_taken_from_a_running_worker_is_named_and_ends_it_with_a
         worker = start(guarded, workers, config)
         for binding in rights["worker"]:
             is_of_session = binding.name != "bars." and binding.operation in (AclOperation.READ, AclOperation.WRITE)
-            if not is_of_session or binding.restype == ResourceType.TRANSACTIONAL_ID:
+            if not is_of_session:
                 continue
             if binding.name == f"{session_name}-" and binding.operation == AclOperation.READ:
                 continue  # an active worker writes its changelog, and reads it when it starts
