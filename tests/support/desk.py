@@ -29,6 +29,10 @@ READ_SECONDS = 120.0
 """A limit for waiting: a take-over on a busy machine, and reading what has come meanwhile."""
 
 
+PROGRESS_SECONDS = 60.0
+"""A limit for waiting on a machine with much else to do: forty gaps are filled one by one, a kill in between."""
+
+
 class LiveDesk:
     """Talks to the session of `config` as its users do."""
 
@@ -160,7 +164,7 @@ class LiveDesk:
             row = self.progress(symbol)
             return row if row is not None and condition(row) else None
 
-        row = wait_until(found, f"{symbol}: {what}")
+        row = wait_until(found, f"{symbol}: {what}", PROGRESS_SECONDS)
         assert row is not None
         return row
 
