@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streams.client.kafka import leaderless
+from streams.client.kafka import NOT_THERE, leaderless
 from streams.times import Clock, SystemClock
 
 PATIENCE_SECONDS: Final = 30.0
@@ -24,20 +24,13 @@ PATIENCE_SECONDS: Final = 30.0
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
-UNANSWERED: Final = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
-        KafkaError._TIMED_OUT_QUEUE,
-        KafkaError._MSG_TIMED_OUT,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.BROKER_NOT_AVAILABLE,
-    }
-)
-"""Codes of librdkafka's that mean that no broker answered, or not in time."""
+UNANSWERED: Final = NOT_THERE | {
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+}
+"""Codes that mean that no broker answered, or not in time."""
 
 _MOVING: Final = frozenset(
     {

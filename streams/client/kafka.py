@@ -45,7 +45,7 @@ _LOOK_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
-_NOT_THERE: Final = frozenset(
+NOT_THERE: Final = frozenset(
     {
         KafkaError._TRANSPORT,
         KafkaError._ALL_BROKERS_DOWN,
@@ -54,6 +54,7 @@ _NOT_THERE: Final = frozenset(
         KafkaError._MSG_TIMED_OUT,
     }
 )
+"""Codes of librdkafka's for a broker that does not answer."""
 
 ConfigValue = str | int | float | bool
 
@@ -197,7 +198,7 @@ def explain(error: KafkaError, settings: Settings, note: ErrorNote, what: str, *
         needs: the right that it takes, as in `Read on topic main.analysis`.
         group: the `group.id` of a reader: librdkafka asks for the group's coordinator although it joins no group.
     """
-    if error.code() in _NOT_THERE:
+    if error.code() in NOT_THERE:
         return no_broker(settings, note)
     if error.code() in FORBIDDEN:
         needed = f"Describe on group {group}" if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and group else needs
@@ -306,5 +307,5 @@ def listed(client: AdminClient | Consumer, note: ErrorNote, timeout_seconds: flo
         except KafkaException as error:
             client.poll(0)  # hands the connection's errors to the note
             left -= _LOOK_SECONDS
-            if left <= 0 or note.fault is not None or error.args[0].code() not in _NOT_THERE:
+            if left <= 0 or note.fault is not None or error.args[0].code() not in NOT_THERE:
                 raise
