@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 
 from streams.client.kafka import once_led
 
 _READ_SECONDS = 60.0
+_LONG_FETCH_MS = 1000  # the worker's own wait 20 ms at the broker
 _PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT)
 
 
@@ -45,6 +46,29 @@ def read_topic(bootstrap_servers: str, topic: str, *, isolation: str = "read_com
         assert first >= 0, f"the beginning of {topic} is not known"
         consumer.assign([TopicPartition(topic, 0, first)])
         return _to_end(consumer, topic)
+    finally:
+        consumer.close()
+
+
+def await_no_fetch(bootstrap_servers: str, topic: str) -> None:
+    """Wait until no fetch of a paused worker is left at the broker, so that what comes next is met by its next fetch only.
+
+    A fetch that begins now and waits longer than the worker's comes back after it. To produce a record that answers the worker's is
+    not enough: the broker confirms the record before it answers fetches, and what is produced meanwhile goes into the same answer.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "test-reader",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": _LONG_FETCH_MS,
+            "log_level": 0,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, 0, OFFSET_END)])
+        assert not _to_end(consumer, topic), f"records came to {topic} while nothing was to be produced"
     finally:
         consumer.close()
 

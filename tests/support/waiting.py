@@ -13,7 +13,7 @@ Found = TypeVar("Found")
 _PAUSE_SECONDS = 0.02
 
 
-def wait_until(condition: Callable[[], Found], what: str, timeout_s: float = 20.0) -> Found:
+def wait_until(condition: Callable[[], Found], what: str, timeout_s: float = 60.0) -> Found:
     """The first true value of `condition`; the test fails with `what` was awaited when none comes in `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):

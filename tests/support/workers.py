@@ -30,7 +30,7 @@ from streams.config import SessionConfig
 from tests.support.waiting import wait_until
 
 ACTIVE_SECONDS = 60.0
-ENDS_SECONDS = 30.0
+ENDS_SECONDS = 60.0
 SUPERVISED = ("--supervise",)
 _TAIL_LINES = 60
 _HEALTH_ANSWERS_SECONDS = 2.0
