@@ -54,7 +54,7 @@ every field with its unit. Answers are of the last committed state.
 
 ```sh
 curl 'http://127.0.0.1:6066/v1/session'
-curl 'http://127.0.0.1:6066/v1/symbols/SPY/bars?interval=5m&last=3'
+curl 'http://127.0.0.1:6066/v1/symbols/SPY/bars?interval=1m&last=3'
 curl 'http://127.0.0.1:6066/v1/symbols/BTC%2FUSD/latest'                  # a slash in a symbol is sent as %2F
 curl -H "Authorization: Bearer $STREAMS_READ_TOKEN" 'http://127.0.0.1:6066/v1/symbols/SPY/gaps?internal=true'
 curl -H "Authorization: Bearer $STREAMS_COMMAND_TOKEN" -H 'Content-Type: application/json' \\
@@ -62,8 +62,8 @@ curl -H "Authorization: Bearer $STREAMS_COMMAND_TOKEN" -H 'Content-Type: applica
 curl -H "Authorization: Bearer $STREAMS_COMMAND_TOKEN" -X DELETE http://127.0.0.1:6066/v1/symbols/IBM
 ```
 
-In Python `streams.client.session.SessionClient` has the methods of `SessionData` over it; in the shell `streams show`, `quality` and
-`gaps` do.
+In Python `streams.client.session.SessionClient` has the methods of `SessionData` over it, and `streams.client.asession.AsyncSessionClient`
+has them on asyncio; in the shell `streams show`, `quality` and `gaps` do.
 
 ## The gate
 
@@ -149,6 +149,7 @@ API: Final = (
     ("streams.settings", ("Settings",)),
     ("streams.client.produce", ("BarProducer",)),
     ("streams.client.session", ("SessionClient",)),
+    ("streams.client.asession", ("AsyncSessionClient",)),
     ("streams.client.calls", ("Overview", "Snapshot", "CommandResult")),
     ("streams.client.answers", ("Place",)),
     ("streams.client.control", ("SessionControl",)),
@@ -249,6 +250,7 @@ def _in_words(annotation: object) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
+_METHODS_OF: Final = {"AsyncSessionClient": "Its methods are those of `SessionClient`, to be awaited."}
 _OF_PYDANTIC: Final = ("model_config", "settings_customise_sources")
 
 
@@ -272,6 +274,8 @@ def _entry(thing: type | types.FunctionType) -> str:
         annotations = inspect.get_annotations(thing)
         listed = ", ".join(f"`{name}: {annotations[name]}`" if name in annotations else f"`{name}`" for name in fields)
         head += f"\nFields: {listed}\n"
+    if thing.__name__ in _METHODS_OF:
+        return f"{head}\n{_METHODS_OF[thing.__name__]}\n"
     lines = []
     for name, member in vars(thing).items():
         if name.startswith("_") or name in _OF_PYDANTIC:

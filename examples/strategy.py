@@ -25,7 +25,7 @@ BARS = 20
 
 
 class Crossing:
-    """Closes by symbol and start; all that it does with a bar is the same for one that is history."""
+    """The newest closes by symbol and start; all that it does with a bar is the same for one that is history."""
 
     def __init__(self, path: Path, interval: str) -> None:
         self.path = path
@@ -38,8 +38,9 @@ class Crossing:
             return None
         closes: dict[str, float] = self.kept["closes"].setdefault(event.symbol, {})
         closes[event.bar.start.isoformat()] = event.bar.close  # a later revision takes the place of the one before
-        last = [closes[start] for start in sorted(closes)[-BARS:]]
-        return last[-1] > fmean(last) if len(last) == BARS else None
+        for start in sorted(closes)[:-BARS]:  # keep no more than is needed: all of it is written to the file with each bar
+            del closes[start]
+        return closes[max(closes)] > fmean(closes.values()) if len(closes) == BARS else None
 
     def forget(self, hole: Hole) -> None:
         """What is known has a hole, and the day's bars come anew."""

@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out: frozen records without behaviour.
+"""What goes into the engine and what comes out: frozen records without behavior.
 
 Three families:
 
@@ -6,17 +6,20 @@ Three families:
 * inputs: what a shell hands to the engine besides bars. Each one stands in the journal, so that a re-drive meets it;
 * outcomes: what the engine hands back. A shell encodes them and never decides anything about them.
 
-Instants are microseconds since the epoch (`_us`), dates are days since the epoch (`_days`), as on the wire.
+Instants are microseconds since the epoch (`_us`), dates are days since the epoch (`_days`), as on the wire; where a program
+reads a record, the same instant is there as an aware `datetime` too (`start`, `end`, `time`).
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
 
 from streams.errors import InvalidSymbolError
+from streams.times import from_us
 
 PROVENANCE_FEED: Final = "feed"
 PROVENANCE_GAP_FILL: Final = "gap_fill"
@@ -69,6 +72,16 @@ class Bar(Struct, frozen=True, gc=False):
     trades: int | None = None
     provenance: str = PROVENANCE_FEED
 
+    @property
+    def start(self) -> datetime:
+        """When it opens; aware, UTC."""
+        return from_us(self.start_us)
+
+    @property
+    def end(self) -> datetime:
+        """When it is complete and becomes known; aware, UTC."""
+        return from_us(self.end_us)
+
 
 class SessionBar(Struct, frozen=True, gc=False):
     """One bar, base or derived, as the session keeps it.
@@ -92,6 +105,16 @@ class SessionBar(Struct, frozen=True, gc=False):
     complete: bool
     provenance: str
 
+    @property
+    def start(self) -> datetime:
+        """When it opens; aware, UTC."""
+        return from_us(self.start_us)
+
+    @property
+    def end(self) -> datetime:
+        """When it is complete and becomes known; aware, UTC."""
+        return from_us(self.end_us)
+
 
 class Quote(Struct, frozen=True, gc=False):
     """The best bid and ask of a symbol at an instant: prices in currency, sizes in units of the instrument; one side may be missing."""
@@ -104,6 +127,11 @@ class Quote(Struct, frozen=True, gc=False):
     ask_size: float | None = None
     provenance: str = PROVENANCE_FEED
 
+    @property
+    def time(self) -> datetime:
+        """When it was made; aware, UTC."""
+        return from_us(self.time_us)
+
 
 class Tick(Struct, frozen=True, gc=False):
     """One trade of a symbol: price in currency, size in units of the instrument."""
@@ -113,6 +141,11 @@ class Tick(Struct, frozen=True, gc=False):
     price: float
     size: float
     provenance: str = PROVENANCE_FEED
+
+    @property
+    def time(self) -> datetime:
+        """When it was made; aware, UTC."""
+        return from_us(self.time_us)
 
 
 def known_us(record: Bar | Quote | Tick) -> int:
@@ -247,6 +280,16 @@ class Extent(Struct, frozen=True):
     last_end_us: int
     count: int
 
+    @property
+    def first_start(self) -> datetime:
+        """When the first of them opens; aware, UTC."""
+        return from_us(self.first_start_us)
+
+    @property
+    def last_end(self) -> datetime:
+        """When the last of them is complete; aware, UTC."""
+        return from_us(self.last_end_us)
+
 
 class IntervalComplete(Struct, frozen=True):
     """How many loaded symbols have their bar that ends at `end_us`, and which have not."""
@@ -255,6 +298,11 @@ class IntervalComplete(Struct, frozen=True):
     expected: int
     present: int
     absent: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> datetime:
+        """When these bars end; aware, UTC."""
+        return from_us(self.end_us)
 
 
 class PublishedBar(Struct, frozen=True, gc=False):

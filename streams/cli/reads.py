@@ -42,7 +42,7 @@ Url = Annotated[
 ]
 
 
-@app.command("show", epilog="Example: streams show SPY --interval 5m --last 5")
+@app.command("show", epilog="Example: streams show SPY --interval 1m --last 5")
 def show(
     symbol: Symbol,
     interval: Interval = None,

@@ -1,7 +1,7 @@
 """`AsyncSessionClient`: as `SessionClient`, for programs on asyncio.
 
 async with AsyncSessionClient("http://127.0.0.1:6066") as session:
-bars = await session.get_bars("SPY", "5m")
+    bars = await session.get_bars("SPY", "1m")
 """
 
 from __future__ import annotations

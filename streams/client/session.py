@@ -1,7 +1,7 @@
 """`SessionClient`: the reads of `SessionData`, and commands, over HTTP.
 
     with SessionClient("http://127.0.0.1:6066") as session:
-        bars = session.get_bars("SPY", "5m")                    # [] while the gate is shut
+        bars = session.get_bars("SPY", "1m")                    # [] while the gate is shut
         all_of_them = session.get_bars("SPY", internal=True)    # needs the read token
 
 The methods are those of `streams.engine.reads.SessionData`, with the same answers, so that what is written for a session in

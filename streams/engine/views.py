@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from streams.engine.status import SymbolStatus
 from streams.records import Quote, SessionBar, Tick
+from streams.times import from_us
 
 
 class GapInfo(Struct, frozen=True):
@@ -18,6 +19,16 @@ class GapInfo(Struct, frozen=True):
     end_us: int
     bar_count: int
     retry_count: int = 0
+
+    @property
+    def start(self) -> datetime:
+        """When the first missing bar opens; aware, UTC."""
+        return from_us(self.start_us)
+
+    @property
+    def end(self) -> datetime:
+        """When the last missing bar ends; aware, UTC."""
+        return from_us(self.end_us)
 
 
 class SessionMetrics(Struct, frozen=True):

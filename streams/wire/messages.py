@@ -15,19 +15,9 @@ from streams.times import date_of_days, from_us
 
 
 class AnalysisBar(SessionBar, frozen=True, gc=False):
-    """A bar from the analysis topic: it counts as fresh until `valid_until_us`."""
+    """A `SessionBar` from the analysis topic: it counts as fresh until `valid_until_us`."""
 
     valid_until_us: int
-
-    @property
-    def start(self) -> datetime:
-        """When it opens."""
-        return from_us(self.start_us)
-
-    @property
-    def end(self) -> datetime:
-        """When it is complete and becomes known."""
-        return from_us(self.end_us)
 
     @property
     def valid_until(self) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,20 @@ def test_every_command_is_named_in_the_documents() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     missing = [name for name in sorted(NAMES) if not re.search(rf"(streams|make) {name}\b", text)]
     assert not missing
+
+
+def test_a_page_asks_the_example_session_only_for_intervals_that_it_has() -> None:
+    """The pages begin with examples/live.json: what is pasted after it must find its bars."""
+    live = json.loads((ROOT / "examples" / "live.json").read_text(encoding="utf-8"))["session_data_config"]
+    known = {*live["streams"], *live["derived_intervals"]}
+    pages = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("guide.md", "http.md", "troubleshooting.md"))]
+    asked = re.compile(r"(?:/SPY/bars\?interval=|streams (?:show|gaps) SPY --interval |get_last_n_bars\(\"SPY\", \d+, \")(\d+[smhd])")
+    found = [interval for page in pages for interval in asked.findall(page.read_text(encoding="utf-8"))]
+    assert len(found) >= 4
+    assert set(found) <= known
+    told = re.search(r"live\.json.*# SPY, one-second bars, (.*) derived", (ROOT / "docs" / "guide.md").read_text(encoding="utf-8"))
+    assert told is not None
+    assert told[1].split(" and ") == live["derived_intervals"]
 
 
 def test_every_setting_is_in_the_reference() -> None:

@@ -23,6 +23,8 @@ from tests.support.workers import Worker, Workers
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "consumer.md").read_text(encoding="utf-8")
 SECONDS = 60.0
+BARS = 20
+"""How many bars the strategy's mean is of."""
 
 
 @contextmanager
@@ -40,9 +42,9 @@ def program(words: list[str], servers: str, said: Path) -> Iterator[subprocess.P
             process.wait(20)
 
 
-def closes(path: Path, symbol: str) -> int:
-    """How many bars of a symbol the strategy knows."""
-    return len(json.loads(path.read_text())["closes"].get(symbol, ())) if path.exists() else 0
+def known_starts(path: Path, symbol: str) -> list[str]:
+    """The starts of the bars of a symbol that the strategy keeps, in order."""
+    return sorted(json.loads(path.read_text())["closes"].get(symbol, ())) if path.exists() else []
 
 
 @pytest.fixture
@@ -102,18 +104,19 @@ def test_the_strategy_goes_on_where_it_was_killed(running: tuple[LiveDesk, Worke
         desk.bars(made_up_bars(symbol, 1, end_us=last_us))
         last_us += 1_000_000
 
-    for known in (31, 32):
+    before: list[str] = []
+    for _ in range(2):
         with program(words, desk.servers, said):
-            before = closes(kept, symbol)
 
-            def goes_on(before: int = before) -> bool:
+            def goes_on(before: list[str] = before) -> bool:
                 send()
-                return closes(kept, symbol) > max(before, 30)
+                return len(now := known_starts(kept, symbol)) == BARS and (not before or now[-1] > before[-1])
 
             wait_until(goes_on, "the strategy to take a bar in", SECONDS)
-        assert closes(kept, symbol) >= known
+        before = known_starts(kept, symbol)
     published = [event for event in desk.of(symbol) if event.kind == AnalysisKind.BAR and event.interval == "1s"]
+    newest = [event.bar.start.isoformat() for event in published if event.bar is not None][-BARS:]
     with program(words, desk.servers, said):
-        wait_until(lambda: closes(kept, symbol) >= len(published), "all bars to be known", SECONDS)
+        wait_until(lambda: known_starts(kept, symbol) == newest, "all of the newest bars to be known", SECONDS)
     assert f"{symbol} above its mean" in said.read_text() or f"{symbol} below its mean" in said.read_text()
     assert "hole" not in said.read_text()

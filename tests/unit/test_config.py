@@ -579,8 +579,14 @@ def test_each_example_loads_and_has_a_calendar(path: Path) -> None:
     assert config.calendar().exchange == config.exchange
 
 
-def test_the_full_example_has_every_key_with_its_default() -> None:
-    assert json.loads((EXAMPLES / "session-full.json").read_text()) == DEFAULTS
+def test_the_full_example_has_every_key_with_its_default_and_a_name_of_its_own() -> None:
+    assert json.loads((EXAMPLES / "session-full.json").read_text()) == {**DEFAULTS, "session_name": "every-key"}
+
+
+def test_no_two_examples_share_a_session_name() -> None:
+    """The second one that is tried would be a standby of the first, with another config, and never take over."""
+    names = [json.loads(path.read_text())["session_name"] for path in sorted(EXAMPLES.glob("*.json"))]
+    assert len(set(names)) == len(names), names
 
 
 def test_the_example_commands_add_and_remove_a_symbol_within_the_backtest() -> None:
