@@ -350,6 +350,8 @@ class EventKind(StrEnum):
     SESSION_OPENED = "session_opened"
     CALENDAR_CHANGED = "calendar_changed"
     CALENDAR_ENDING = "calendar_ending"
+    CLOCK_WRONG = "clock_wrong"
+    CLOCK_RIGHT = "clock_right"
     SESSION_RESUMED = "session_resumed"
     CONFIG_CHANGED = "config_changed"
     ACTIVATED = "activated"

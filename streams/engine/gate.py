@@ -13,6 +13,9 @@ open while every initial symbol is settled and the set is empty.
 Two flags beside the set: `behind` says that the newest frontier bar was stale, or that the symbol is reading what it
 missed, and holds for symbols with `gates: false` too; `backlog` that a captured end has not been reached yet. While
 either holds, the clock closes no window and rolls no day of the symbol: time has not come that far for it.
+
+Beside all symbols the worker's clock can shut the gate: while `clock_reason` says what is wrong with it, the gate stays shut. Lag is
+measured by that clock, so once it is right each symbol lags until what came meanwhile is read.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from streams.times import DAY_US, SECOND_US
 LAGGING = "lagging"
 RECOVERING = "recovering"
 SILENT = "silent"
+CLOCK = "clock"
+NEW = "new"
 
 
 def check_stale(state: SessionState, data: SymbolSessionData, lag_us: int) -> None:
@@ -117,6 +122,28 @@ def fall_behind(state: SessionState, symbols: list[SymbolSessionData], reason: s
     _shut(state, reason)
 
 
+def clock_wrong(state: SessionState, reason: str, behind_us: int) -> None:
+    """The worker's clock is off by more than is tolerated: nothing is published until it is right, whatever the symbols do."""
+    state.clock_reason, state.clock_behind_us = reason, behind_us
+    state.tell(EventKind.CLOCK_WRONG, reason=reason, behind_seconds=f"{behind_us / SECOND_US:.3f}")
+    if state.active:
+        _close(state, CLOCK)
+    state.gate_reason = CLOCK
+
+
+def clock_right(state: SessionState, reading: list[SymbolSessionData]) -> None:
+    """The worker's clock is right again. What was measured by it was not, so each symbol that is read lags until its backlog is read."""
+    if state.clock_reason is None:
+        return
+    state.clock_reason, state.clock_behind_us = None, 0
+    state.tell(EventKind.CLOCK_RIGHT)
+    for data in reading:
+        data.backlog = True
+    fall_behind(state, reading, RECOVERING)
+    state.gate_reason = RECOVERING if state.lagging else NEW
+    open_if_clear(state, CLOCK)
+
+
 def forget(state: SessionState, data: SymbolSessionData, reason: str) -> None:
     """The symbol is going or has failed: it keeps nobody waiting any more."""
     if data.lagging:
@@ -139,7 +166,7 @@ def apply_policy(state: SessionState, data: SymbolSessionData) -> None:
 
 def open_if_clear(state: SessionState, reason: str) -> None:
     """Open the gate when nothing keeps it shut: what was held back is accounted for first."""
-    if state.active or state.lagging or state.initial_pending():
+    if state.active or state.lagging or state.clock_reason is not None or state.initial_pending():
         return
     for data in state.ordered():
         flush_held_back(state, data)
@@ -267,8 +294,11 @@ def _leave(state: SessionState, data: SymbolSessionData, reason: str) -> None:
 
 
 def _shut(state: SessionState, reason: str) -> None:
-    if not state.active or not state.lagging:
-        return
+    if state.active and state.lagging:
+        _close(state, reason)
+
+
+def _close(state: SessionState, reason: str) -> None:
     state.active = False
     state.gate_reason = reason
     punctuation.shut(state)

@@ -114,6 +114,12 @@ def _source_lost(session: Session, given: JournalInput, now_us: int) -> list[Out
     )
 
 
+def _clock(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
+    if given.reason is None:
+        return session.clock_right(now_us)
+    return session.clock_wrong(given.reason, (given.end_us or 0) - (given.start_us or 0), now_us)
+
+
 def _stream_located(session: Session, given: JournalInput, now_us: int) -> list[Outcome]:
     return session.stream_located(given.symbol or "", given.stream or "", given.topic_id or "", given.first_offset or 0, now_us)
 
@@ -138,6 +144,7 @@ _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] =
     InputKind.SILENT: lambda session, given, now_us: session.silent(given.symbol or "", now_us),
     InputKind.ENDED: lambda session, given, now_us: session.ended(now_us),
     InputKind.REWOUND: lambda session, given, now_us: session.rewound(now_us),
+    InputKind.CLOCK: _clock,
     InputKind.SOURCE_LOST: _source_lost,
     InputKind.SOURCE_WARNED: lambda session, given, now_us: session.source_warned(given.symbol or "", given.reason, given.text, now_us),
     InputKind.GAP_ASKED: _gap_asked,

@@ -32,6 +32,7 @@ class InputKind(StrEnum):
     CAUGHT_UP = "caught_up"
     SILENT = "silent"
     REWOUND = "rewound"
+    CLOCK = "clock"
     SOURCE_LOST = "source_lost"
     SOURCE_WARNED = "source_warned"
     STREAM_LOCATED = "stream_located"
@@ -52,6 +53,7 @@ class JournalInput(Struct, frozen=True):
     loaded: symbol, incarnation, topic_id, first_offset, end_offset, reason (a note). load_failed: symbol, incarnation, reason.
     range: symbol, incarnation, first_offset, next_offset. skipped: symbol, incarnation, first_offset (a record on which the
     engine raised), reason. caught_up, silent: symbol, incarnation. rewound, read: nothing.
+    clock: reason (what is wrong with the worker's clock; none: nothing any more), start_us (what it says), end_us (what it should).
     source_lost: symbol, incarnation, topic_id, first_offset (where reading goes on), reason.
     source_warned: symbol, incarnation, reason (the symbol's note from now on), text (what is warned of; none: nothing any more).
     stream_located: symbol, incarnation, stream, topic_id, first_offset (where reading begins). history: symbol, incarnation,

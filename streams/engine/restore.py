@@ -63,6 +63,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     state.next_incarnation = session.next_incarnation
     state.control_offset, state.control_topic_id = session.control_offset, session.control_topic_id
     state.measured_us = session.measured_us
+    state.clock_reason, state.clock_behind_us = session.clock_reason, session.clock_behind_us
     state.rules = check_known(session.rules, f"the state of session {session.session}")
     state.opened_rules = check_known(session.opened_rules, f"the epoch of session {session.session}")
 

@@ -113,7 +113,8 @@ class SessionRow(Struct, frozen=True):
     `sequence` is the last one given to an analysis record, `transaction` the number of the transaction that wrote
     this row, `now_us` the engine's last `now`, `trading_days` the day that every symbol has reached, `owner_url` where
     the worker that wrote it answers over HTTP, `measured_us` when quality was told last, `rules` and `opened_rules` the rules version
-    (`engine.rules`) of the transaction that wrote it and of the one that opened the epoch.
+    (`engine.rules`) of the transaction that wrote it and of the one that opened the epoch, `clock_reason` what is wrong with the
+    clock that `now_us` is of (None: nothing), and `clock_behind_us` how far it is behind.
     """
 
     session: str
@@ -134,6 +135,8 @@ class SessionRow(Struct, frozen=True):
     completed: tuple[CompletedRow, ...] = ()
     rules: int = 1
     opened_rules: int = 1
+    clock_reason: str | None = None
+    clock_behind_us: int = 0
 
 
 class ConfigRow(Struct, frozen=True):

@@ -256,6 +256,14 @@ class Session:
         """Reading begins again at the stored positions: what lies beyond them is backlog."""
         return self._run(source.rewound, now_us)
 
+    def clock_wrong(self, reason: str, behind_us: int, now_us: int) -> list[Outcome]:
+        """The worker's clock is off by more than is tolerated, behind by `behind_us`: the gate is shut until `clock_right`."""
+        return self._run(lambda state: gate.clock_wrong(state, reason, behind_us), now_us)
+
+    def clock_right(self, now_us: int) -> list[Outcome]:
+        """The worker's clock is right again, and reading begins again at the stored positions: what lies beyond them is backlog."""
+        return self._run(lambda state: gate.clock_right(state, source.being_read(state)), now_us)
+
     def ended(self, now_us: int) -> list[Outcome]:
         """A replay has come to its end: each open run gets its `held_back` record, as when its symbol is removed."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from streams.engine import gate, lifecycle, punctuation
 from streams.engine.state import SessionState
-from streams.engine.symbol import READING
+from streams.engine.symbol import READING, SymbolSessionData
 from streams.records import EventKind, Rejected, Rejection
 from streams.times import SECOND_US
 
@@ -28,13 +28,18 @@ def resumed(state: SessionState, owner: str, owner_url: str, away_us: int) -> No
     """A worker takes over after `away_us`: all symbols have a backlog, and lag until it is read when it may be old."""
     state.owner, state.owner_url = owner, owner_url
     state.tell(EventKind.SESSION_RESUMED, owner=owner, away_seconds=f"{away_us / SECOND_US:.3f}")
-    reading = [data for data in state.ordered() if data.status in READING]
+    reading = being_read(state)
     for data in reading:
         data.backlog = data.dirty = True
     if away_us > state.config.smallest_threshold_us:
         gate.fall_behind(state, reading, gate.RECOVERING)
     # What was stored by a version that told no window says nothing of up to where.
     punctuation.renew(state)
+
+
+def being_read(state: SessionState) -> list[SymbolSessionData]:
+    """The symbols that are read, by name."""
+    return [data for data in state.ordered() if data.status in READING]
 
 
 def rewound(state: SessionState) -> None:

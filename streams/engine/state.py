@@ -30,7 +30,8 @@ class SessionState:
     """All of a session's state. `outcomes` are those of the verb that is running."""
 
     __slots__ = (
-        "active", "ahead_us", "by_open", "calendar", "calendar_text", "changed_commands", "commands", "completed",
+        "active", "ahead_us", "by_open", "calendar", "calendar_text", "changed_commands", "clock_behind_us", "clock_reason", "commands",
+        "completed",
         "completed_before", "config", "config_changed", "config_json", "control_offset", "control_topic_id", "days", "doomed",
         "draining", "epoch", "ever_active", "future_tolerance_us", "gate_reason", "grace_us", "lagging", "looks", "looks_for",
         "measured_us", "min_completeness", "next_close_us", "next_complete_us", "next_incarnation", "next_quiet_us",
@@ -54,6 +55,9 @@ class SessionState:
         self.ahead_us = 0
         self.active = self.ever_active = False
         self.gate_reason = "new"
+        # What is wrong with the worker's clock, and how far it is behind; None while it is right.
+        self.clock_reason: str | None = None
+        self.clock_behind_us = 0
         self.days = 0
         self.measured_us = NEVER_US
         self.next_incarnation = 1
@@ -177,5 +181,5 @@ class SessionState:
             next_incarnation=self.next_incarnation, control_offset=self.control_offset, control_topic_id=self.control_topic_id,
             owner=self.owner, owner_url=self.owner_url, measured_us=self.measured_us,
             completed=tuple([CompletedRow(interval, end_us) for interval, end_us in self.completed.items()]),
-            rules=self.rules, opened_rules=self.opened_rules,
+            rules=self.rules, opened_rules=self.opened_rules, clock_reason=self.clock_reason, clock_behind_us=self.clock_behind_us,
         )  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LEVELS: Final = {
     EventKind.DEACTIVATED: "WARNING",
+    EventKind.CLOCK_WRONG: "ERROR",
     EventKind.SYMBOL_FAILED: "ERROR",
     EventKind.SOURCE_LOST: "ERROR",
     EventKind.SOURCE_WARNED: "WARNING",

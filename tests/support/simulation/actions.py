@@ -273,6 +273,15 @@ def rewind(world: World, chance: Random) -> list[Part]:
     return [JournalInput(InputKind.REWOUND)]
 
 
+def judge_clock(world: World, chance: Random) -> list[Part]:
+    """The worker's clock is found to be wrong, or right again: then reading begins anew from the positions."""
+    if world.model.clock_reason is None:
+        behind_us = chance.choice([120, -400, 6]) * SECOND_US
+        return [JournalInput(InputKind.CLOCK, reason="off", start_us=world.now_us, end_us=world.now_us + behind_us)]
+    world.capture_ends()
+    return [JournalInput(InputKind.CLOCK)]
+
+
 def restart(world: World, chance: Random) -> list[Part]:
     """The worker ends; another one goes on from the rows, soon or not."""
     world.restart()
@@ -354,6 +363,10 @@ def step(world: World, seed: int, number: int) -> str:
     if aside.random() < 0.003:
         parts.append(changed_days(world.model.config, world.now_us, aside))
         name += "+days"
+    aside = Random(f"clock {seed} {number}")
+    if aside.random() < (0.004 if world.model.clock_reason is None else 0.15):
+        parts += judge_clock(world, aside)
+        name += "+clock"
     world.transact(parts)
     world.days = world.model.calendar
     return name

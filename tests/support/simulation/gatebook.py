@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from streams.config import SessionConfig
+from streams.engine.journal import JournalInput
 from streams.records import ControlCommand
 from streams.times import DAY_US, SECOND_US, interval_us
 from tests.support.simulation.books import NEVER, Day, Days, Kept, Life
@@ -27,6 +28,8 @@ class Gatebook:
         self.emitted_us = now_us
         self.lives: dict[str, Life] = {}
         self.active = self.ever_active = False
+        self.clock_reason: str | None = None
+        self.clock_behind_us = 0
         self.days = days.current(now_us).days
         self.next_incarnation = 1
         self.control_offset = 0
@@ -123,6 +126,11 @@ class Gatebook:
     def shut(self, reason: str) -> None:
         """Shut the gate when somebody lags."""
         if self.active and self.lagging:
+            self.close(reason)
+
+    def close(self, reason: str) -> None:
+        """Shut the gate, and say who lags."""
+        if self.active:
             self.active = False
             lags = tuple((symbol, self.lives[symbol].lag_us / SECOND_US) for symbol in self.lagging)
             self.mark("deactivated", detail=(False, reason, lags))
@@ -130,9 +138,9 @@ class Gatebook:
             self.completed_before, self.completed = self.completed, {}
 
     def open(self, reason: str) -> None:
-        """Open the gate when nobody lags and no initial symbol is awaited; what was held back is told before."""
+        """Open the gate when nobody lags, no initial symbol is awaited, and the clock is right; what was held back is told before."""
         waits = any(life.initial and life.status == "pending" for life in self.lives.values())
-        if self.active or self.lagging or waits:
+        if self.active or self.lagging or waits or self.clock_reason is not None:
             return
         for symbol in sorted(self.lives):
             self.flush(self.lives[symbol])
@@ -155,6 +163,21 @@ class Gatebook:
             if self.gates(life) and not life.lagging:
                 self.join(life)
         self.shut(reason)
+
+    def judge_clock(self, given: JournalInput) -> None:
+        """A wrong clock shuts the gate by itself; once it is right, what came meanwhile is read before the gate opens."""
+        if given.reason is not None:
+            self.clock_reason, self.clock_behind_us = given.reason, (given.end_us or 0) - (given.start_us or 0)
+            self.tell("clock_wrong")
+            self.close("clock")
+        elif self.clock_reason is not None:
+            self.clock_reason, self.clock_behind_us = None, 0
+            self.tell("clock_right")
+            read = [self.lives[symbol] for symbol in sorted(self.lives) if self.lives[symbol].is_read]
+            for life in read:
+                life.backlog = True
+            self.fall_behind(read, "recovering")
+            self.open("clock")
 
     def is_quiet(self, life: Life, now_us: int) -> bool:
         """Whether it is silent, if nothing of it is unread."""

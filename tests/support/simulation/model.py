@@ -137,6 +137,8 @@ class Model(Timebook):
         elif given.kind is InputKind.REWOUND:
             for life in self.lives.values():
                 life.backlog = life.backlog or life.is_read
+        elif given.kind is InputKind.CLOCK:
+            self.judge_clock(given)
         elif given.kind is InputKind.CALENDAR:
             self.calendar = calendarbook.followed(self.calendar, given, calendarbook.reached(self.days, self.lives.values()))
             self.tell("calendar_changed")

@@ -21,6 +21,8 @@ from streams.engine import (
     punctuation,
     restore,
     rollover,
+    session,
+    source,
     waiting,
 )
 from streams.engine.extrastream import ExtraStream
@@ -321,6 +323,21 @@ def what_a_leap_makes_is_taken_for_fresh(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(derive, "close_by_clock", close_by_clock)
 
 
+def a_wrong_clock_is_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
+    real = session.restore_state
+
+    def restore_state(rows: Any, like: Any = None) -> SessionState:
+        state = real(rows, like)
+        state.clock_reason, state.clock_behind_us = None, 0
+        return state
+
+    patch.setattr(session, "restore_state", restore_state)
+
+
+def a_clock_that_is_right_again_opens_the_gate_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(source, "being_read", lambda state: [])
+
+
 WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     # What is wrong, and words of the promises by which it may be found.
     (stale_bars_get_through, ("older than its symbol's threshold",)),
@@ -343,6 +360,8 @@ WRONG: list[tuple[Patch, tuple[str, ...]]] = [
     (the_clock_stops_for_no_window, ("the clock stops", "analysis holds", "each change", "accounted for", "exact runs")),
     (windows_that_nobody_waits_for_are_told, ("analysis holds",)),
     (what_a_leap_makes_is_taken_for_fresh, ("older than its symbol's threshold",)),
+    (a_wrong_clock_is_forgotten_on_restore, ("says what the session is", "restored", "analysis holds", "the gate is open exactly")),
+    (a_clock_that_is_right_again_opens_the_gate_at_once, ("the lagging set", "analysis holds", "each change", "told on events")),
     (late_bars_fill_no_hole, ("quality and gaps", "told of quality", "each change")),
     (quality_is_told_with_each_transaction, ("each change", "told of quality", "restored")),
     (what_was_told_of_quality_is_forgotten_on_restore, ("restored", "each change", "told of quality", "asked for")),
