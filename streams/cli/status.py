@@ -7,30 +7,34 @@ from functools import lru_cache
 from typing import Annotated, Final, TypedDict
 from zoneinfo import ZoneInfoNotFoundError
 
+import httpx
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from streams.calendar import TradingCalendar
 from streams.calendar_end import ENDING_DAYS, days_left, end_in_words
 from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json
-from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, short_instant, symbol_facts
+from streams.cli.status_table import SymbolTable
+from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, symbol_facts
 from streams.client.kafka import topics_of
 from streams.client.state import StateReader, StateView
 from streams.config import SessionConfig
+from streams.engine.rows import SessionRow
 from streams.errors import NobodyThereError, SessionConfigError
-from streams.records import EXTRA_STREAMS, QUOTES, TICKS
+from streams.records import QUOTES
 from streams.times import SECOND_US, SystemClock, date_of_days, iso
 
 app = typer.Typer(no_args_is_help=True)
 
 _REFRESH_SECONDS: Final = 0.5
+_HEALTH_SECONDS: Final = 1.0
+_WITH_THE_ROLE: Final = frozenset({"active", "failing"})
 
 
 class SessionFacts(TypedDict):
-    """A session as `status --json` tells of it."""
+    """A session as `status --json` tells of it. `worker` is `active`, `failing` (it is there, and commits nothing), or `none`."""
 
     session: str
     epoch: int
@@ -46,6 +50,8 @@ class SessionFacts(TypedDict):
     transaction: int
     sequence: int
     gate_open: bool
+    topics_unchecked_since: str | None
+    topics_unchecked_reason: str | None
     symbols: list[SymbolFacts]
     remarks: list[str]
 
@@ -59,7 +65,7 @@ def status(
 ) -> None:
     """Show a session: gate, symbols, lag, counts. Ctrl-C ends the live view; --json shows it once.
 
-    Exit code 3 when no worker is active: what is shown is then what the last one left.
+    Exit code 3 when no worker is active, or the active one commits nothing: what is shown is then what was committed last.
     """
     settings = load_settings(bootstrap, session)
     console = data_console()
@@ -68,7 +74,7 @@ def status(
         reader.catch_up()
 
         def facts() -> SessionFacts:
-            return status_facts(reader.view, dlq=topics_of(settings).dlq, now_us=clock.now_us())
+            return status_facts(reader.view, dlq=topics_of(settings).dlq, now_us=clock.now_us(), ask=health_of)
 
         found = facts()
         if as_json:
@@ -78,7 +84,7 @@ def status(
         else:
             _follow(reader, lambda: status_page(facts()), console)
             return
-    if found["worker"] == "none":
+    if found["worker"] != "active":
         raise typer.Exit(NOBODY)
 
 
@@ -92,13 +98,25 @@ def _follow(reader: StateReader, page: Callable[[], RenderableType], console: Co
         return
 
 
-def status_facts(view: StateView, *, dlq: str, now_us: int) -> SessionFacts:
+def health_of(url: str, owner: str) -> str | None:
+    """What the worker `owner` says of itself at `url`; None where it is not to be reached, or another one answers."""
+    try:
+        answer = httpx.get(f"{url}/health", timeout=_HEALTH_SECONDS).json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return None
+    return str(answer.get("status")) if isinstance(answer, dict) and answer.get("worker") == owner else None
+
+
+def status_facts(
+    view: StateView, *, dlq: str, now_us: int, ask: Callable[[str, str], str | None] = lambda url, owner: None
+) -> SessionFacts:
     """What there is to tell of the session.
 
     Args:
         view: the session's rows.
         dlq: the topic of its dead letters.
         now_us: the wall clock, for how old the rows are.
+        ask: `health_of`; asked where nothing was committed for a while, since a worker may be there and not get through.
 
     Raises:
         NobodyThereError: there is no session in the rows; its state may be begun anew while one looks on.
@@ -116,7 +134,7 @@ def status_facts(view: StateView, *, dlq: str, now_us: int) -> SessionFacts:
         "active": row.active,
         "gate_reason": row.gate_reason,
         "lagging": [symbol["symbol"] for symbol in symbols if symbol["lagging"]],
-        "worker": "none" if age_seconds > NOBODY_AFTER_SECONDS else "active",
+        "worker": "active" if age_seconds <= NOBODY_AFTER_SECONDS else "failing" if _is_stuck(row, ask) else "none",
         "owner": row.owner,
         "as_of": iso(row.now_us),
         "age_seconds": round(age_seconds, 3),
@@ -125,6 +143,8 @@ def status_facts(view: StateView, *, dlq: str, now_us: int) -> SessionFacts:
         "transaction": row.transaction,
         "sequence": row.sequence,
         "gate_open": row.active and age_seconds <= NOBODY_AFTER_SECONDS,
+        "topics_unchecked_since": iso(row.unchecked_us) if row.unchecked_us > 0 else None,
+        "topics_unchecked_reason": row.unchecked_reason or None,
         "symbols": symbols,
         "remarks": [*_about_end(calendar, now_us), *(remark for symbol in symbols for remark in _remarks(symbol, outside, dlq))],
     }
@@ -137,12 +157,28 @@ def status_page(facts: SessionFacts) -> RenderableType:
         head.append(f"  trading day {facts['trading_date']}")
     head.append(f"  as of {facts['as_of']}")
     parts: list[RenderableType] = [head, _gate_line(facts)]
+    age = seconds_text(facts["age_seconds"])
     if facts["worker"] == "none":
-        age = seconds_text(facts["age_seconds"])
-        parts.append(Text(f"no worker is active since {facts['as_of']} ({age} ago): streams worker CONFIG starts one", style="bold yellow"))
-    parts.append(_table(facts["symbols"], facts["as_of"]) if facts["symbols"] else Text("no symbols"))
+        nobody = f"no worker is active since {facts['as_of']} ({age} ago), or none whose transactions get through"
+        parts.append(Text(f"{nobody}: streams worker CONFIG starts one", style="bold yellow"))
+    if facts["worker"] == "failing":
+        stuck = f"worker {facts['owner']} is there, and nothing was committed since {facts['as_of']} ({age} ago)"
+        parts.append(Text(f"{stuck}: brokers do not take its transactions; its log says why", style="bold yellow"))
+    if facts["topics_unchecked_since"] and facts["worker"] == "active":
+        parts.append(Text(_unchecked_words(facts), style="bold yellow"))
+    parts.append(SymbolTable(facts["symbols"], facts["as_of"]) if facts["symbols"] else Text("no symbols"))
     parts.extend(Text(remark) for remark in facts["remarks"])
     return Group(*parts)
+
+
+def _is_stuck(row: SessionRow, ask: Callable[[str, str], str | None]) -> bool:
+    """Whether the worker that wrote the row is still there, and has the active role."""
+    return bool(row.owner_url) and ask(row.owner_url, row.owner) in _WITH_THE_ROLE
+
+
+def _unchecked_words(facts: SessionFacts) -> str:
+    since, why = facts["topics_unchecked_since"], facts["topics_unchecked_reason"]
+    return f"topics can't be checked since {since}: {why}; a topic that is deleted or truncated meanwhile goes unnoticed"
 
 
 def _about_end(calendar: TradingCalendar | None, now_us: int) -> Iterator[str]:
@@ -208,34 +244,3 @@ def _gate_line(facts: SessionFacts) -> Text:
     if lags:
         line.append(f"  lagging: {', '.join(lags)}")
     return line
-
-
-_HEADINGS: Final = ("symbol", "status", "last bar", "lag", "bars", "published", "held back", "late", "dropped", "dead")
-_TEXTS: Final = frozenset({"symbol", "status", "last bar", "note"})
-
-
-def _table(symbols: list[SymbolFacts], as_of: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    streams = [stream for stream in EXTRA_STREAMS if any(stream in symbol["streams"] for symbol in symbols)]
-    with_notes = any(symbol["note"] for symbol in symbols)
-    for heading in (*_HEADINGS, *streams, *(["note"] if with_notes else [])):
-        table.add_column(heading, justify="left" if heading in _TEXTS else "right", no_wrap=heading != "note")
-    for symbol in symbols:
-        dropped = symbol["duplicates"] + symbol["out_of_hours"] + symbol["other_interval"] + symbol["other_day"]
-        lag = "-" if symbol["lag_seconds"] is None else seconds_text(symbol["lag_seconds"])
-        counts = {QUOTES: symbol["quotes"], TICKS: symbol["ticks"]}
-        table.add_row(
-            symbol["symbol"],
-            symbol["status"],
-            short_instant(symbol["frontier"], as_of),
-            Text(lag, style="red" if symbol["lagging"] else ""),
-            f"{symbol['bars']:,}",
-            f"{symbol['published']:,}",
-            f"{symbol['held_back']:,}",
-            f"{symbol['late']:,}",
-            f"{dropped:,}",
-            f"{symbol['dead_letters']:,}",
-            *("-" if (facts := counts[stream]) is None else f"{facts['count']:,}" for stream in streams),
-            *([symbol["note"]] if with_notes else []),
-        )
-    return table

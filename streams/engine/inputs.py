@@ -149,4 +149,5 @@ _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] =
     InputKind.SOURCE_WARNED: lambda session, given, now_us: session.source_warned(given.symbol or "", given.reason, given.text, now_us),
     InputKind.GAP_ASKED: _gap_asked,
     InputKind.STREAM_LOCATED: _stream_located,
+    InputKind.TOPICS_CHECKED: lambda session, given, now_us: session.topics_checked(given.start_us, given.reason, now_us),
 }

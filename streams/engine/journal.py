@@ -36,6 +36,7 @@ class InputKind(StrEnum):
     SOURCE_LOST = "source_lost"
     SOURCE_WARNED = "source_warned"
     STREAM_LOCATED = "stream_located"
+    TOPICS_CHECKED = "topics_checked"
     HISTORY = "history"
     GAP_ASKED = "gap_asked"
     ENDED = "ended"
@@ -59,6 +60,7 @@ class JournalInput(Struct, frozen=True):
     stream_located: symbol, incarnation, stream, topic_id, first_offset (where reading begins). history: symbol, incarnation,
     interval, trading_days, bars; without bars reason says why there are none. gap_asked: symbol, incarnation, start_us, end_us,
     count (of the bars that a source gave), reason (why it gave none, when it failed). ended: nothing; a replay's last input.
+    topics_checked: start_us (since when checks of topics fail; none: they are answered again), reason (why).
     range, skipped and source_lost have stream where they are about quotes or ticks; source_lost of such without a topic_id says that they
     are not read until stream_located.
     """

@@ -64,6 +64,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
     state.control_offset, state.control_topic_id = session.control_offset, session.control_topic_id
     state.measured_us = session.measured_us
     state.clock_reason, state.clock_behind_us = session.clock_reason, session.clock_behind_us
+    state.unchecked_us, state.unchecked_reason = session.unchecked_us, session.unchecked_reason
     state.rules = check_known(session.rules, f"the state of session {session.session}")
     state.opened_rules = check_known(session.opened_rules, f"the epoch of session {session.session}")
 

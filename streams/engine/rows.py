@@ -114,7 +114,8 @@ class SessionRow(Struct, frozen=True):
     this row, `now_us` the engine's last `now`, `trading_days` the day that every symbol has reached, `owner_url` where
     the worker that wrote it answers over HTTP, `measured_us` when quality was told last, `rules` and `opened_rules` the rules version
     (`engine.rules`) of the transaction that wrote it and of the one that opened the epoch, `clock_reason` what is wrong with the
-    clock that `now_us` is of (None: nothing), and `clock_behind_us` how far it is behind.
+    clock that `now_us` is of (None: nothing), and `clock_behind_us` how far it is behind. Checks of the topics fail since `unchecked_us`
+    (-1: they are answered), for `unchecked_reason`.
     """
 
     session: str
@@ -137,6 +138,8 @@ class SessionRow(Struct, frozen=True):
     opened_rules: int = 1
     clock_reason: str | None = None
     clock_behind_us: int = 0
+    unchecked_us: int = -1
+    unchecked_reason: str = ""
 
 
 class ConfigRow(Struct, frozen=True):

@@ -352,6 +352,10 @@ class Session:
             return self._run(lambda state: extras.lost(state, symbol, stream, topic_id, offset, reason), now_us)
         return self._run(lambda state: source.lost(state, symbol, topic_id, offset, reason), now_us)
 
+    def topics_checked(self, unchecked_us: int | None, reason: str | None, now_us: int) -> list[Outcome]:
+        """Checks of the topics fail since `unchecked_us`, and why; None once they are answered again."""
+        return self._run(lambda state: source.checked(state, unchecked_us, reason), now_us)
+
     def source_warned(self, symbol: str, note: str | None, warning: str | None, now_us: int) -> list[Outcome]:
         """The settings of the symbol's topics may lose records: that is in its note, or is no longer."""
         return self._run(lambda state: source.warned(state, symbol, note, warning), now_us)

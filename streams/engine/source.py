@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from streams.engine import gate, lifecycle, punctuation
 from streams.engine.state import SessionState
-from streams.engine.symbol import READING, SymbolSessionData
+from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
 from streams.records import EventKind, Rejected, Rejection
 from streams.times import SECOND_US
 
@@ -27,6 +27,7 @@ def moved(state: SessionState, symbol: str, next_offset: int) -> None:
 def resumed(state: SessionState, owner: str, owner_url: str, away_us: int) -> None:
     """A worker takes over after `away_us`: all symbols have a backlog, and lag until it is read when it may be old."""
     state.owner, state.owner_url = owner, owner_url
+    checked(state, None, None)
     state.tell(EventKind.SESSION_RESUMED, owner=owner, away_seconds=f"{away_us / SECOND_US:.3f}")
     reading = being_read(state)
     for data in reading:
@@ -77,6 +78,12 @@ def pass_over(state: SessionState, symbol: str, reason: str) -> None:
     state.outcomes.append(Rejected(symbol, Rejection.ENGINE_ERROR, reason))
     if data.consecutive_errors >= FAIL_AFTER_ERRORS:
         lifecycle.symbol_failed(state, data, f"{FAIL_AFTER_ERRORS} records in a row could not be processed: {reason}")
+
+
+def checked(state: SessionState, unchecked_us: int | None, reason: str | None) -> None:
+    """Keep since when, and why, checks of the topics fail, for `status`; None once they are answered."""
+    state.unchecked_us = NEVER_US if unchecked_us is None else unchecked_us
+    state.unchecked_reason = "" if unchecked_us is None else reason or ""
 
 
 def warned(state: SessionState, symbol: str, note: str | None, warning: str | None) -> None:

@@ -37,7 +37,7 @@ class SessionState:
         "measured_us", "min_completeness", "next_close_us", "next_complete_us", "next_incarnation", "next_quiet_us",
         "next_roll_us", "next_waiting_us", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys", "revised",
         "rules", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back", "transaction",
-        "waits",
+        "unchecked_reason", "unchecked_us", "waits",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar, *, config_json: str = "", calendar_text: str = "") -> None:
@@ -64,6 +64,7 @@ class SessionState:
         self.control_offset = 0
         self.control_topic_id = ""
         self.owner = self.owner_url = ""
+        self.unchecked_us, self.unchecked_reason = NEVER_US, ""
         self.symbols: dict[str, SymbolSessionData] = {}
         self.commands: dict[str, CommandRow] = {}
         # Up to where each interval was told to be complete, while the gate is open.
@@ -182,4 +183,5 @@ class SessionState:
             owner=self.owner, owner_url=self.owner_url, measured_us=self.measured_us,
             completed=tuple([CompletedRow(interval, end_us) for interval, end_us in self.completed.items()]),
             rules=self.rules, opened_rules=self.opened_rules, clock_reason=self.clock_reason, clock_behind_us=self.clock_behind_us,
+            unchecked_us=self.unchecked_us, unchecked_reason=self.unchecked_reason,
         )  # fmt: skip

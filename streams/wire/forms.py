@@ -64,6 +64,7 @@ _WIRE_NAMES = {
     "last_update_us": "last_update",
     "trading_days": "trading_date",
     "measured_us": "measured",
+    "unchecked_us": "unchecked_since",
     "asked_us": "asked",
     "told_us": "told_at",
     "exported_to_us": "exported_to",

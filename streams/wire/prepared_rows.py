@@ -125,7 +125,7 @@ class RowBytes:
                 parts += (texts[completed.interval], long_bytes(completed.end_us))
         parts += (NULL, longs[row.rules], longs[row.opened_rules])
         parts.append(NULL if row.clock_reason is None else PRESENT + texts[row.clock_reason])
-        parts.append(long_bytes(row.clock_behind_us))
+        parts += (long_bytes(row.clock_behind_us), long_bytes(row.unchecked_us), texts[row.unchecked_reason])
         return b"".join(parts)
 
     def write_block(self, row: BlockRow) -> bytes:

@@ -35,6 +35,7 @@ from streams.worker.history import PORTION_BYTES, HistoryLoader
 from streams.worker.inbox import Loads, Notice, position_of
 from streams.worker.source_settings import needs_of, warning, with_warning
 from streams.worker.sources import SourceRefusedError, Sources, TopicLook
+from streams.worker.unchecked import Unchecked, again, longest
 
 CHECK_SOURCES_SECONDS: Final = 10.0
 CHECK_AGAIN_SECONDS: Final = 2.0
@@ -82,13 +83,12 @@ class Follower:
         self._is_checking = False
         self._troubles: dict[str, Trouble] = {}
         self._said: set[str | None] = set()
-        self._unchecked_since: float | None = None
+        self._unchecked: Unchecked | None = None
 
     @property
-    def unchecked_since(self) -> float | None:
-        """Since when, by the monotonic clock, nobody answers questions about topics; None when they are answered."""
-        asked = [since for since in (self._unchecked_since, self._sources.unanswered_since) if since is not None]
-        return min(asked, default=None)
+    def unchecked(self) -> Unchecked | None:
+        """Since when, by the monotonic clock, questions about topics are refused or not answered; None when they are answered."""
+        return longest(self._unchecked, self._sources.unanswered)
 
     def begin(self, session: Session) -> None:
         """Read everything anew from the state's positions, and look up again what is pending."""
@@ -328,18 +328,19 @@ class Follower:
             await self._check_once(session)
             while self._troubles:  # they came while Kafka was asked, perhaps after it had answered
                 await self._check_once(session)
-            self._unchecked_since = None
+            self._unchecked = None
         except BrokerLostError as error:
             # Nothing is known of the topics then, neither good nor bad. Whether the worker can go on shows when it commits.
-            self._unchecked_since = began if self._unchecked_since is None else self._unchecked_since
+            self._unchecked = unchecked = again(self._unchecked, began, error.reason)
             now = self._clock.monotonic()
             self._checked_at = now - CHECK_SOURCES_SECONDS + CHECK_AGAIN_SECONDS
             logger.warning(
-                "the session's topics could not be checked for {:.0f} s, and are asked about again: {}", now - self._unchecked_since, error
+                "the session's topics could not be checked for {:.0f} s, and are asked about again: {}", now - unchecked.since, error
             )
         except FatalError as error:
             self._die(error)
         except StreamsError as error:
+            self._unchecked = again(self._unchecked, began, error.reason)
             logger.warning("the session's topics could not be checked: {}", error)
         finally:
             self._is_checking = False

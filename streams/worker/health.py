@@ -109,14 +109,17 @@ class Health:
         return report
 
     def report_of_checks(self) -> dict[str, object]:
-        """Since when questions about topics have gone unanswered; empty when they are answered."""
-        seconds = self.unchecked_seconds()
-        return {"topics_unchecked_since": iso(self._clock.now_us() - round(seconds * SECOND_US))} if seconds else {}
+        """Since when questions about topics are refused or not answered, and why; empty when they are answered."""
+        unchecked = self._runner.unchecked
+        if unchecked is None:
+            return {}
+        since_us = self._clock.now_us() - round(self.unchecked_seconds() * SECOND_US)
+        return {"topics_unchecked_since": iso(since_us), "topics_unchecked_reason": unchecked.reason}
 
     def unchecked_seconds(self) -> float:
-        """For how long questions about topics have gone unanswered; 0 when they are answered."""
-        since = self._runner.unchecked_since
-        return 0.0 if since is None else self._clock.monotonic() - since
+        """For how long questions about topics are refused or not answered; 0 when they are answered."""
+        unchecked = self._runner.unchecked
+        return 0.0 if unchecked is None else self._clock.monotonic() - unchecked.since
 
     def figures(self) -> list[Metric]:
         """The figures as they are now."""
@@ -160,7 +163,7 @@ class _Figures:
         yield self._counter("streams_transactions", "transactions committed", self._ledger.commits)
         yield self._counter("streams_commit_seconds", "seconds spent in writing and committing", self._ledger.commit_seconds)
         yield self._gauge(
-            "streams_topics_unchecked_seconds", "how long no broker has answered questions about topics, 0 when they are answered",
+            "streams_topics_unchecked_seconds", "how long questions about topics are refused or not answered, 0 when they are answered",
             self._health.unchecked_seconds(),
         )  # fmt: skip
         yield self._counter("streams_dead_letters", "records that went to the dead-letter topic", self._runner.dead_letters)

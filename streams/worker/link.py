@@ -43,7 +43,8 @@ def is_cut(error: BaseException | None) -> bool:
 
 def broker_lost(servers: str, why: str, doing: str | None = None) -> BrokerLostError:
     """The error for a worker that gives up waiting; `doing` is what could not be done."""
-    return BrokerLostError(f"{silence(servers)} ({plain(why)}){f', {doing}' if doing else ''}")
+    more = f" ({plain(why)}){f', {doing}' if doing else ''}"
+    return BrokerLostError(f"{silence(servers)}{more}", reason=f"no broker answers in time{more}")
 
 
 def silence(servers: str) -> str:

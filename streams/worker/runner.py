@@ -45,6 +45,7 @@ from streams.worker.log import log_outcomes
 from streams.worker.overrides import TransactionalTable
 from streams.worker.past import last_epoch
 from streams.worker.sources import SourceRefusedError, Sources
+from streams.worker.unchecked import Unchecked, news
 
 HEARTBEAT_SECONDS: Final = 1.0
 _SHORTEST_ALARM_SECONDS: Final = 0.001
@@ -188,9 +189,9 @@ class SessionRunner:
             yield self._require_session().state, self._analysis_offset if offset is None else offset
 
     @property
-    def unchecked_since(self) -> float | None:
-        """Since when, by the monotonic clock, nobody answers questions about topics; None when they are answered."""
-        return self._follower.unchecked_since
+    def unchecked(self) -> Unchecked | None:
+        """Since when, by the monotonic clock, questions about topics are refused or not answered; None when they are answered."""
+        return self._follower.unchecked
 
     async def check_control(self) -> None:
         """See that the control topic is the one that the session goes by.
@@ -416,6 +417,7 @@ class SessionRunner:
             if data is not None and end is not None and end == self._ends.of(symbol, data.incarnation):
                 inputs.append(JournalInput(InputKind.SILENT, symbol, data.incarnation))
         inputs += self._calendars.look_ahead(session.state, self._clock.now_us())
+        inputs += news(self.unchecked, session.state, self._clock)
         if inputs or self._clock.monotonic() - self._wrote_at >= HEARTBEAT_SECONDS * 0.9:
             self._write_inputs(inputs)
         self._follower.look_around(session)

@@ -28,7 +28,8 @@ from streams.records import SourcePosition
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 from streams.wire.codec import Codec
-from streams.worker.link import broker_lost
+from streams.worker.link import broker_lost, plain
+from streams.worker.unchecked import Unchecked
 
 REQUEST_SECONDS: Final = 5.0
 """How long one attempt may take: those of before Kafka has found new leaders are in vain, and are to be over soon after it has."""
@@ -87,7 +88,7 @@ class Sources:
         self._probes: queue.SimpleQueue[TopicProbe] = queue.SimpleQueue()
         self._patience_seconds = patience_seconds
         self._clock = SystemClock() if clock is None else clock
-        self._unanswered: dict[object, float] = {}
+        self._unanswered: dict[object, Unchecked] = {}
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(4, "sources")
 
@@ -98,9 +99,9 @@ class Sources:
         self._drop_probes()
 
     @property
-    def unanswered_since(self) -> float | None:
-        """Since when, by the monotonic clock, a question has been asked again and again; None when each is answered."""
-        return min(list(self._unanswered.values()), default=None)
+    def unanswered(self) -> Unchecked | None:
+        """The question that has been asked again and again for longest; None when each is answered."""
+        return min(list(self._unanswered.values()), key=lambda one: one.since, default=None)
 
     async def topic_ids(self, topics: Iterable[str]) -> dict[str, str | None]:
         """Kafka's id of each topic, None for one that does not exist."""
@@ -298,7 +299,7 @@ class Sources:
         question = object()
 
         def anew(error: KafkaError) -> None:
-            self._unanswered.setdefault(question, self._clock.monotonic())
+            self._unanswered.setdefault(question, Unchecked(self._clock.monotonic(), plain(error.str())))
             self._admin = self._make_admin()
             self._drop_probes()
 

@@ -26,6 +26,7 @@ from streams.times import ManualClock
 from streams.worker import past
 from streams.worker.ledger import Ledger
 from streams.worker.sources import Sources, TopicLook
+from streams.worker.unchecked import Unchecked
 from tests.unit.worker.test_sources import answer, failure
 
 NOT_GIVEN = -1001
@@ -127,7 +128,7 @@ def asked(sources: Sources, question: Callable[[], Any]) -> Any:
 def test_a_topic_whose_leader_does_not_answer_is_looked_at_again_and_never_ends_before_its_position() -> None:
     sources = sources_of(Admin(NOT_GIVEN), Admin(NOT_GIVEN), Admin(7))
     assert asked(sources, lambda: sources.look(["bars.SPY"])) == {"bars.SPY": TopicLook("id", 1, 7, 7)}
-    assert sources.unanswered_since is None
+    assert sources.unanswered is None
 
 
 @pytest.mark.parametrize("question", ["look", "ends", "beginnings"])
@@ -155,10 +156,10 @@ def test_while_a_question_is_asked_again_it_is_known_since_when() -> None:
     clock = ManualClock()
     clock.advance_seconds(100.0)
     sources = Sources(SETTINGS, patience_seconds=60.0, clock=clock)
-    seen: list[float | None] = []
+    seen: list[Unchecked | None] = []
 
     def ask() -> int:
-        seen.append(sources.unanswered_since)
+        seen.append(sources.unanswered)
         clock.advance_seconds(5.0)
         if len(seen) < 4:
             raise failure(KafkaError._TIMED_OUT)
@@ -166,8 +167,9 @@ def test_while_a_question_is_asked_again_it_is_known_since_when() -> None:
 
     began = clock.monotonic()
     assert asked(sources, lambda: sources._run(ask, ["bars.SPY"])) == 7
-    assert seen == [None, began + 5.0, began + 5.0, began + 5.0]
-    assert sources.unanswered_since is None
+    silent = Unchecked(began + 5.0, KafkaError(KafkaError._TIMED_OUT).str())
+    assert seen == [None, silent, silent, silent]
+    assert sources.unanswered is None
 
 
 def test_a_topic_that_could_not_be_created_because_it_is_there_is_read_from_where_its_records_say() -> None:

@@ -359,6 +359,11 @@ def step(world: World, seed: int, number: int) -> str:
     if aside.random() < 0.005:
         parts += [world.about(InputKind.SOURCE_WARNED, life, reason="compact", text="compact") for life in _some(world, aside)]
         name += "+warn"
+    aside = Random(f"check {seed} {number}")
+    if aside.random() < 0.01:
+        since_us = aside.choice([None, world.now_us - aside.randint(0, 90) * SECOND_US])
+        parts.append(JournalInput(InputKind.TOPICS_CHECKED, start_us=since_us, reason=None if since_us is None else "nobody answers"))
+        name += "+check"
     aside = Random(f"days {seed} {number}")
     if aside.random() < 0.003:
         parts.append(changed_days(world.model.config, world.now_us, aside))

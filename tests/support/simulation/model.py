@@ -33,6 +33,7 @@ class Model(Timebook):
     def __init__(self, config: SessionConfig, days: Days, now_us: int) -> None:
         super().__init__(config, days, now_us)
         self._has_advanced = True
+        self.unchecked: tuple[int, str | None] | None = None
         self.tell("session_opened")
         for symbol in config.symbols:
             self._begin(symbol, config.base_interval, config.derived_intervals, initial=True)
@@ -126,7 +127,13 @@ class Model(Timebook):
             if not self._is_life(symbol, given.incarnation) or not self._applies(given, self.lives[symbol]):
                 return False
             self._about(given, self.lives[symbol])
-        elif given.kind is InputKind.COMMAND:
+        else:
+            self._about_session(given)
+        return True
+
+    def _about_session(self, given: JournalInput) -> None:
+        """An input that names no symbol."""
+        if given.kind is InputKind.COMMAND:
             self._command(msgspec.json.decode(given.text or "", type=ControlCommand), given)
             self.control_offset = given.next_offset or 0
         elif given.kind is InputKind.CONTROL_SKIPPED:
@@ -143,9 +150,10 @@ class Model(Timebook):
             self.calendar = calendarbook.followed(self.calendar, given, calendarbook.reached(self.days, self.lives.values()))
             self.tell("calendar_changed")
             self.renew_waits()
+        elif given.kind is InputKind.TOPICS_CHECKED:
+            self.unchecked = None if given.start_us is None else (given.start_us, given.reason)
         elif given.kind is InputKind.CONFIGURED:
             self._configure(SessionConfig.from_json(given.text or ""))
-        return True
 
     def _applies(self, given: JournalInput, life: Life) -> bool:
         match given.kind:
@@ -206,6 +214,7 @@ class Model(Timebook):
 
     def _resume(self) -> None:
         self.tell("session_resumed")
+        self.unchecked = None  # the worker that could not ask is gone
         read = [self.lives[symbol] for symbol in sorted(self.lives) if self.lives[symbol].is_read]
         for life in read:
             life.backlog = True

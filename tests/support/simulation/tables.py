@@ -71,11 +71,13 @@ class Tables:
             "active": row.active, "ever_active": row.ever_active, "trading_days": row.trading_days, "now_us": row.now_us,
             "next_incarnation": row.next_incarnation, "control_offset": row.control_offset,
             "clock_reason": row.clock_reason, "clock_behind_us": row.clock_behind_us,
+            "unchecked": None if row.unchecked_us < 0 else (row.unchecked_us, row.unchecked_reason),
         }  # fmt: skip
         expected = {
             "active": model.active, "ever_active": model.ever_active, "trading_days": model.days, "now_us": model.now_us,
             "next_incarnation": model.next_incarnation, "control_offset": model.control_offset,
             "clock_reason": model.clock_reason, "clock_behind_us": model.clock_behind_us,
+            "unchecked": model.unchecked,
         }  # fmt: skip
         _equal("the session's row says what the session is", "the session", found, expected)
         known = {key.partition("|")[2] for key, one in self.rows.items() if isinstance(one, CommandRow)}

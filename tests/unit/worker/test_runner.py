@@ -31,6 +31,7 @@ from streams.worker.history import HistoryLoader
 from streams.worker.inbox import Alarm, GapAnswers, Notice, Tick
 from streams.worker.runner import SessionRunner
 from streams.worker.sources import SourceRefusedError, TopicLook
+from streams.worker.unchecked import Unchecked
 from tests.support.engine import Desk, at, config, minutes
 
 CODEC = Codec()
@@ -97,7 +98,7 @@ class Sources:
     """Topics that are as the test says; without a word all are as the state knows them. `silent` says that no broker answers."""
 
     silent: BrokerLostError | None = None
-    unanswered_since: float | None = None
+    unanswered: Unchecked | None = None
 
     def __init__(self, ids: dict[str, str | None]) -> None:
         self.ids = ids

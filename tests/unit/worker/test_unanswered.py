@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from streams.engine.journal import InputKind, JournalInput
+from streams.engine.rows import SessionRow
 from streams.engine.transaction import command_text
 from streams.errors import BrokerLostError
 from streams.records import ControlCommand
+from streams.times import iso
 from streams.worker import follower
 from streams.worker.follower import CHECK_AGAIN_SECONDS, CHECK_SOURCES_SECONDS
 from streams.worker.health import Health
 from streams.worker.inbox import Tick
-from tests.unit.worker.test_runner import Bench, answered, deal, run, until
+from streams.worker.unchecked import TOLD_AFTER_SECONDS, Unchecked
+from tests.unit.worker.test_runner import CODEC, Bench, answered, deal, run, until
 
 SILENT = BrokerLostError("no answer in time from the brokers at a:1,b:1,c:1 (Timed out waiting for controller)")
 
@@ -55,8 +59,64 @@ def test_a_question_that_is_being_asked_again_counts_as_unanswered_already() -> 
     async def scenario() -> None:
         bench = Bench(read=5)
         await bench.runner.activate()
-        bench.sources.unanswered_since = bench.clock.monotonic() - 4.0
+        bench.sources.unanswered = Unchecked(bench.clock.monotonic() - 4.0, "Timed out waiting for controller")
         assert unchecked(bench)[0] == 4.0
+
+    run(scenario())
+
+
+def told(bench: Bench) -> tuple[str | None, str]:
+    """What the session's row says of the checks."""
+    row = CODEC.row_from(bench.table[b"session"])
+    assert isinstance(row, SessionRow)
+    return (iso(row.unchecked_us) if row.unchecked_us >= 0 else None), row.unchecked_reason
+
+
+def test_the_state_says_since_when_and_why_topics_are_not_checked_once_that_lasts() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        await bench.runner.activate()
+        bench.sources.silent = BrokerLostError("no broker answers at a:1 (Timed out)", reason="no broker answers in time (Timed out)")
+        await checked(bench, CHECK_SOURCES_SECONDS)
+        await checked(bench, TOLD_AFTER_SECONDS - 0.1)
+        assert told(bench) == (None, ""), "a broker that is busy for a moment is no news"
+        await checked(bench, 0.1)
+        assert told(bench) == ("2013-10-07T14:40:10Z", "no broker answers in time (Timed out)")
+        await checked(bench, 60.0)
+        assert told(bench) == ("2013-10-07T14:40:10Z", "no broker answers in time (Timed out)"), "it is the same silence still"
+        bench.sources.silent = None
+        await checked(bench, CHECK_AGAIN_SECONDS)
+        await checked(bench, 1.0)
+        assert told(bench) == (None, "")
+        assert bench.ends == []
+
+    run(scenario())
+
+
+def test_a_check_that_is_refused_is_no_check_either() -> None:
+    async def scenario() -> None:
+        bench = Bench(5, "IBM")
+        await bench.runner.activate()
+        bench.sources.refused = {bench.names.bars(symbol): "TOPIC_AUTHORIZATION_FAILED" for symbol in ("SPY", "IBM")}
+        await checked(bench, CHECK_SOURCES_SECONDS)
+        await checked(bench, TOLD_AFTER_SECONDS)
+        since, reason = told(bench)
+        assert since == "2013-10-07T14:40:10Z"
+        assert reason.startswith("none of the 2 bar topics may be read, bars.")
+        assert unchecked(bench)[1] == since
+        assert bench.ends == []
+
+    run(scenario())
+
+
+def test_a_worker_that_takes_over_says_nothing_of_the_checks_of_the_one_before() -> None:
+    async def scenario() -> None:
+        bench = Bench(read=5)
+        row = CODEC.row_from(bench.table[b"session"])
+        assert isinstance(row, SessionRow)
+        bench.table[b"session"] = CODEC.row_to(replace(row, unchecked_us=1, unchecked_reason="no broker answers in time"))
+        await bench.runner.activate()
+        assert told(bench) == (None, "")
 
     run(scenario())
 
