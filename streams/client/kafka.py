@@ -56,6 +56,9 @@ NOT_THERE: Final = frozenset(
 )
 """Codes of librdkafka's for a broker that does not answer."""
 
+STATE_CHANGELOG: Final = "-state-changelog"
+"""What the name of a session's changelog ends with."""
+
 ConfigValue = str | int | float | bool
 
 _QUIET: Final[Mapping[str, ConfigValue]] = MappingProxyType({"log_level": 0})
@@ -160,7 +163,7 @@ def reading_group(settings: Settings, role: str) -> str:
 
 def state_changelog(settings: Settings) -> str:
     """The topic that holds the session's state: the changelog of the worker's one table, named as Faust names it."""
-    return f"{settings.topic_prefix}{session_of(settings)}-state-changelog"
+    return f"{settings.topic_prefix}{session_of(settings)}{STATE_CHANGELOG}"
 
 
 def named_topics(settings: Settings, session: str) -> TopicNames:

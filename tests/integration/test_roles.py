@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -91,6 +92,16 @@ def test_each_role_does_its_work_with_exactly_its_documented_rights(
         wait_until(lambda: read_state(operator).session is not None, "the operator to see the state")
         watched = cli(guarded, "consumer", session_name, "watch", "--from-beginning", "--count", "3", "--json")
         assert watched.returncode == 0, watched.stderr
+        listed = json.loads(cli(guarded, "operator", session_name, "sessions", "--json").stdout)
+        assert [(one["session"], one["worker"]) for one in listed] == [(session_name, "active")]
+        desk.raw(desk.names.bars(first), b"nonsense")
+        desk.await_dead_letters(desk.names.bars(first), 1)
+        letters = json.loads(cli(guarded, "operator", session_name, "dead-letters", "list", "--json").stdout)
+        assert [one["reason"] for one in letters] == ["undecodable"]
+        resend = ("dead-letters", "resend", str(letters[0]["offset"]), "--force", "--yes")
+        refused = cli(guarded, "operator", session_name, *resend)
+        assert refused.returncode == 1
+        assert "topic" in refused.stderr
         with SessionControl(operator) as control:
             assert control.remove_symbol(added) is not None
         assert other.stop() == 0

@@ -1,0 +1,51 @@
+"""Which sessions a cluster has, by the names of its topics."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.cli.sessions import summary
+from streams.client.sessions import SessionState, session_names
+from streams.engine.rows import SessionRow
+
+NOW_US = 1_381_152_600_000_000
+
+
+@pytest.mark.parametrize(
+    ("topics", "prefix", "names", "why"),
+    [
+        (["main-state-changelog", "main.control", "bars.SPY"], "", ["main"], "a changelog and a topic of its own beside it"),
+        (["main-state-changelog", "main.journal"], "", ["main"], "a user may be allowed to see only some of them"),
+        (["shop-state-changelog", "orders"], "", [], "someone else's Faust app has a table called state"),
+        (["main.control", "main.analysis"], "", [], "no worker has come as far as the state"),
+        (["b-state-changelog", "b.dlq", "a-state-changelog", "a.dlq"], "", ["a", "b"], "in order of name"),
+        (["desk.main-state-changelog", "desk.main.control", "main-state-changelog", "main.control"], "desk.", ["main"], "under a prefix"),
+        (["desk.main-state-changelog", "desk.main.control"], "", ["desk.main"], "without the prefix it is part of the name"),
+        (["-state-changelog", ".control"], "", [], "no name is left"),
+        (["a-state-changelog-state-changelog", "a-state-changelog.control"], "", ["a-state-changelog"], "an odd name, and a right one"),
+    ],
+)
+def test_a_session_is_a_changelog_with_topics_of_the_same_name(topics: list[str], prefix: str, names: list[str], why: str) -> None:
+    assert session_names(frozenset(topics), prefix) == names, why
+
+
+def row(now_us: int, *, active: bool = True) -> SessionRow:
+    return SessionRow("main", 2, 71, 140, now_us, active, True, "all caught up", 15985, 3, 0, "id", "host-0", "http://host:6066")
+
+
+def test_a_worker_that_has_not_committed_for_more_than_five_seconds_is_taken_for_gone() -> None:
+    at_work, gone = (
+        summary(SessionState("main", row(NOW_US - 5_000_000)), NOW_US),
+        summary(SessionState("main", row(NOW_US - 5_001_000)), NOW_US),
+    )
+    assert (at_work["worker"], at_work["gate_open"], at_work["owner"]) == ("active", True, "host-0")
+    assert (gone["worker"], gone["gate_open"], gone["owner"]) == ("none", False, "host-0"), "who it was is still known"
+    assert gone["age_seconds"] == 5.001
+    assert at_work["trading_date"] == "2013-10-07"
+
+
+def test_a_session_without_a_commit_and_one_that_cannot_be_read_are_two_things() -> None:
+    assert summary(SessionState("new", None), NOW_US)["worker"] == "none"
+    unreadable = summary(SessionState("main", None, "User:desk lacks Read on topic main-state-changelog"), NOW_US)
+    assert (unreadable["worker"], unreadable["gate_open"]) == ("unknown", None)
+    assert unreadable["problem"] == "User:desk lacks Read on topic main-state-changelog"
