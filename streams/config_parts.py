@@ -357,7 +357,7 @@ class SessionDataConfig(Section):
     grace_seconds: Seconds | None = Field(default=None, ge=0)
     """How long a window waits for late bars after its end; `null`: 5, or half of the smallest threshold where that is less."""
     min_completeness: Annotated[float, PlainSerializer(_as_written)] = Field(default=0.0, ge=0, le=1)
-    """The share of base bars that a derived bar needs to be published; 1: all of them."""
+    """The share of base bars that a derived bar needs to be published: 0 any, since where nothing was traded there is no bar; 1 all."""
     sparse_intervals: Intervals = ("1s",)
     """Intervals in which a missing bar is no gap: no trade, no bar."""
     future_tolerance_seconds: Seconds = Field(default=5.0, ge=0)

@@ -66,11 +66,15 @@ def watch(
         if not as_json and console.is_terminal:
             say(f"watching {settings.session} at {settings.bootstrap_servers}, Ctrl-C ends it")
         try:
+            explains = not as_json
             for event in _until(consumer, count, idle, clock):
                 if as_json:
                     print_json(analysis_json(event))
-                else:
-                    console.print(event_line(event, clock.now_us()))
+                    continue
+                console.print(event_line(event, clock.now_us()))
+                if explains and event.bar is not None and not event.bar.complete:
+                    console.print(partial_line(event.bar), style="dim")
+                    explains = False
         except KeyboardInterrupt:
             return
 
@@ -117,6 +121,15 @@ def event_line(event: AnalysisEvent, now_us: int) -> Text:
     line.append(f"{event.kind:<18}", style=_STYLES.get(event.kind, ""))
     line.append("  ".join(_marker_words(event)))
     return line
+
+
+def partial_line(bar: AnalysisBar) -> str:
+    """What a bar with missing base bars is, for someone who meets the first one."""
+    counts = f"{bar.base_count} of {plural(bar.expected_count, 'bar')}"
+    return (
+        f"          {counts}: the feed began within this window, or the others did not come. Readers see it in base_count and complete; "
+        "min_completeness 1 publishes whole bars only"
+    )
 
 
 def _bar_words(bar: AnalysisBar) -> str:

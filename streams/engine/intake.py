@@ -153,7 +153,7 @@ def _take_new(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
     if data.session_low is None or bar.low < data.session_low:
         data.session_low = bar.low
     for window in data.windows:
-        if start_us >= window.end_us or window.waiting:
+        if start_us >= window.end_us or (window.waiting and not state.defers(data)):
             derive.close_by_frontier(state, data, kept)
             break
     offer(state, data, data.base_interval, kept, reference_us + data.threshold_us)
@@ -171,7 +171,7 @@ def _take_old(state: SessionState, data: SymbolSessionData, bar: Bar) -> None:
     reference_us = bar.start_us if state.by_open else bar.end_us
     offer(state, data, data.base_interval, kept, reference_us + data.threshold_us, rewrites=True)
     for window in data.windows:
-        derive.rework(state, data, window, bar.start_us)
+        derive.rework(state, data, window, kept)
     if data.awaited:
         punctuation.arrived(state, data)
 

@@ -11,7 +11,7 @@ with the last answer and does nothing.
 from __future__ import annotations
 
 from streams.config_parts import check_interval, extra_streams_of, intervals_of
-from streams.engine import exports, gate, history, indicators, punctuation, rollover
+from streams.engine import derive, exports, gate, history, indicators, punctuation, rollover
 from streams.engine.extrastream import ExtraStream
 from streams.engine.rows import Row, command_key
 from streams.engine.state import NEVER_DUE_US, SessionState
@@ -163,6 +163,7 @@ def symbol_failed(state: SessionState, data: SymbolSessionData, reason: str) -> 
         return
     if data.status is SymbolStatus.PENDING:
         history.forget(data)
+    derive.end_backlog(state, data)
     data.status = SymbolStatus.FAILED
     data.reason = reason
     data.dirty = data.identity_changed = True
@@ -235,6 +236,7 @@ def _is_drained(data: SymbolSessionData) -> bool:
 
 def remove_symbol(state: SessionState, data: SymbolSessionData, reason: str) -> None:
     """Remove the whole of a symbol: rows, blocks, counters, windows; its runs are accounted for."""
+    derive.end_backlog(state, data)
     gate.flush_held_back(state, data)
     state.mark(AnalysisKind.SYMBOL_REMOVED, data, reason=reason)
     dropped = {"waiting": len(data.waiting)} if data.waiting else {}

@@ -101,7 +101,7 @@ def tell_by_clock(state: SessionState) -> None:
         _wait_no_longer(state, wait)
         _go_on(state, wait)
     for wait in state.waits:  # the clock may just have closed the window of the one that is awaited, while another is waited for
-        if wait.awaited is not None and _is_over(wait.awaited, wait, state.grace_us):
+        if wait.awaited is not None and _is_over(state, wait.awaited, wait):
             wait.awaited.awaited = False
             _go_on(state, wait)
     _mark_awaited(state)
@@ -127,7 +127,7 @@ def _is_patient(state: SessionState, wait: Wait) -> bool:
 
 
 def _waits_for_backlog(state: SessionState, wait: Wait) -> bool:
-    return any(data.backlog and data.gates and not _is_over(data, wait, state.grace_us) for data in wait.not_passed())
+    return any(data.backlog and data.gates and not _is_over(state, data, wait) for data in wait.not_passed())
 
 
 def _begin(state: SessionState, wait: Wait) -> None:
@@ -180,7 +180,7 @@ def _go_on(state: SessionState, wait: Wait) -> None:
         for data in wait.not_passed():
             if data.frontier_us == end_us and data.base_us == width_us:
                 present += 1
-            elif _is_over(data, wait, state.grace_us):
+            elif _is_over(state, data, wait):
                 wait.others.append(data)
             else:
                 data.awaited = True
@@ -191,14 +191,16 @@ def _go_on(state: SessionState, wait: Wait) -> None:
         _begin(state, wait)
 
 
-def _is_over(data: SymbolSessionData, wait: Wait, grace_us: int) -> bool:
+def _is_over(state: SessionState, data: SymbolSessionData, wait: Wait) -> bool:
     end_us = wait.end_us
     if data.open_us >= end_us:
         return True
     if data.base_us == wait.width_us:
         return data.frontier_us >= end_us
+    if state.defers(data) and data.is_left_open(wait.interval, end_us):
+        return False  # its bar comes at the end of the backlog
     newest = data.derived[wait.interval].last()
-    return data.frontier_us >= end_us + grace_us or (newest is not None and newest.end_us >= end_us)
+    return data.frontier_us >= end_us + state.grace_us or (newest is not None and newest.end_us >= end_us)
 
 
 def _mark_awaited(state: SessionState) -> None:

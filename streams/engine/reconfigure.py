@@ -63,6 +63,8 @@ def _apply_symbols(state: SessionState, old: SessionConfig, config: SessionConfi
     for symbol in old.symbols:
         data = state.symbols.get(symbol)
         if symbol not in config.symbols and data is not None and not data.dynamic:
+            # What its backlog has left to make is judged by the config that removes it.
+            data.threshold_us = config.threshold_us(symbol)
             lifecycle.remove_symbol(state, data, "no longer in the config")
     for symbol in config.symbols:
         if symbol not in old.symbols and symbol not in state.symbols:

@@ -217,6 +217,9 @@ def _restore_windows(data: SymbolSessionData, progress: ProgressRow) -> None:
     """The window of the newest base bar, and those before it that still lack bars."""
     if data.last_start_us == NEVER_US:
         return
+    outdated: dict[str, list[int]] = defaultdict(list)
+    for row in progress.outdated:
+        outdated[row.interval].append(row.open_since_us)
     open_since = {row.interval: row.open_since_us for row in progress.windows}
     for window in data.windows:
         window.begin(window.grid.start_of(data.last_start_us))
@@ -224,6 +227,7 @@ def _restore_windows(data: SymbolSessionData, progress: ProgressRow) -> None:
             window.add(bar)
         derived = data.derived[window.interval]
         window.closed = derived.find(window.start_us) is not None
+        window.outdated = outdated[window.interval]
         since_us = open_since.get(window.interval, NEVER_US)
         if since_us == NEVER_US:
             continue

@@ -23,13 +23,7 @@ LONGEST_WAIT_US = 5 * MINUTE_US
 def roll_symbol(state: SessionState, data: SymbolSessionData, day: TradingDay) -> None:
     """Leave the symbol's day behind and stand at the beginning of `day`."""
     left = data.day.days
-    open_windows = [
-        (window.grid.end_of(start_us), window.grid.width_us, window, start_us)
-        for window in data.windows
-        for start_us in derive.open_windows(data, window)
-    ]
-    for _, _, window, start_us in sorted(open_windows, key=lambda entry: entry[:2]):
-        derive.close_window(state, data, window, start_us)
+    derive.end_day(state, data)
     punctuation.end_day(state, day.open_us)
     gate.flush_held_back(state, data)
     data.seal_day()

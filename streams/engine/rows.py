@@ -195,7 +195,7 @@ class RunRow(Struct, frozen=True):
 
 
 class WindowRow(Struct, frozen=True):
-    """Where the earliest open window of a derived interval starts; -1 for none."""
+    """Where the earliest open window of a derived interval starts, -1 for none; in `outdated`, where a window to be made again starts."""
 
     interval: str
     open_since_us: int
@@ -260,6 +260,7 @@ class ProgressRow(Struct, frozen=True):
     tail: Columns
     waiting: tuple[WaitingRow, ...] = ()
     forming: int = 0
+    outdated: tuple[WindowRow, ...] = ()
 
 
 class BlockRow(Struct, frozen=True):

@@ -17,7 +17,8 @@ session's state lives, such as where its windows lie, goes by `state.opened_rule
                         quality counts a last bar that the close cuts;
                         clock windows follow the exchange's clock; indicators are seeded by math.fsum;
                         dead letters say where a schema id stands that is not before the value;
-                        symbol_added says nothing of the source
+                        symbol_added says nothing of the source;
+                        a backlog makes each derived bar that lacks base bars once, at its end
 """
 
 from __future__ import annotations

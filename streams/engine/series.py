@@ -146,6 +146,12 @@ class BarSeries:
         for place in range(bisect_left(tail, from_us, key=_start), bisect_left(tail, to_us, key=_start)):
             yield tail[place]
 
+    def count(self, from_us: int, to_us: int) -> int:
+        """How many bars start in `[from_us, to_us)`."""
+        first, last = max(0, bisect_right(self._first_starts, from_us) - 1), bisect_left(self._first_starts, to_us)
+        in_blocks = sum(self._place(block, to_us) - self._place(block, from_us) for block in self._blocks[first:last])
+        return in_blocks + bisect_left(self.tail, to_us, key=_start) - bisect_left(self.tail, from_us, key=_start)
+
     def _place(self, block: Columns, start_us: int) -> int:
         """How many bars of the block start before `start_us`."""
         return bisect_left(block.slots, start_us, key=lambda slot: self.grid.start_at(block.first_start_us + slot * self.grid.width_us))

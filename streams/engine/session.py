@@ -246,7 +246,7 @@ class Session:
 
     def caught_up(self, symbol: str, now_us: int) -> list[Outcome]:
         """What had been written to the symbol's topic when its end was captured is read."""
-        return self._run(lambda state: gate.caught_up(state, state.of(symbol)), now_us)
+        return self._run(lambda state: source.caught_up(state, symbol), now_us)
 
     def silent(self, symbol: str, now_us: int) -> list[Outcome]:
         """A symbol of `quiet_symbols` has nothing unread: it is silent."""

@@ -7,7 +7,7 @@ is counted and passed over.
 
 from __future__ import annotations
 
-from streams.engine import gate, lifecycle, punctuation
+from streams.engine import derive, gate, lifecycle, punctuation
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
 from streams.records import EventKind, Rejected, Rejection
@@ -22,6 +22,15 @@ def moved(state: SessionState, symbol: str, next_offset: int) -> None:
     data.dirty = True
     data.offset = next_offset
     lifecycle.remove_if_drained(state, data)
+
+
+def caught_up(state: SessionState, symbol: str) -> None:
+    """All that had been written before the capture is read: what it touched is made, and then the symbol keeps nobody waiting."""
+    data = state.of(symbol)
+    derive.end_backlog(state, data)
+    if data.awaited:
+        punctuation.arrived(state, data)
+    gate.caught_up(state, data)
 
 
 def resumed(state: SessionState, owner: str, owner_url: str, away_us: int) -> None:

@@ -105,6 +105,10 @@ class SessionState:
         self.tells_held_back = config.session_data_config.bars_topic
         self.future_tolerance_us = config.future_tolerance_us
 
+    def defers(self, data: SymbolSessionData) -> bool:
+        """Whether derived bars of the symbol wait for the end of its backlog (`derive`)."""
+        return data.backlog and self.rules >= 2
+
     def of(self, symbol: str) -> SymbolSessionData:
         """A symbol's data.
 

@@ -39,7 +39,7 @@ from streams.engine.series import SEAL_AT, UNITE_AT, UNITE_SPREAD, BarSeries
 from streams.engine.slots import Slots
 from streams.engine.status import READING, SymbolStatus
 from streams.engine.views import GapInfo
-from streams.engine.windows import Grid, Window
+from streams.engine.windows import Grid, Window, holds
 from streams.records import EXTRA_STREAMS, QUOTES, TICKS, Bar, SessionBar
 from streams.times import interval_us
 
@@ -195,6 +195,15 @@ class SymbolSessionData:
     def series(self, interval: str) -> BarSeries | None:
         """The session's bars of an interval, base or derived; None for one that the symbol has not."""
         return self.bars if interval == self.base_interval else self.derived.get(interval)
+
+    def is_left_open(self, interval: str, end_us: int) -> bool:
+        """Whether the window of a derived interval that ends then has base bars and no derived bar yet."""
+        for window in self.windows:
+            if window.interval == interval:
+                start_us = window.grid.start_of(end_us - 1)
+                is_current = start_us == window.start_us and window.count > 0 and not window.closed
+                return is_current or holds(window.waiting, start_us)
+        return False
 
     def set_quality(self, told: ToldRow, now_us: int) -> None:
         """Record what has just been told of an interval's completeness."""
@@ -399,7 +408,11 @@ class SymbolSessionData:
             self.runs.rows() if self.runs else (),
             tuple([self._window_row(window) for window in self.windows]), bars.full_blocks, bars.tail_columns(),
             tuple([_waiting_row(bar) for bar in self.waiting]) if self.waiting else (), counts.forming,
+            self._outdated_rows() if self.backlog else (),
         )  # fmt: skip
+
+    def _outdated_rows(self) -> tuple[WindowRow, ...]:
+        return tuple([WindowRow(window.interval, start_us) for window in self.windows for start_us in window.outdated])
 
     def _window_row(self, window: Window) -> WindowRow:
         if window.waiting:

@@ -13,7 +13,7 @@ are equal to the last bit.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -181,18 +181,21 @@ class Window:
     """A derived bar in the making: base bars go in by rising start, `bar()` gives what has come together.
 
     `closed` says that its derived bar is in the series already, so that a further base bar makes a revision. `waiting` holds
-    the starts of the windows before it that lack base bars and are not closed yet, rising.
+    the starts of the windows before it that lack base bars and are not closed yet, rising; `outdated` those of closed windows, this
+    one included, whose derived bars are to be made again at the end of the backlog, rising. `is_stale` says that only `count` is
+    right: base bars have come or changed behind the newest one, so the sums have to be made again before `bar()`.
     """
 
     __slots__ = (
         "_trades", "_trades_known", "_turnover", "_vwap_known", "close", "closed", "count", "end_us", "expected", "grid", "high",
-        "interval", "low", "open", "start_us", "volume", "waiting",
+        "interval", "is_stale", "low", "open", "outdated", "start_us", "volume", "waiting",
     )  # fmt: skip
 
     def __init__(self, grid: Grid, start_us: int) -> None:
         self.grid = grid
         self.interval = grid.interval
         self.waiting: list[int] = []
+        self.outdated: list[int] = []
         self.begin(start_us)
 
     def begin(self, start_us: int) -> None:
@@ -205,6 +208,7 @@ class Window:
         self.start_us = start_us
         self.end_us = self.grid.end_of(start_us)
         self.expected = self.grid.expected(start_us)
+        self.is_stale = False
         self.count = 0
         self.open = self.high = self.low = self.close = 0.0
         self.volume = self._turnover = 0.0
@@ -233,6 +237,12 @@ class Window:
         else:
             self._trades += bar.trades
 
+    def refill(self, bars: Iterable[SessionBar]) -> None:
+        """Make the sums again, of all base bars of the window in order of start."""
+        self.empty(self.start_us)
+        for bar in bars:
+            self.add(bar)
+
     def bar(self, revision: int = 0) -> SessionBar:
         """What has come together so far; at least one base bar must be in."""
         vwap = self._turnover / self.volume if self._vwap_known and self.volume > 0 else None
@@ -241,6 +251,12 @@ class Window:
             vwap, self._trades if self._trades_known else None,
             self.count, self.expected, revision, self.count == self.expected, PROVENANCE_DERIVED,
         )  # fmt: skip
+
+
+def holds(starts: list[int], start_us: int) -> bool:
+    """Whether a start is among some that rise."""
+    place = bisect_left(starts, start_us)
+    return place < len(starts) and starts[place] == start_us
 
 
 def aggregate(grid: Grid, start_us: int, bars: Iterable[SessionBar]) -> Window:

@@ -186,6 +186,7 @@ PROGRESS_ROW = Form(
         "windows": _many(Form(WindowRow, "Window")),
         "tail": _one(COLUMNS),
         "waiting": _many(Form(WaitingRow, "Waiting")),
+        "outdated": _many(Form(WindowRow, "Window")),
     },
 )
 BLOCK_ROW = Form(BlockRow, "BlockRow", parts={"bars": _one(COLUMNS)})

@@ -96,6 +96,11 @@ class RowBytes:
                 parts.append(NULL if bar.trades is None else PRESENT + long_bytes(bar.trades))
                 parts.append(texts[bar.provenance])
         parts += (NULL, longs[row.forming])
+        if row.outdated:
+            parts.append(longs[len(row.outdated)])
+            for window in row.outdated:
+                parts += (texts[window.interval], longs[window.open_since_us])
+        parts.append(NULL)
         return b"".join(parts)
 
     def write_session(self, row: SessionRow) -> bytes:

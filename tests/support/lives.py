@@ -68,6 +68,8 @@ class Life:
         self.duplicates = 0
         self.asked: list[Asked] = []
         self.newest: dict[int, Version] = {}
+        # Between which transactions it read a captured backlog; without an end while it still does, or has gone meanwhile.
+        self.backlogs: list[list[int]] = []
         self._last_start_us = -1
 
     def take(self, place: int, bar: Bar) -> None:
@@ -82,6 +84,25 @@ class Life:
         self._last_start_us = max(self._last_start_us, bar.start_us)
         self.newest[bar.start_us] = version
         self.versions.append(version)
+
+    def begin_backlog(self, place: int) -> None:
+        """What is read from here on had been written before."""
+        if not self.is_behind:
+            self.backlogs.append([place])
+
+    def end_backlog(self, place: int) -> None:
+        """All that had been written before is read."""
+        if self.is_behind:
+            self.backlogs[-1].append(place)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether its last backlog was never read to the end."""
+        return bool(self.backlogs) and len(self.backlogs[-1]) == 1
+
+    def backlog_around(self, place: int) -> int | None:
+        """The number of the backlog that began before a transaction and ends after it."""
+        return next((number for number, (first, *end) in enumerate(self.backlogs) if first < place and (not end or place < end[0])), None)
 
     @property
     def frontier_us(self) -> int:
@@ -174,6 +195,15 @@ class Lives:
         match given.kind:
             case InputKind.LOADED:
                 self.of[key] = Life(key, place, given.first_offset or 0)
+                if record.rules >= 2 and (given.end_offset or 0) > (given.first_offset or 0):
+                    self.of[key].begin_backlog(place)
+            case InputKind.RESUMED | InputKind.REWOUND if record.rules >= 2:
+                for life in self.of.values():
+                    life.begin_backlog(place)
+            case InputKind.SOURCE_LOST if given.stream is None and key in self.of and record.rules >= 2:
+                self.of[key].begin_backlog(place)
+            case InputKind.CAUGHT_UP if key in self.of:
+                self.of[key].end_backlog(place)
             case InputKind.RANGE if given.stream is None and key in self.of:
                 self._read(place, record, self.of[key], given.first_offset or 0, given.next_offset or 0)
             case InputKind.COMMAND:

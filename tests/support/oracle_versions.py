@@ -18,7 +18,7 @@ from streams.engine.rows import ProgressRow, Row
 from streams.records import AnalysisKind, Extent
 from streams.times import interval_us, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
-from tests.support.lives import Content, Life, Lives, Version, aggregated
+from tests.support.lives import Content, Life, LifeKey, Lives, Version, aggregated
 
 Place = tuple[int, int]
 """Epoch and sequence."""
@@ -40,6 +40,7 @@ def wrong_versions(
         told[_series(event)].append(event)
     intervals = {series[2] for series in told}
     transactions = _Transactions(journal)
+    ends = _ends(analysis, transactions)
     for key, life in lives.of.items():
         if not life.interval:
             continue
@@ -47,6 +48,7 @@ def wrong_versions(
         for interval in sorted(intervals - {life.interval}, key=interval_us):
             windows = _Windows(life, interval, origin_us)
             yield from windows.wrong(told.get((*key, interval), []), transactions, grace_us)
+            yield from windows.wrong_in_backlog(told.get((*key, interval), []), transactions, ends.get(key))
             told.pop((*key, interval), None)
     for series in told:
         yield f"{series} is there, and no bar of it was read"
@@ -126,11 +128,30 @@ class _Windows:
             if content_of(bar) not in self._contents(bar.start_us, transactions.of(event)):
                 yield f"{what} is {content_of(bar)}, and what was read made nothing like it in its transaction"
         full = self._width_us // interval_us(self._life.interval)
+        life_waits = self._life.is_behind
         for start_us in self._versions.keys() - revisions.keys():
             made = aggregated(self._versions[start_us])
             is_over = start_us + self._width_us + grace_us <= self._life.frontier_us
+            if life_waits and made is not None and made.count < full:
+                continue  # its bar comes at the end of the backlog
             if is_over or (made is not None and made.count == full):
                 yield f"{self._life.key} {self._interval} {iso(start_us)} was read to its end, and is not told"
+
+    def wrong_in_backlog(self, events: Sequence[AnalysisEvent], transactions: _Transactions, ends_at: int | None) -> Iterator[str]:
+        """Of windows while a backlog is read: only the bar with which one is whole is told, and that once."""
+        whole: set[int] = set()
+        for event in events:
+            bar = event.bar
+            assert bar is not None
+            places = transactions.of(event)
+            number = self._life.backlog_around(places[0]) if len(places) == 1 and places[0] != ends_at else None
+            what = f"{self._life.key} {self._interval} {iso(bar.start_us)} revision {bar.revision}"
+            if number is not None and not bar.complete:
+                yield f"{what} is told from {bar.base_count} of {bar.expected_count} bars while a backlog is read"
+            elif number is not None and bar.start_us in whole:
+                yield f"{what} is told again while a backlog is read, and was whole before"
+            if bar.complete:
+                whole.add(bar.start_us)
 
     def _contents(self, start_us: int, places: Sequence[int]) -> list[Content | None]:
         """What the window was at any moment of these transactions."""
@@ -141,6 +162,12 @@ class _Windows:
             after = bisect_right(versions, place, key=lambda one: one.place)
             found += [aggregated(versions[:end]) for end in range(before, after + 1)]
         return found
+
+
+def _ends(analysis: Sequence[AnalysisEvent], transactions: _Transactions) -> dict[LifeKey, int]:
+    """In which transaction each life went or failed: what its backlog had left to make was made then."""
+    gone = [event for event in analysis if event.kind in (AnalysisKind.SYMBOL_REMOVED, AnalysisKind.SYMBOL_FAILED)]
+    return {(event.symbol or "", event.incarnation or 0): place for event in gone for place in transactions.of(event)[:1]}
 
 
 class _Transactions:

@@ -276,6 +276,7 @@ progress_rows = made(
         made(RunRow, interval=intervals, cause=words, first_start_us=instants, last_end_us=instants, count=counts), max_size=3
     ).map(tuple),
     windows=st.lists(made(WindowRow, interval=intervals, open_since_us=instants), max_size=3).map(tuple),
+    outdated=st.lists(made(WindowRow, interval=intervals, open_since_us=instants), max_size=3).map(tuple),
     tail=columns,
     waiting=st.lists(
         made(

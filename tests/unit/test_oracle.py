@@ -223,6 +223,28 @@ def a_bar_that_is_held_back_while_it_is_fresh() -> Evidence:
     return with_all_bars(lambda bars: [msgspec.structs.replace(bar, sequence=14) if bar.incarnation == 3 else bar for bar in bars])
 
 
+def in_a_backlog(evidence: Evidence) -> Evidence:
+    """All bars of AAA are backlog."""
+    first, *rest = evidence.journal
+    loaded = msgspec.structs.replace(first.inputs[0], end_offset=9)
+    first = msgspec.structs.replace(first, inputs=(loaded, *first.inputs[1:]))
+    return replace(evidence, journal=[msgspec.structs.replace(one, rules=2) for one in (first, *rest)])
+
+
+def test_a_window_that_is_whole_is_told_in_a_backlog() -> None:
+    assert judge(in_a_backlog(with_all_bars())) == []
+
+
+def a_window_of_a_backlog_before_it_is_whole() -> Evidence:
+    evidence = in_a_backlog(with_all_bars())
+    place = next(place for place, one in enumerate(evidence.all_bars or ()) if one.symbol == "AAA" and one.interval == "2s")
+    event = (evidence.all_bars or [])[place]
+    assert event.bar is not None
+    partial = msgspec.structs.replace(event, bar=msgspec.structs.replace(event.bar, base_count=1, complete=False, expected_count=2))
+    all_bars = [partial if at == place else one for at, one in enumerate(evidence.all_bars or ())]
+    return replace(evidence, all_bars=all_bars)
+
+
 def a_stretch_of_other_bars() -> Evidence:
     """What the topic has is right, and the record counts one that comes behind it."""
     evidence = with_all_bars()
@@ -499,6 +521,7 @@ def test_quality_that_is_told_or_kept_wrongly_is_found(damaged: Callable[[], Evi
         (lambda: with_all_bar(2, base_count=1), "versions"),
         (lambda: with_all_bar(2, revision=1), "versions"),
         (a_bar_that_is_held_back_while_it_is_fresh, "versions"),
+        (a_window_of_a_backlog_before_it_is_whole, "versions: ('AAA', 1) 2s 2013-10-07T13:30:00Z revision 0 is told from 1 of 2 bars"),
         (a_stretch_of_other_bars, "extents"),
         (a_published_bar_that_is_not_on_the_ungated_topic, "ungated"),
     ],

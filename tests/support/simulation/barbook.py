@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from streams.records import Bar
 from streams.times import DAY_US, SECOND_US, date_of_days, days_of, interval_us
 from tests.support.simulation import exportbook, pastbook
-from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, base_slots, inside, summed
+from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, Slot, base_slots, inside, summed
 from tests.support.simulation.completebook import Completebook
 
 
@@ -155,7 +155,7 @@ class Barbook(Completebook):
         life.bars[bar.start_us] = kept
         life.last_start_us, life.frontier_us, life.last_update_us = bar.start_us, bar.end_us, self.now_us
         left = []
-        for interval in life.derived:
+        for interval in () if life.backlog else life.derived:
             own = life.window_of(interval, bar.start_us)
             for start in life.unmade[interval] - {own.start_us}:
                 slot = life.slots(interval)[start]
@@ -168,7 +168,10 @@ class Barbook(Completebook):
             slot = life.window_of(interval, bar.start_us)
             life.filled[interval][slot.start_us] += 1
             if slot.start_us in life.made[interval]:
-                self.make(life, interval, slot.start_us, rewrites=True)
+                if life.backlog:
+                    self._put_off(life, interval, slot)
+                else:
+                    self.make(life, interval, slot.start_us, rewrites=True)
             elif life.filled[interval][slot.start_us] == slot.expected:
                 self.make(life, interval, slot.start_us)
             else:
@@ -181,7 +184,39 @@ class Barbook(Completebook):
         bar = summed(inside(life.bars, slot, life.base_us), slot, 0 if before is None else before.revision + 1)
         life.made[interval][start_us] = bar
         life.unmade[interval].discard(start_us)
+        life.outdated[interval].discard(start_us)
         self.offer(life, interval, bar, rewrites=rewrites)
+
+    def _put_off(self, life: Life, interval: str, slot: Slot) -> None:
+        """While a backlog is read, what a bar changes waits for its end, unless that was the last bar that a window lacked."""
+        before = life.made[interval].get(slot.start_us)
+        if life.filled[interval][slot.start_us] == slot.expected and (before is None or not before.complete):
+            self.make(life, interval, slot.start_us, rewrites=True)
+        else:
+            (life.unmade if before is None else life.outdated)[interval].add(slot.start_us)
+
+    def end_backlog(self, life: Life) -> None:
+        """The backlog is read, or goes no further: what has waited for that is made, by end and length, each once."""
+        if not life.backlog:
+            return
+        for end_us, _, start, interval in self._put_off_until_now(life):
+            if start in life.outdated[interval]:
+                self._make_if_changed(life, interval, start)
+            elif end_us + self.grace_us <= life.frontier_us:
+                self.make(life, interval, start, rewrites=True)
+
+    def _put_off_until_now(self, life: Life) -> list[tuple[int, int, int, str]]:
+        return sorted(
+            (life.slots(interval)[start].end_us, interval_us(interval), start, interval)
+            for interval in life.derived
+            for start in life.unmade[interval] | life.outdated[interval]
+        )
+
+    def _make_if_changed(self, life: Life, interval: str, start_us: int) -> None:
+        life.outdated[interval].discard(start_us)
+        slot, before = life.slots(interval)[start_us], life.made[interval][start_us]
+        if summed(inside(life.bars, slot, life.base_us), slot, before.revision) != before:
+            self.make(life, interval, start_us, rewrites=True)
 
     def _take_old(self, life: Life, bar: Bar) -> None:
         kept, fills = self._put_old(life, life.bars, bar)
@@ -192,6 +227,9 @@ class Barbook(Completebook):
         for interval in life.derived:
             slot = life.window_of(interval, bar.start_us)
             life.filled[interval][slot.start_us] += fills
+            if life.backlog:
+                self._put_off(life, interval, slot)
+                continue
             due_us = slot.end_us + self.grace_us
             is_over = due_us <= life.frontier_us or (due_us <= self.now_us and not life.behind and not life.backlog)
             full = life.filled[interval][slot.start_us] == slot.expected
@@ -263,13 +301,11 @@ class Barbook(Completebook):
 
     def roll(self, life: Life, day: Day) -> None:
         """Leave the day: open windows are closed with what they have, runs are told, the day becomes history."""
-        left = [
-            (life.slots(interval)[start].end_us, interval_us(interval), start, interval)
-            for interval, starts in life.unmade.items()
-            for start in starts
-        ]
-        for _, _, start, interval in sorted(left):
-            self.make(life, interval, start)
+        for _, _, start, interval in self._put_off_until_now(life):
+            if start in life.outdated[interval]:
+                self._make_if_changed(life, interval, start)
+            else:
+                self.make(life, interval, start)
         self.punctuate_day(day.open_us)
         self.flush(life)
         self.tell("symbol_rolled", life)

@@ -288,6 +288,7 @@ class Life:
     bars: Series = field(default_factory=dict)
     made: dict[str, Series] = field(default_factory=dict)
     unmade: dict[str, set[int]] = field(default_factory=dict)
+    outdated: dict[str, set[int]] = field(default_factory=dict)
     filled: dict[str, Counter[int]] = field(default_factory=dict)
     retired: dict[str, Series] = field(default_factory=dict)
     told: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -311,6 +312,7 @@ class Life:
         self.told, self.asked, self.empty = {}, {}, set()
         self.made = {interval: {} for interval in self.derived}
         self.unmade = {interval: set() for interval in self.derived}
+        self.outdated = {interval: set() for interval in self.derived}
         self.filled = {interval: Counter() for interval in self.derived}
 
     def slots(self, interval: str, day: Day | None = None) -> dict[int, Slot]:

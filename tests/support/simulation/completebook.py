@@ -99,6 +99,8 @@ class Completebook(Gatebook):
             return True
         if interval == life.base:
             return life.frontier_us >= end_us
+        if life.backlog and any(life.slots(interval)[start].end_us == end_us for start in life.unmade[interval]):
+            return False  # its bar comes at the end of the backlog
         made = life.made[interval] and life.made[interval][max(life.made[interval])].end_us >= end_us
         return bool(made) or life.frontier_us >= end_us + self._grace_us
 

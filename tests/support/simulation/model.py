@@ -186,6 +186,8 @@ class Model(Timebook):
             case InputKind.LOAD_FAILED:
                 self._fail(life)
             case InputKind.CAUGHT_UP:
+                self.end_backlog(life)
+                self.punctuate()
                 life.backlog = life.behind = False
                 if life.lagging:
                     self.leave(life, "caught_up")
@@ -270,6 +272,7 @@ class Model(Timebook):
             return
         if life.status == "pending":
             life.past.clear()
+        self.end_backlog(life)
         life.status, life.backlog, life.behind = "failed", False, False
         life.waiting.clear()
         self.flush(life)
@@ -282,6 +285,7 @@ class Model(Timebook):
         self.renew_waits()
 
     def _remove(self, life: Life) -> None:
+        self.end_backlog(life)
         self.flush(life)
         self.mark("symbol_removed", life)
         self.tell("symbol_removed", life)
@@ -417,7 +421,7 @@ class Model(Timebook):
         self.flush(life, [name for name in life.derived if name not in wanted])
         for name in set(life.derived) - wanted:
             life.retired[name] = life.made.pop(name)
-            del life.unmade[name], life.filled[name]
+            del life.unmade[name], life.outdated[name], life.filled[name]
             exportbook.drop_interval(life, name)
         added = wanted - set(life.derived)
         life.derived = tuple(sorted(wanted, key=interval_us))
@@ -428,6 +432,7 @@ class Model(Timebook):
     def _make_anew(self, life: Life, name: str, known: Series) -> None:
         """The day's bars of an interval that comes, or comes back: what was accounted for before is not told again."""
         life.made[name], life.unmade[name], life.filled[name] = dict(known), set(), type(life.counts)()  # type: ignore[assignment]
+        life.outdated[name] = set()
         slots = sorted({life.window_of(name, start) for start in life.bars})
         for slot in slots:
             parts = inside(life.bars, slot, life.base_us)

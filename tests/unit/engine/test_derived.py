@@ -136,8 +136,8 @@ def test_an_incomplete_window_closes_when_the_frontier_is_grace_past_its_end(
     grace: int, base: str, bars: list[str], closes_with: str, count: int, why: str
 ) -> None:
     desk = desk_of("SPY", TEN, streams=[base], derived_intervals=["5m"], grace_seconds=grace, catchup_threshold_seconds=600)
-    # While the symbol reads what it missed, the clock closes none of its windows: only the frontier does.
-    desk.restart(at("10:07"))
+    # While the symbol's bars are stale, the clock closes none of its windows: only the frontier does.
+    desk.now_us = at("12:00")
     closed_by = []
     for start in bars:
         before = len(desk.bars("SPY", "5m"))

@@ -149,7 +149,7 @@ def a_dropped_interval_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def a_window_is_told_when_the_first_has_its_bar(patch: pytest.MonkeyPatch) -> None:
     real = punctuation._is_over
-    patch.setattr(punctuation, "_is_over", lambda data, wait, grace_us: any(real(one, wait, grace_us) for one in wait.symbols))
+    patch.setattr(punctuation, "_is_over", lambda state, data, wait: any(real(state, one, wait) for one in wait.symbols))
 
 
 def who_is_absent_is_not_said(patch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,61 @@
+"""`streams watch`: what it says beside the records themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from streams.cli import watch
+from streams.cli.main import run
+from streams.wire.messages import AnalysisEvent
+from tests.unit.test_cli_words import BAR, START_US
+
+EVENT = AnalysisEvent(
+    sequence=7, epoch=1, session="main", emitted_us=START_US, kind="bar", symbol="SPY", interval="5m",
+    bar=replace(BAR, base_count=1, expected_count=5, revision=0),
+)  # fmt: skip
+WHOLE = replace(EVENT, bar=replace(BAR, base_count=5, complete=True))
+
+
+class Records:
+    """A consumer that has these records."""
+
+    def __init__(self, events: list[AnalysisEvent]) -> None:
+        self._events = list(events)
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def poll(self) -> AnalysisEvent | None:
+        return self._events.pop(0) if self._events else None
+
+
+def watched(events: list[AnalysisEvent], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    monkeypatch.setattr(watch, "_once_there", lambda *_: Records(events))
+    count = ["--count", str(len(events))]
+    assert run(["watch", "--session", "main", "--bootstrap", "localhost:1", *count, *words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_first_bar_that_lacks_base_bars_is_explained_and_no_other(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    lines = watched([WHOLE, EVENT, EVENT], monkeypatch, capsys)
+    assert len(lines) == 4
+    assert "of 5 bars" not in lines[0]
+    assert "1 of 5 bars" in lines[1]
+    assert (
+        lines[2].split()
+        == (
+            "1 of 5 bars: the feed began within this window, or the others did not come. Readers see it in base_count and complete; "
+            "min_completeness 1 publishes whole bars only"
+        ).split()
+    )
+    assert "1 of 5 bars" in lines[3]
+
+
+def test_json_lines_are_records_alone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    lines = watched([EVENT, EVENT], monkeypatch, capsys, "--json")
+    assert [line[0] for line in lines] == ["{", "{"]
