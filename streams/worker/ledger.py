@@ -14,36 +14,42 @@ been read, all that any former owner committed has been read too. The barrier is
 The ids are taken in the same order by all, and the barrier is written under the first of them after the second was taken. So of
 two that take over at once at most one gets past its barrier: it has held the first id all the while, and nobody who holds
 the second one from before or after can have got past a barrier of his own in between.
+
+A request that ends a transaction and was not answered may still be under way, and would end a later transaction of the same
+producer epoch half-way (`end_answers`). After a commit with such a request the ledger takes its ids over once more, before the next
+transaction: the broker refuses a late copy with the epoch of before. Another owner who came in between has a barrier of his own in
+the changelog, before this one's: then this ledger is the former owner, and writes nothing any more.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AclOperation
+from loguru import logger
 
 from streams.client.asking import UNANSWERED
 from streams.client.kafka import ErrorNote, make_admin
 from streams.client.rights import FORBIDDEN, lacking, refusal, right
-from streams.errors import FatalError, FencedError, ForbiddenError, LedgerError
+from streams.errors import FatalError, FencedError, ForbiddenError, LedgerError, StreamsError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.outputs import Record
+from streams.worker.barrier import BARRIER_KEY, has_barrier
+from streams.worker.end_answers import EndAnswers
 from streams.worker.link import broker_lost
 
-BARRIER_KEY: Final = b"barrier"
 TAKE_OVER_SECONDS: Final = 30.0
 ANSWER_MS: Final = 10_000
 """How long a request waits for a broker: as long as Kafka takes to give its partitions to others."""
 _REPORT_POLLS: Final = 20
 _REPORT_POLL_SECONDS: Final = 0.05
+_RENEWING: Final = "taking new producer epochs"
 
-_UNHEARD: Final = logging.Logger("ledger", logging.CRITICAL + 1)
 _FENCED: Final = frozenset(
     {
         KafkaError._FENCED,
@@ -78,8 +84,6 @@ class Ledger:
         self._undelivered: KafkaError | None = None
         self._commit_seconds = timeout_ms / 1000 * 3
         self._config: dict[str, object] = {
-            "log_level": 0,
-            "logger": _UNHEARD,  # else what is fatal to it goes to stderr as it is, between the lines of the log
             # A broker that stands still, or whose machine lost its power, breaks no connection: librdkafka would wait as long as the
             # transaction may take, and have no time left for the broker that leads by then.
             "socket.timeout.ms": min(ANSWER_MS, max(timeout_ms - 100, 900)),
@@ -105,7 +109,10 @@ class Ledger:
         self._clock = clock
         self._ids = (transactional_id, second_id(transactional_id))
         self._producers: list[Producer] = []
+        self._answers: list[EndAnswers] = []
         self._turn = 0
+        self._changelogs: list[str] = []
+        self._is_end_unanswered = False
         self._failure: FatalError | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._row_offset: int | None = None
@@ -113,6 +120,7 @@ class Ledger:
         self.changelog_offset: int | None = None
         self.analysis_offset: int | None = None
         self.commits = 0
+        self.renewals = 0
         self.commit_seconds = 0.0
         self.last_commit_seconds = 0.0
 
@@ -137,6 +145,11 @@ class Ledger:
         self._thread.shutdown(wait=False)
 
     def _take_over(self, changelogs: list[str]) -> dict[str, int]:
+        offsets = self._take_ids(changelogs, "taking over")
+        self._analysis_end = self.analysis_offset = None  # others may have written since this worker did
+        return offsets
+
+    def _take_ids(self, changelogs: list[str], doing: str) -> dict[str, int]:
         offsets: dict[str, int] = {}
 
         def delivered(error: KafkaError | None, message: Message) -> None:
@@ -144,8 +157,12 @@ class Ledger:
             if error is None and (offset := message.offset()) is not None and offset >= 0:
                 offsets[message.topic() or ""] = offset
 
+        answers = [EndAnswers() for _ in self._ids]
         try:
-            producers = [Producer({**self._config, "transactional.id": transactional_id}) for transactional_id in self._ids]
+            producers = [
+                Producer(ends.properties({**self._config, "transactional.id": transactional_id}))
+                for transactional_id, ends in zip(self._ids, answers, strict=True)
+            ]
             for producer in producers:
                 # Asked for its coordinator before it is connected to any broker, librdkafka asks again half a second later, or a second.
                 producer.list_topics(changelogs[0], TAKE_OVER_SECONDS)
@@ -155,32 +172,49 @@ class Ledger:
             for changelog in changelogs:
                 first.produce(changelog, key=BARRIER_KEY, value=None, partition=0, on_delivery=delivered)
             first.commit_transaction(TAKE_OVER_SECONDS)
+            first.poll(0)
         except KafkaException as error:
-            raise self._fatal(error.args[0], "taking over", changelogs) from error
+            raise self._fatal(error.args[0], doing, changelogs) from error
         missing = [changelog for changelog in changelogs if changelog not in offsets]
         if missing:
-            raise broker_lost(self._servers, f"it is not known where the barrier stands in {', '.join(missing)}", "taking over")
-        self._producers, self._turn = producers, 0
-        self._analysis_end = self.analysis_offset = None  # others may have written since this worker did
+            raise broker_lost(self._servers, f"it is not known where the barrier stands in {', '.join(missing)}", doing)
+        self._producers, self._answers, self._turn, self._changelogs = producers, answers, 0, changelogs
+        self._row_offset = offsets.get(self._changelog)
+        # A late copy of the barrier's own end would be of the first id: the next transaction is of the second one.
+        self._is_end_unanswered = not answers[0].are_final
         return offsets
+
+    def _renew(self) -> None:
+        """Take the ids over once more, so that the broker refuses what is still under way from before.
+
+        Raises:
+            FencedError: another worker has taken the session over since the last transaction.
+            StreamsError: Kafka refused.
+        """
+        logger.warning(
+            "the broker has not answered the request that ended the last transaction, or not at once ({}): new producer epochs are taken, "
+            "so that a late copy of the request is refused",
+            self._answers[self._turn],
+        )
+        before = self._row_offset
+        barrier = self._take_ids(self._changelogs, _RENEWING).get(self._changelog)
+        self.renewals += 1
+        # After this ledger's last row comes the marker of the row's transaction, then the barrier. A longer way was used by somebody.
+        if before is None or barrier is None or barrier <= before + 2:
+            return
+        if has_barrier(self._settings, self._changelog, self._clock, first=before + 1, end=barrier):
+            raise FencedError(f"{_RENEWING}: another worker has taken this session over")
 
     def _write(self, records: Sequence[Record]) -> None:
         if not self._producers:
             raise LedgerError("a transaction was handed over before the ledger took over")
         if self._failure is not None:
             raise self._failure
-        self._turn = 1 - self._turn
-        producer = self._producers[self._turn]
         began = self._clock.monotonic()
         try:
-            producer.begin_transaction()
-            produce = producer.produce
-            # Of each topic the last one is told of, which comes when all before it have: to be told of each would cost more.
-            told = dict.fromkeys({record.topic: place for place, record in enumerate(records)}.values(), self._delivered)
-            for place, record in enumerate(records):
-                # on_delivery goes by two names, and the first of them counts, even as None.
-                produce(record.topic, record.value, record.key, 0, told.get(place), None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
-            producer.commit_transaction(self._commit_seconds)
+            if self._is_end_unanswered:
+                self._renew()
+            self._commit(records)
         except KafkaException as error:
             self._failure = self._fatal(
                 error.args[0], f"committing a transaction of {len(records)} records", {one.topic for one in records}
@@ -188,6 +222,12 @@ class Ledger:
             raise self._failure from error
         except BufferError as error:
             self._failure = LedgerError(f"a transaction of {len(records)} records does not fit into the producer's queue")
+            raise self._failure from error
+        except FatalError as error:
+            self._failure = error
+            raise
+        except StreamsError as error:
+            self._failure = LedgerError(f"{_RENEWING}: {error}")
             raise self._failure from error
         except BaseException as error:
             self._failure = LedgerError(f"a transaction of {len(records)} records could not be written: {error!r}")
@@ -198,6 +238,21 @@ class Ledger:
         self.commits += 1
         self.last_commit_seconds = self._clock.monotonic() - began
         self.commit_seconds += self.last_commit_seconds
+
+    def _commit(self, records: Sequence[Record]) -> None:
+        self._turn = 1 - self._turn
+        producer, answers = self._producers[self._turn], self._answers[self._turn]
+        answers.begin()
+        producer.begin_transaction()
+        produce = producer.produce
+        # Of each topic the last one is told of, which comes when all before it have: to be told of each would cost more.
+        told = dict.fromkeys({record.topic: place for place, record in enumerate(records)}.values(), self._delivered)
+        for place, record in enumerate(records):
+            # on_delivery goes by two names, and the first of them counts, even as None.
+            produce(record.topic, record.value, record.key, 0, told.get(place), None, record.timestamp_ms, record.headers)  # type: ignore[arg-type]
+        producer.commit_transaction(self._commit_seconds)
+        producer.poll(0)  # the lines about its end come with it
+        self._is_end_unanswered |= not answers.are_final
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

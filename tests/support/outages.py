@@ -31,11 +31,11 @@ _RIDDLES = ("Traceback", "_INCONSISTENT", "InternalError", "exit code 70", "exit
 class Story:
     """A session of a few symbols with a steady feed, on the broker at `servers`."""
 
-    def __init__(self, servers: str, session: str, *, symbols: int = 4, each: int) -> None:
+    def __init__(self, servers: str, session: str, *, symbols: int = 4, each: int, threshold_seconds: int = 3600) -> None:
         self.symbols = [unique_symbol() for _ in range(symbols)]
         self.each = each
         # An hour, so that each bar is published however long a fault lasts.
-        self.desk = LiveDesk(servers, second_bars(session, self.symbols, threshold_seconds=3600))
+        self.desk = LiveDesk(servers, second_bars(session, self.symbols, threshold_seconds=threshold_seconds))
         self.config = self.desk.config
         self._feed: SteadyFeed | None = None
 

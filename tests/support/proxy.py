@@ -103,14 +103,7 @@ class Network:
             await self._flows.wait()
             far_reader, far = await asyncio.open_connection(HOST, self._target_port)
             self._open.add(far)
-            there = asyncio.create_task(self._pump(reader, far))
-            back = asyncio.create_task(self._pump(far_reader, writer))
-            try:
-                await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                there.cancel()
-                back.cancel()
-                await asyncio.gather(there, back, return_exceptions=True)
+            await self._exchange((reader, writer), (far_reader, far))
         except (OSError, asyncio.CancelledError):
             pass  # the connection ends, which is all that there is to do about it
         finally:
@@ -119,6 +112,22 @@ class Network:
                     end.transport.abort()
                     self._open.discard(end)
             self._tasks.discard(task)
+
+    async def _exchange(
+        self, client: tuple[asyncio.StreamReader, asyncio.StreamWriter], broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> None:
+        """Forward both ways, until one side is at its end."""
+        await self._until_one_ends(
+            asyncio.create_task(self._pump(client[0], broker[1])), asyncio.create_task(self._pump(broker[0], client[1]))
+        )
+
+    async def _until_one_ends(self, there: asyncio.Task[None], back: asyncio.Task[None]) -> None:
+        try:
+            await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            there.cancel()
+            back.cancel()
+            await asyncio.gather(there, back, return_exceptions=True)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(_CHUNK_BYTES):
@@ -149,9 +158,9 @@ class _FolderWithASecondListener(DataFolder):
 class CutBroker:
     """An embedded broker of the test's own with a network in front of it; a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, network: Callable[[int], Network] = Network) -> None:
         inner_port = free_port()
-        self.network = Network(inner_port)
+        self.network = network(inner_port)
         self._broker = LocalBroker(folder)
         self._broker._folder = _FolderWithASecondListener(folder, inner_port=inner_port, advertised_port=self.network.port)
 
