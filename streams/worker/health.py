@@ -161,6 +161,7 @@ class _Figures:
             name = stream or "bars"
             yield self._counter(f"streams_{name}_read", f"records read from topics of {name}", self._runner.records_read[stream])
         yield self._counter("streams_transactions", "transactions committed", self._ledger.commits)
+        yield self._counter("streams_epoch_renewals", "times that new producer epochs were taken after a commit", self._ledger.renewals)
         yield self._counter("streams_commit_seconds", "seconds spent in writing and committing", self._ledger.commit_seconds)
         yield self._gauge(
             "streams_topics_unchecked_seconds", "how long questions about topics are refused or not answered, 0 when they are answered",

@@ -176,3 +176,48 @@ def test_of_two_that_take_over_at_once_only_the_last_one_gets_past_its_barrier(d
     assert desk.written() == []
     desk.write(desk.take_over(), b"b")
     assert desk.written() == [b"b"]
+
+
+def test_a_commit_whose_end_was_answered_costs_no_new_epochs(desk: Desk) -> None:
+    """The ledger reads it in librdkafka's log: with lines that are worded otherwise it would take new epochs for each transaction."""
+    owner = desk.take_over()
+    desk.write(owner, b"a", b"b", b"c")
+    assert owner.renewals == 0
+
+
+def unanswered(owner: Ledger) -> None:
+    """As if no answer had come to the request that ended the last transaction."""
+    owner._is_end_unanswered = True
+
+
+def test_after_an_end_without_an_answer_the_next_transaction_has_another_epoch(desk: Desk) -> None:
+    owner = desk.take_over()
+    desk.write(owner, b"a", b"b")
+    unanswered(owner)
+    desk.write(owner, b"c", b"d")
+    assert owner.renewals == 1
+    assert desk.written() == [b"a", b"b", b"c", b"d"]
+    assert [record.key for record in read_topic(desk.servers, desk.changelog)].count(b"barrier") == 2
+
+
+def test_an_offset_that_was_not_told_makes_the_owner_look_for_other_owners_and_find_none(desk: Desk) -> None:
+    owner = desk.take_over()
+    before = owner._row_offset
+    desk.write(owner, b"a")
+    unanswered(owner)
+    owner._row_offset = before  # the broker acknowledged the row without its offset
+    desk.write(owner, b"b")
+    assert desk.written() == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("written", [[], [b"x"]], ids=["it has written nothing", "it has written a transaction"])
+def test_an_owner_that_takes_new_epochs_after_another_has_taken_over_writes_nothing(desk: Desk, written: list[bytes]) -> None:
+    former = desk.take_over()
+    desk.write(former, b"a")
+    unanswered(former)
+    desk.write(desk.take_over(), *written)
+    with pytest.raises(FencedError, match="another worker has taken this session over"):
+        desk.write(former, b"b")
+    with pytest.raises(FencedError):
+        desk.write(former, b"c")
+    assert desk.written() == [b"a", *written]

@@ -31,7 +31,7 @@ class SlowLedger(Ledger):
         self.analysis_offset: int | None = None  # type: ignore[assignment]
         self.open: list[asyncio.Future[None]] = []
         self.is_slow = False
-        self.commits = 0
+        self.commits = self.renewals = 0
         self.commit_seconds = self.last_commit_seconds = 0.0
 
     def write(self, records: Sequence[Record]) -> asyncio.Future[None]:
