@@ -1,7 +1,7 @@
 """Why no connection comes about although a broker is there: a wrong password, a certificate, another protocol.
 
 librdkafka tries again whatever the reason, and says of a question only that it got no answer. What it tells of the connection
-meanwhile is noted; where it tells nothing, as of a TLS port that is talked to without TLS, the port is looked at.
+meanwhile is noted; where it tells nothing, as of a port that expects TLS or a login and gets neither, the port is looked at.
 
     fault = connection_fault(settings, note.fault)
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,18 @@ LOOK_SECONDS: Final = 1.0
 _PLAINTEXT_THERE: Final = "connecting to a PLAINTEXT"
 _UNVERIFIED: Final = "certificate verify failed"
 _PASSWORD: Final = ("Authentication failed", "invalid credentials")
+_NO_LOGIN_THERE: Final = "Request not valid in current SASL state"
+_WHERE: Final = "STREAMS_KAFKA_CONFIG"
+_SASL_HANDSHAKE: Final = 17
+_MOST_MECHANISMS: Final = 16
+_REMEDIES: Final = {
+    "issuer certificate": f"name the authority that issued it in ssl.ca.location of {_WHERE}",
+    "self-signed": f"name its authority in ssl.ca.location of {_WHERE}",
+    "mismatch": "connect by a name that stands in it",
+    "expired": "it is the broker's to renew",
+    "not yet valid": "is the clock of this machine right?",
+}
+"""What helps, by words of OpenSSL's."""
 
 
 def is_fault(error: KafkaError) -> bool:
@@ -40,16 +53,19 @@ def connection_fault(settings: Settings, error: KafkaError | None) -> BrokerConn
     servers = settings.bootstrap_servers
     protocol = settings.kafka_config.get("security.protocol", "plaintext").upper()
     if error is None:
-        if protocol == "PLAINTEXT" and any(_speaks_tls(host, port) for host, port in _addresses(servers)):
-            return _fault(servers, "it is a TLS port, and security.protocol is PLAINTEXT: set SSL or SASL_SSL in STREAMS_KAFKA_CONFIG")
-        return None
+        why = _look(servers, protocol)
+        return None if why is None else _fault(servers, why)
     said = error.str().partition(" (after ")[0].rpartition("bootstrap: ")[2]
     if error.code() == KafkaError._AUTHENTICATION:
         if any(word in said for word in _PASSWORD):
             return _fault(servers, f"it does not accept {principal(settings)}: wrong password or unknown user ({said})", is_login=True)
-        return _fault(servers, f"it does not accept this way to log in, {protocol} with the mechanism in STREAMS_KAFKA_CONFIG ({said})")
+        if _NO_LOGIN_THERE in said:
+            right = protocol.removeprefix("SASL_")
+            return _fault(servers, f"it takes no login, and security.protocol is {protocol}: set {right} in {_WHERE}")
+        return _fault(servers, f"it does not accept this way to log in, {protocol} with the mechanism in {_WHERE} ({said})")
     if _PLAINTEXT_THERE in said:
-        return _fault(servers, f"it does not speak TLS, and security.protocol is {protocol} ({said})")
+        right = protocol.replace("SSL", "PLAINTEXT")
+        return _fault(servers, f"it does not speak TLS, and security.protocol is {protocol}: set {right} in {_WHERE}")
     if _UNVERIFIED in said:
         why = _certificate_fault(settings)
         return _fault(servers, f"its certificate is not accepted: {why}" if why else f"its certificate is not accepted ({said})")
@@ -70,17 +86,53 @@ def _addresses(servers: str) -> list[tuple[str, int]]:
     return found
 
 
-def _speaks_tls(host: str, port: int) -> bool:
+def _look(servers: str, protocol: str) -> str | None:
+    """What a port expects that it does not get, where librdkafka says only that the broker has closed the connection."""
+    for host, port in _addresses(servers):
+        is_tls = _speaks_tls(host, port)
+        if is_tls and not protocol.endswith("SSL"):
+            right = "SASL_SSL" if protocol.startswith("SASL") else "SSL or SASL_SSL"
+            return f"it is a TLS port, and security.protocol is {protocol}: set {right} in {_WHERE}"
+        mechanisms = [] if protocol.startswith("SASL") else _mechanisms(host, port, is_tls=is_tls)
+        if mechanisms:
+            login = f"set SASL_{protocol}, sasl.mechanism ({' or '.join(mechanisms)}), sasl.username and sasl.password in {_WHERE}"
+            return f"it asks for a login, and security.protocol is {protocol}: {login}"
+    return None
+
+
+def _unchecked() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _speaks_tls(host: str, port: int) -> bool:
     try:
-        _shake_hands(context, host, port)
+        _shake_hands(_unchecked(), host, port)
     except ssl.SSLError as error:
         return "CERTIFICATE_REQUIRED" in str(error)
     except OSError:
         return False
     return True
+
+
+def _mechanisms(host: str, port: int, *, is_tls: bool) -> list[str]:
+    """The ways to log in that a port offers; empty where it takes no login, or does not say.
+
+    It is asked with Kafka's SaslHandshake (version 1) for a mechanism that there is not, which no account is locked by.
+    """
+    client, mechanism = b"streams", b"?"
+    body = struct.pack(f">hhih{len(client)}sh{len(mechanism)}s", _SASL_HANDSHAKE, 1, 1, len(client), client, len(mechanism), mechanism)
+    try:
+        with socket.create_connection((host, port), LOOK_SECONDS) as link:
+            stream = _unchecked().wrap_socket(link, server_hostname=host) if is_tls else link
+            with stream, stream.makefile("rb") as answer:
+                stream.sendall(struct.pack(">i", len(body)) + body)
+                _size, _correlation, _code, count = struct.unpack(">iihi", answer.read(14))
+                return [answer.read(*struct.unpack(">h", answer.read(2))).decode() for _ in range(min(count, _MOST_MECHANISMS))]
+    except (OSError, struct.error, ValueError):
+        return []
 
 
 def _certificate_fault(settings: Settings) -> str | None:
@@ -95,7 +147,8 @@ def _certificate_fault(settings: Settings) -> str | None:
         for host, port in _addresses(settings.bootstrap_servers):
             _shake_hands(context, host, port)
     except ssl.SSLCertVerificationError as error:
-        return error.verify_message.rstrip(".")
+        why = error.verify_message.rstrip(".")
+        return next((f"{why}: {help_}" for word, help_ in _REMEDIES.items() if word in why), why)
     except (OSError, ValueError):
         return None
     return None

@@ -2,7 +2,7 @@
 
 broker = RightsBroker(tmp_path)
 broker.up()
-broker.grant("worker", session="main")      # exactly what docs/deployment.md says
+broker.grant(documented("worker", "main"))  # exactly what docs/deployment.md says
 broker.settings("worker", session="main")
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from confluent_kafka.admin import (
@@ -27,6 +29,7 @@ from streams.broker import LocalBroker
 from streams.broker.folder import DataFolder
 from streams.broker.ports import free_port
 from streams.settings import Settings
+from tests.support.certificates import HOST, Certificates
 from tests.support.waiting import wait_until
 
 ROLES = ("worker", "producer", "consumer", "operator", "auditor")
@@ -66,36 +69,61 @@ def documented(role: str, session: str) -> list[AclBinding]:
     return bindings
 
 
-class _Folder(DataFolder):
-    """A folder whose settings add a listener that asks for a user, and an authorizer. Who comes without a user may do everything."""
+@dataclass(frozen=True)
+class Listener:
+    """A port of the broker's: what is spoken there, and with which certificate."""
 
-    def __init__(self, path: Path, sasl_port: int) -> None:
+    protocol: str
+    keystore: Path | None = None
+    port: int = field(default_factory=free_port)
+
+
+class _Folder(DataFolder):
+    """A folder whose settings add listeners, and an authorizer. Who comes without a user may do everything."""
+
+    def __init__(self, path: Path, listeners: Mapping[str, Listener]) -> None:
         super().__init__(path)
-        self._sasl_port = sasl_port
+        self._listeners = listeners
 
     def write_properties(self, *, port: int, controller_port: int) -> None:
         super().write_properties(port=port, controller_port=controller_port)
-        client, sasl = f"CLIENT://127.0.0.1:{port}", f"SASL://127.0.0.1:{self._sasl_port}"
-        text = self.properties.read_text("utf-8").replace(client, f"{client},{sasl}")
-        text = text.replace("CONTROLLER:PLAINTEXT", "CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT")
+        client = f"CLIENT://{HOST}:{port}"
+        addresses = "".join(f",{name}://{HOST}:{one.port}" for name, one in self._listeners.items())
+        protocols = "".join(f",{name}:{one.protocol}" for name, one in self._listeners.items())
+        text = self.properties.read_text("utf-8").replace(client, f"{client}{addresses}")
+        text = text.replace("CONTROLLER:PLAINTEXT", f"CONTROLLER:PLAINTEXT{protocols}")
         users = " ".join(f'user_{role}="{role}-secret"' for role in ROLES)
-        more = [
-            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users=User:ANONYMOUS",
-            "listener.name.sasl.sasl.enabled.mechanisms=PLAIN",
-            f"listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
-        ]
+        more = ["authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS"]
+        for name, one in self._listeners.items():
+            of_listener = f"listener.name.{name.lower()}"
+            if one.keystore is not None:
+                more += [f"{of_listener}.ssl.keystore.type=PEM", f"{of_listener}.ssl.keystore.location={one.keystore}"]
+            if one.protocol.startswith("SASL"):
+                module = f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};"
+                more += [f"{of_listener}.sasl.enabled.mechanisms=PLAIN", f"{of_listener}.plain.sasl.jaas.config={module}"]
         self.properties.write_text("\n".join([text, *more, ""]), "utf-8")
 
 
 class RightsBroker:
-    """The broker; `servers` asks for a user, `open_servers` lets everybody do everything."""
+    """The broker; `servers` asks for a user, `open_servers` lets everybody do everything.
+
+    `tls` has the addresses that speak TLS by what their certificate is: `good` (and asks for a user), `expired`, `elsewhere` (of another
+    host), and `certificates` who has issued these.
+    """
 
     def __init__(self, folder: Path) -> None:
-        sasl_port = free_port()
+        self.certificates = Certificates(folder / "certificates")
+        expired = datetime(2021, 1, 1, tzinfo=UTC)
+        listeners = {
+            "SASL": Listener("SASL_PLAINTEXT"),
+            "GOOD": Listener("SASL_SSL", self.certificates.broker("good")),
+            "EXPIRED": Listener("SSL", self.certificates.broker("expired", until=expired)),
+            "ELSEWHERE": Listener("SSL", self.certificates.broker("elsewhere", host="kafka.example")),
+        }
         self._broker = LocalBroker(folder)
-        self._broker._folder = _Folder(folder, sasl_port)
-        self.servers = f"127.0.0.1:{sasl_port}"
+        self._broker._folder = _Folder(folder, listeners)
+        self.servers = f"{HOST}:{listeners['SASL'].port}"
+        self.tls = {name.lower(): f"{HOST}:{one.port}" for name, one in listeners.items() if one.keystore is not None}
 
     def up(self) -> None:
         """Start it."""

@@ -132,7 +132,7 @@ def test_a_port_that_closes_connections_or_is_not_open_is_a_broker_that_does_not
         (
             KafkaError._TRANSPORT,
             "SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT broker listener?",
-            "it does not speak TLS, and security.protocol is SASL_SSL",
+            "it does not speak TLS, and security.protocol is SASL_SSL: set SASL_PLAINTEXT in STREAMS_KAFKA_CONFIG",
             False,
         ),
     ],
