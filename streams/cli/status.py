@@ -18,7 +18,6 @@ from streams.calendar_end import ENDING_DAYS, days_left, end_in_words
 from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json
 from streams.cli.status_table import SymbolTable
 from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, symbol_facts
-from streams.client.kafka import topics_of
 from streams.client.state import StateReader, StateView
 from streams.config import SessionConfig
 from streams.engine.rows import SessionRow
@@ -74,7 +73,7 @@ def status(
         reader.catch_up()
 
         def facts() -> SessionFacts:
-            return status_facts(reader.view, dlq=topics_of(settings).dlq, now_us=clock.now_us(), ask=health_of)
+            return status_facts(reader.view, now_us=clock.now_us(), ask=health_of)
 
         found = facts()
         if as_json:
@@ -107,14 +106,11 @@ def health_of(url: str, owner: str) -> str | None:
     return str(answer.get("status")) if isinstance(answer, dict) and answer.get("worker") == owner else None
 
 
-def status_facts(
-    view: StateView, *, dlq: str, now_us: int, ask: Callable[[str, str], str | None] = lambda url, owner: None
-) -> SessionFacts:
+def status_facts(view: StateView, *, now_us: int, ask: Callable[[str, str], str | None] = lambda url, owner: None) -> SessionFacts:
     """What there is to tell of the session.
 
     Args:
         view: the session's rows.
-        dlq: the topic of its dead letters.
         now_us: the wall clock, for how old the rows are.
         ask: `health_of`; asked where nothing was committed for a while, since a worker may be there and not get through.
 
@@ -146,7 +142,7 @@ def status_facts(
         "topics_unchecked_since": iso(row.unchecked_us) if row.unchecked_us > 0 else None,
         "topics_unchecked_reason": row.unchecked_reason or None,
         "symbols": symbols,
-        "remarks": [*_about_end(calendar, now_us), *(remark for symbol in symbols for remark in _remarks(symbol, outside, dlq))],
+        "remarks": [*_about_end(calendar, now_us), *(remark for symbol in symbols for remark in _remarks(symbol, outside, row.session))],
     }
 
 
@@ -186,8 +182,9 @@ def _about_end(calendar: TradingCalendar | None, now_us: int) -> Iterator[str]:
         yield end_in_words(calendar, now_us)
 
 
-def _remarks(symbol: SymbolFacts, outside: str, dlq: str) -> Iterator[str]:
+def _remarks(symbol: SymbolFacts, outside: str, session: str) -> Iterator[str]:
     name = symbol["symbol"]
+    why = f"`streams dead-letters list --session {session} --symbol {name}` shows why"
     if symbol["out_of_hours"]:
         yield f"{name}: {plural(symbol['out_of_hours'], 'bar')} dropped: {outside}"
     if symbol["other_interval"]:
@@ -201,9 +198,9 @@ def _remarks(symbol: SymbolFacts, outside: str, dlq: str) -> Iterator[str]:
         if facts is not None and facts["out_of_hours"]:
             yield f"{name}: {facts['out_of_hours']:,} {stream} dropped: {outside}"
         if facts is not None and facts["dead_letters"]:
-            yield f"{name}: {facts['dead_letters']:,} {stream} are dead letters: the reasons stand in the headers on {dlq}"
+            yield f"{name}: {facts['dead_letters']:,} {stream} are dead letters: {why}"
     if symbol["dead_letters"]:
-        yield f"{name}: {plural(symbol['dead_letters'], 'dead letter')}: the reasons stand in the headers on {dlq}"
+        yield f"{name}: {plural(symbol['dead_letters'], 'dead letter')}: {why}"
 
 
 def outside_hours(view: StateView, calendar: TradingCalendar | None) -> str:

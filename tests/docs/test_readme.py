@@ -139,6 +139,18 @@ def test_the_python_blocks_send_a_bar_and_read_what_is_fresh(
         )
 
 
+@pytest.mark.parametrize("title", ["Send a bar", "Add a symbol and read what is fresh"])
+def test_a_record_that_its_topic_is_missing_for_ends_the_program_with_an_error(
+    title: str, bootstrap_servers: str, session_name: str, shell: dict[str, str]
+) -> None:
+    topic = f"bars.{unique_symbol('SPY')}" if title == "Send a bar" else f"{session_name}.control"
+    code = block(title, "python").replace("localhost:9092", bootstrap_servers)
+    code = code.replace('"bars.SPY"', f'"{topic}"').replace('"main.control"', f'"{topic}"')
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=shell, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"{topic}: Broker: Unknown topic or partition\n"
+
+
 def test_the_replay_of_the_readme_runs(shell: dict[str, str]) -> None:
     done = run(block("Replay a day", "sh"), shell)
     assert done.returncode == 0, done.stdout

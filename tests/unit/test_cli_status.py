@@ -27,7 +27,7 @@ Ask = Callable[[str, str], str | None]
 
 
 def facts(view: StateView, *, seconds: int = 0, ask: Ask = lambda url, owner: None) -> SessionFacts:
-    return status_facts(view, dlq="main.dlq", now_us=NOW_US + seconds * SECOND_US, ask=ask)
+    return status_facts(view, now_us=NOW_US + seconds * SECOND_US, ask=ask)
 
 
 def page(view: StateView, width: int, *, seconds: int = 0, ask: Ask = lambda url, owner: None) -> list[str]:

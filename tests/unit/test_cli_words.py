@@ -55,7 +55,7 @@ def view_of_a_session(*, now_us: int = NOW_US) -> StateView:
 def shown(view: StateView, *, now_us: int = NOW_US) -> str:
     console = Console(width=200, no_color=True)
     with console.capture() as capture:
-        console.print(status_page(status_facts(view, dlq="main.dlq", now_us=now_us)))
+        console.print(status_page(status_facts(view, now_us=now_us)))
     return capture.get()
 
 
@@ -70,14 +70,14 @@ def test_status_says_what_was_dropped_in_words() -> None:
     text = shown(view_of_a_session())
     assert "SPY: 412 bars dropped: outside XNYS hours, next open Mon 09:30 New York" in text
     assert "SPY: 1 bar dropped: equal to one that is there" in text
-    assert "SPY: 2 dead letters: the reasons stand in the headers on main.dlq" in text
+    assert "SPY: 2 dead letters: `streams dead-letters list --session main --symbol SPY` shows why" in text
 
 
 @pytest.mark.parametrize(("seconds", "worker"), [(5, "active"), (6, "none")])
 def test_no_worker_is_active_when_nothing_was_committed_for_more_than_five_seconds(seconds: int, worker: str) -> None:
     view = view_of_a_session()
     now_us = NOW_US + seconds * SECOND_US
-    assert status_facts(view, dlq="main.dlq", now_us=now_us)["worker"] == worker
+    assert status_facts(view, now_us=now_us)["worker"] == worker
     assert ("no worker is active since 2013-10-05T11:00:00Z (6.0 s ago)" in shown(view, now_us=now_us)) is (worker == "none")
 
 
@@ -96,17 +96,17 @@ def test_status_shows_quotes_and_ticks_where_a_symbol_streams_them() -> None:
     assert "quotes" in text
     assert "12,345" in text
     assert "no ticks: topic ticks.SPY was deleted" in text
-    assert "SPY: 3 quotes are dead letters: the reasons stand in the headers on main.dlq" in text
-    _, spy = status_facts(view, dlq="main.dlq", now_us=NOW_US)["symbols"]
+    assert "SPY: 3 quotes are dead letters: `streams dead-letters list --session main --symbol SPY` shows why" in text
+    _, spy = status_facts(view, now_us=NOW_US)["symbols"]
     assert spy["quotes"] == {
         "count": 12_345, "total": 20_000, "latest": "2013-10-05T11:00:00Z", "out_of_hours": 0, "dead_letters": 3, "reason": None,
     }  # fmt: skip
     view.apply("quotes|SPY", None)
-    assert status_facts(view, dlq="main.dlq", now_us=NOW_US)["symbols"][1]["quotes"] is None
+    assert status_facts(view, now_us=NOW_US)["symbols"][1]["quotes"] is None
 
 
 def test_status_as_json_has_every_symbol_with_its_counts() -> None:
-    facts = json.loads(json.dumps(status_facts(view_of_a_session(), dlq="main.dlq", now_us=NOW_US)))
+    facts = json.loads(json.dumps(status_facts(view_of_a_session(), now_us=NOW_US)))
     assert facts["lagging"] == ["IBM"]
     assert facts["trading_date"] == "2013-10-07"
     ibm, spy = facts["symbols"]
@@ -119,7 +119,7 @@ def test_hours_without_the_calendar_package_are_still_named(monkeypatch: pytest.
     view = view_of_a_session()
     # No other test asks for Warsaw: a calendar that was made once is made no more in a run of the tests.
     view.apply("config", ConfigRow(CONFIG.replace("XNYS", "XWAR")))
-    assert status_facts(view, dlq="main.dlq", now_us=NOW_US)["remarks"][0] == "SPY: 412 bars dropped: outside XWAR hours"
+    assert status_facts(view, now_us=NOW_US)["remarks"][0] == "SPY: 412 bars dropped: outside XWAR hours"
 
 
 def test_stored_trading_days_need_no_calendar_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_stored_trading_days_need_no_calendar_package(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "streams.calendar_library", None)
     view = view_of_a_session()
     view.apply("config", ConfigRow(CONFIG, stored))
-    facts = status_facts(view, dlq="main.dlq", now_us=NOW_US)
+    facts = status_facts(view, now_us=NOW_US)
     assert facts["calendar_last_date"] == "2013-12-31"
     assert facts["remarks"][0] == "SPY: 412 bars dropped: outside XNYS hours, next open Mon 09:30 New York"
 
@@ -144,7 +144,7 @@ def test_status_says_that_the_calendar_ends_and_also_that_it_has_ended(now: str,
     now_us = parse_instant(now)
     view = view_of_a_session(now_us=now_us)
     view.apply("config", ConfigRow(CONFIG, TradingCalendar("XNYS", through=date(2013, 12, 31)).to_text()))
-    remarks = status_facts(view, dlq="main.dlq", now_us=now_us)["remarks"]
+    remarks = status_facts(view, now_us=now_us)["remarks"]
     assert remarks[0].startswith(expected), why
     assert "outside XNYS hours" in " ".join(remarks)
 
