@@ -1,26 +1,32 @@
 """What the tests of faults between worker and broker have in common: a session under load, and the proof that nothing came of it.
 
-story = Story(servers, session_name, each=600)
+story = Story(servers, session_name)
 worker = story.start(workers)
-with story.feed(patient_seconds=240):
-    ...                              # the fault
-    story.await_fed()
-story.prove(worker)                  # all is read, and it is stopped; the oracle and `verify` look at everything
+with outage(story, [worker]):    # fed, and at work
+    broker.kill()                # the fault
+    broker.up()
+                                 # it was at work again; all is read, the worker is stopped, the oracle and `verify` found no fault
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from streams.records import EventKind
 from tests.support.desk import LiveDesk
-from tests.support.feeders import SteadyFeed, live_timeline
+from tests.support.feeders import SteadyFeed, endless_timeline
 from tests.support.sessions import second_bars
 from tests.support.topics import unique_symbol
 from tests.support.waiting import wait_until
 from tests.support.workers import SUPERVISED, Worker, Workers
 
 BARS_A_SECOND = 120.0
+BARS_A_SECOND_FOR_LONG = 40.0
+PATIENT_SECONDS = 600.0
+"""How long the feed waits for a broker that is away: longer than any test lets it be."""
 READ_SECONDS = 120.0
 COMES_BACK_SECONDS = 90.0
 """Limits for waiting, on a machine with much else to do: the second from the end of a fault to a worker that is active."""
@@ -29,9 +35,12 @@ _RIDDLES = ("Traceback", "_INCONSISTENT", "InternalError", "exit code 70", "exit
 
 
 class Story:
-    """A session of a few symbols with a steady feed, on the broker at `servers`."""
+    """A session of a few symbols with a steady feed, on the broker at `servers`.
 
-    def __init__(self, servers: str, session: str, *, symbols: int = 4, each: int, threshold_seconds: int = 3600) -> None:
+    So many bars of `each` symbol come at the feed's rate; whatever lasts longer is fed as live sessions are.
+    """
+
+    def __init__(self, servers: str, session: str, *, symbols: int = 4, each: int = 3600, threshold_seconds: int = 3600) -> None:
         self.symbols = [unique_symbol() for _ in range(symbols)]
         self.each = each
         # An hour, so that each bar is published however long a fault lasts.
@@ -51,19 +60,20 @@ class Story:
         worker.wait_until(status)
         return worker
 
-    def start_two(self, workers: Workers) -> list[Worker]:
-        """An active worker and its standby, each under a supervisor."""
-        return [self.start(workers), self.start(workers, "standby")]
+    def start_two(self, workers: Workers, **how: Any) -> list[Worker]:
+        """An active worker and its standby, each as `start` starts one."""
+        return [self.start(workers, status, **how) for status in ("active", "standby")]
 
-    def feed(self, *, per_second: float = BARS_A_SECOND, patient_seconds: float | None = None) -> SteadyFeed:
-        """The feed, a context manager: it outlasts a broker that is away for `patient_seconds`, and may be left before its end."""
-        bars = live_timeline(self.symbols, self.each, per_second)
-        self._feed = SteadyFeed(self.desk.settings, bars, per_second, patient_seconds=patient_seconds)
+    def feed(self, *, per_second: float = BARS_A_SECOND) -> SteadyFeed:
+        """The feed, a context manager: it goes on until it is left, or until `await_fed`."""
+        bars, at_least = endless_timeline(self.symbols, self.each, per_second), self.each * len(self.symbols)
+        self._feed = SteadyFeed(self.desk.settings, bars, per_second, at_least=at_least, patient_seconds=PATIENT_SECONDS)
         return self._feed
 
     def fed(self) -> dict[str, int]:
-        """How many bars of each symbol were sent."""
+        """How many bars of each symbol were sent by the feed, which has ended."""
         assert self._feed is not None, "no feed was started"
+        assert self._feed.is_done, "the feed goes on"
         return {symbol: self._feed.sent_of[symbol] for symbol in self.symbols}
 
     def published(self) -> int:
@@ -77,12 +87,13 @@ class Story:
         wait_until(lambda: self.published() >= wanted, f"{more} more records on analysis", timeout_seconds)
 
     def await_fed(self) -> None:
-        """Wait until all bars are in their topics."""
+        """Wait until the bars that come at the feed's rate are all in their topics, and end the feed."""
         feed = self._feed
         assert feed is not None, "no feed was started"
+        feed.finish()
         wait_until(lambda: feed.is_done, "the feed to end", 2 * READ_SECONDS)
 
-    def prove_two(self, workers: Sequence[Worker]) -> None:
+    def prove_two(self, workers: Sequence[Worker]) -> list[str]:
         """Of two workers one is active and the other its standby, in the end too; then as `prove`."""
 
         def roles() -> dict[str | None, Worker]:
@@ -91,7 +102,7 @@ class Story:
 
         worker_of = wait_until(roles, "both workers to have their roles", COMES_BACK_SECONDS)
         assert worker_of["standby"].stop() == 0
-        self.prove(worker_of["active"])
+        return self.prove(worker_of["active"])
 
     def prove(self, worker: Worker) -> list[str]:
         """Wait until all is read and stop the worker; nothing is lost, repeated, stale or out of order, and `verify` finds all equal.
@@ -101,15 +112,54 @@ class Story:
         self.desk.await_read(self.fed())
         assert worker.stop() == 0, worker.tail()
         evidence = self.desk.check_left_behind(self.symbols)
+        lost = [event for event in self.desk.topics.events() if event.kind in (EventKind.SOURCE_LOST, EventKind.SYMBOL_FAILED)]
+        assert not lost, f"a topic was taken for one that lost records, or is gone: {lost}"
         assert {symbol: len(bars) for symbol, bars in evidence.topics.items()} == self.fed()
         # Which bars are held back depends on when a symbol was loaded; the oracle accounts for each. Some must be there to judge.
         assert any(event.bar is not None for event in evidence.analysis)
         return [record.owner for record in evidence.journal]
 
 
+@contextmanager
+def outage(
+    story: Story,
+    workers: Sequence[Worker],
+    *,
+    per_second: float = BARS_A_SECOND_FOR_LONG,
+    away: str | None = None,
+    none_ends: bool = False,
+) -> Iterator[list[str]]:
+    """A session at work, the fault that the block is, the session at work again, and the proof that nothing else came of it.
+
+    Gives a list, which holds the owners of the transactions, in turn, as soon as the proof is through.
+
+    Args:
+        story: the session, whose workers have their roles.
+        workers: those that are there in the end: the active one, alone or with its standby.
+        per_second: how many bars are sent.
+        away: the broker that was away, if the workers' logs must say so.
+        none_ends: whether no worker may have ended, not even to be started again.
+    """
+    owners: list[str] = []
+    with story.feed(per_second=per_second):
+        story.await_published(100)
+        yield owners
+        await_one_active(workers)
+        story.await_published(100)
+    for worker in workers:
+        assert_plain(worker, away=away)
+        assert not none_ends or "worker ends: " not in worker.said(), f"a worker ended\n{worker.tail()}"
+    owners += story.prove(workers[0]) if len(workers) == 1 else story.prove_two(workers)
+
+
 def await_one_active(workers: Sequence[Worker]) -> None:
     """Wait until one of the workers is active."""
     wait_until(lambda: any(worker.status() == "active" for worker in workers), "a worker to be active", COMES_BACK_SECONDS)
+
+
+def pause(seconds: float) -> None:
+    """Let time pass: how long the fault lasts is the point of it."""
+    threading.Event().wait(seconds)
 
 
 def assert_plain(worker: Worker, *, away: str | None = None) -> None:
