@@ -354,6 +354,7 @@ class EventKind(StrEnum):
     CLOCK_RIGHT = "clock_right"
     SESSION_RESUMED = "session_resumed"
     CONFIG_CHANGED = "config_changed"
+    BARS_TOPIC_FILLED = "bars_topic_filled"
     ACTIVATED = "activated"
     DEACTIVATED = "deactivated"
     SYMBOL_PENDING = "symbol_pending"

@@ -55,10 +55,14 @@ def hold(state: SessionState, data: SymbolSessionData, interval: str, bar: Sessi
     data.counts.held_back += 1
     data.runs.add(interval, cause, bar.start_us, bar.end_us)
     if state.tells_held_back:
-        reference_us = bar.start_us if state.by_open and interval == data.base_interval else bar.end_us
-        day = data.day.days if days is None else days
-        until_us = reference_us + data.threshold_us
-        state.outcomes.append(HeldBackBar(state.sequence, data.symbol, interval, data.incarnation, day, bar, until_us))
+        state.outcomes.append(held_back_bar(state, data, interval, bar, days))
+
+
+def held_back_bar(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar, days: int | None = None) -> HeldBackBar:
+    """A bar for the ungated topic that is not on analysis at this place; for `days` see `hold`."""
+    reference_us = bar.start_us if state.by_open and interval == data.base_interval else bar.end_us
+    day = data.day.days if days is None else days
+    return HeldBackBar(state.sequence, data.symbol, interval, data.incarnation, day, bar, reference_us + data.threshold_us)
 
 
 def _revise(state: SessionState, data: SymbolSessionData, interval: str, bar: SessionBar) -> None:

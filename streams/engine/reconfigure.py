@@ -6,7 +6,7 @@ What would contradict bars that are already in the state is refused, with what t
 from __future__ import annotations
 
 from streams.config import SessionConfig
-from streams.engine import exports, extras, gate, history, indicators, lifecycle, punctuation, rollover
+from streams.engine import exports, extras, gate, history, indicators, lifecycle, punctuation, rollover, ungated
 from streams.engine.publish import RECONFIGURED, hold
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
@@ -55,6 +55,7 @@ def configure(state: SessionState, config: SessionConfig, config_json: str) -> N
             extras.use(state, data, [stream for stream in EXTRA_STREAMS if stream in wanted])
         history.drop_others(data, history.kept_intervals(config, data))
         indicators.outdate(state, data)
+    ungated.begin(state, was_on=old.session_data_config.bars_topic)
     gate.open_if_clear(state, "configured")
     punctuation.renew(state)
 

@@ -98,6 +98,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
             if data.status is SymbolStatus.REMOVING:
                 state.draining.add(row.symbol)
     state.completed = {row.interval: row.end_us for row in session.completed}
+    state.unfilled = {symbol for symbol, data in state.symbols.items() if data.unfilled}
     waiting.set_alarm(state)
     return state
 
@@ -164,6 +165,7 @@ def _restore_progress(data: SymbolSessionData, row: ProgressRow) -> None:
     counts.late, counts.corrected, counts.duplicates = row.late, row.corrected, row.duplicates
     counts.out_of_hours, counts.other_interval, counts.other_day = row.out_of_hours, row.other_interval, row.other_day
     counts.rejected, counts.engine_errors, counts.forming = row.rejected, row.engine_errors, row.forming
+    data.unfilled = row.unfilled
     data.waiting = [_restored_bar(data, bar) for bar in row.waiting]
     data.runs.restore(row.runs)
 

@@ -261,6 +261,7 @@ class ProgressRow(Struct, frozen=True):
     waiting: tuple[WaitingRow, ...] = ()
     forming: int = 0
     outdated: tuple[WindowRow, ...] = ()
+    unfilled: bool = False
 
 
 class BlockRow(Struct, frozen=True):

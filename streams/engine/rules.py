@@ -18,6 +18,7 @@ session's state lives, such as where its windows lie, goes by `state.opened_rule
                         clock windows follow the exchange's clock; indicators are seeded by math.fsum;
                         dead letters say where a schema id stands that is not before the value;
                         symbol_added says nothing of the source;
+                        an ungated topic that is turned on gets the day's bars;
                         a backlog makes each derived bar that lacks base bars once, at its end
 """
 

@@ -38,6 +38,7 @@ from streams.engine import (
     punctuation,
     reconfigure,
     source,
+    ungated,
     waiting,
 )
 from streams.engine.changes import changed_rows
@@ -375,6 +376,7 @@ class Session:
             publish.settle(state)
             indicators.settle(state)
             measure.tell_quality(state)
+            ungated.fill(state)
             state.completed_before = {}
 
         outcomes = self._run(run, now_us)

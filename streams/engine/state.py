@@ -37,7 +37,7 @@ class SessionState:
         "measured_us", "min_completeness", "next_close_us", "next_complete_us", "next_incarnation", "next_quiet_us",
         "next_roll_us", "next_waiting_us", "now_us", "opened_rules", "outcomes", "owner", "owner_url", "removed_keys", "revised",
         "rules", "sequence", "silent", "stale_indicators", "strategy", "streamed", "symbols", "tells_held_back", "transaction",
-        "unchecked_reason", "unchecked_us", "waits",
+        "unchecked_reason", "unchecked_us", "unfilled", "waits",
     )  # fmt: skip
 
     def __init__(self, config: SessionConfig, calendar: TradingCalendar, *, config_json: str = "", calendar_text: str = "") -> None:
@@ -83,6 +83,7 @@ class SessionState:
         self.draining: set[str] = set()
         self.revised: set[str] = set()
         self.streamed: set[str] = set()
+        self.unfilled: set[str] = set()
         self.stale_indicators: set[str] = set()
         self.outcomes: list[Outcome] = []
         self.removed_keys: set[str] = set()

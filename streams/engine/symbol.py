@@ -89,7 +89,7 @@ class SymbolSessionData:
         "last_start_us", "last_update_us", "lowest_price", "metrics_stale", "must_exist", "offset", "open_us", "pending_blocks",
         "quality_changed", "reason", "removal_deadline_us", "removal_end_offset", "retired", "revised", "runs", "session_high",
         "session_low",
-        "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "told", "told_us", "topic_id", "waiting",
+        "session_volume", "silent", "start_us", "status", "symbol", "threshold_us", "told", "told_us", "topic_id", "unfilled", "waiting",
         "windows",
     )  # fmt: skip
 
@@ -137,6 +137,8 @@ class SymbolSessionData:
         self.indicators: IndicatorsRow | None = None
         self.pending_blocks: dict[str, Row | None] = {}
         self.told_us = NEVER_US
+        # Whether its bars of the day are still to be sent to the ungated topic (`engine.ungated`).
+        self.unfilled = False
         self.dirty = self.identity_changed = True
 
     def set_day(self, day: TradingDay) -> None:
@@ -147,7 +149,7 @@ class SymbolSessionData:
         self.session_volume = 0.0
         self.session_high: float | None = None
         self.session_low: float | None = None
-        self.metrics_stale = self.bars_updated = False
+        self.metrics_stale = self.bars_updated = self.unfilled = False
         self.quality_changed = True
         # Of the day's gaps: what was told of them, what a source was asked for, and where it has no bars either.
         self.told: dict[str, ToldRow] = {}
@@ -408,7 +410,7 @@ class SymbolSessionData:
             self.runs.rows() if self.runs else (),
             tuple([self._window_row(window) for window in self.windows]), bars.full_blocks, bars.tail_columns(),
             tuple([_waiting_row(bar) for bar in self.waiting]) if self.waiting else (), counts.forming,
-            self._outdated_rows() if self.backlog else (),
+            self._outdated_rows() if self.backlog else (), self.unfilled,
         )  # fmt: skip
 
     def _outdated_rows(self) -> tuple[WindowRow, ...]:

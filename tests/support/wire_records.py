@@ -268,7 +268,7 @@ progress_rows = made(
     symbol=symbols,
     **dict.fromkeys(("incarnation", "trading_days", "tail_index"), ints),
     **dict.fromkeys(_progress_longs, counts | longs),
-    **dict.fromkeys(("lagging", "behind", "backlog", "silent", "bars_updated"), st.booleans()),
+    **dict.fromkeys(("lagging", "behind", "backlog", "silent", "bars_updated", "unfilled"), st.booleans()),
     session_volume=numbers,
     session_high=st.none() | numbers,
     session_low=st.none() | numbers,

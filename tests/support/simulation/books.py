@@ -293,6 +293,7 @@ class Life:
     retired: dict[str, Series] = field(default_factory=dict)
     told: dict[str, tuple[int, int]] = field(default_factory=dict)
     told_us: int = NEVER
+    unsent: bool = False
     asked: dict[int, tuple[int, int]] = field(default_factory=dict)
     empty: set[int] = field(default_factory=set)
 
@@ -310,6 +311,7 @@ class Life:
         self.bars = {}
         self.retired = {}
         self.told, self.asked, self.empty = {}, {}, set()
+        self.unsent = False
         self.made = {interval: {} for interval in self.derived}
         self.unmade = {interval: set() for interval in self.derived}
         self.outdated = {interval: set() for interval in self.derived}

@@ -215,14 +215,30 @@ class Gatebook:
         """Put a bar into its run, and onto the ungated topic where there is one."""
         config = self.config.session_data_config
         if config.bars_topic:
-            of_open = interval == life.base and config.streaming.reference == "open"
-            until_us = (bar.start_us if of_open else bar.end_us) + self.threshold_us(life)
-            days = (rolled or life.day).days
-            self.analysis.append(("bar held back", life.symbol, life.incarnation, interval, days, (tuple(bar), until_us)))
+            self._send_ungated(life, interval, bar, (rolled or life.day).days)
         life.counts["held_back"] += 1
         if not life.held.get(interval):
             life.held_cause[interval] = cause
         life.held.setdefault(interval, []).append((bar.start_us, bar.end_us))
+
+    def _send_ungated(self, life: Life, interval: str, bar: Kept, days: int) -> None:
+        of_open = interval == life.base and self.config.session_data_config.streaming.reference == "open"
+        until_us = (bar.start_us if of_open else bar.end_us) + self.threshold_us(life)
+        self.analysis.append(("bar held back", life.symbol, life.incarnation, interval, days, (tuple(bar), until_us)))
+
+    def fill_ungated(self, most_bars: int) -> None:
+        """Where the ungated topic was turned on, send what the day has: symbol by symbol, until a transaction has sent enough."""
+        sent = 0
+        for symbol in sorted(self.lives):
+            life = self.lives[symbol]
+            if not life.unsent or sent >= most_bars:
+                continue
+            life.unsent = False
+            self.tell("bars_topic_filled", life)
+            for interval, series in life.series().items():
+                for start in sorted(series):
+                    self._send_ungated(life, interval, series[start], life.day.days)
+                    sent += 1
 
     def flush(self, life: Life, intervals: list[str] | None = None) -> None:
         """Tell what is held back of these intervals (all), shortest first."""

@@ -21,6 +21,8 @@ from tests.support.simulation.books import Day, Days, Life, Series, inside, summ
 from tests.support.simulation.pastbook import first_day
 from tests.support.simulation.timebook import Timebook
 
+MOST_UNGATED = 40
+"""How many bars the engine is to send to an ungated topic that was turned on before it leaves further symbols to the next transaction."""
 POISON = "poison"
 """Provenance of a bar on which the engine is made to raise."""
 SLOW_POISON = "slow poison"
@@ -55,6 +57,7 @@ class Model(Timebook):
         self._advance()
         self.settle()
         self.look()
+        self.fill_ungated(MOST_UNGATED)
 
     def _advance(self) -> None:
         if self._has_advanced:
@@ -410,6 +413,9 @@ class Model(Timebook):
                 self._derive_other(life, old, config)
             pastbook.drop_others(config, life)
             extrabook.configured(life, old, config)
+        is_on, was_on = config.session_data_config.bars_topic, old.session_data_config.bars_topic
+        for life in self.lives.values():
+            life.unsent = bool(life.bars) and is_on and (life.unsent or not was_on)
         self.open("configured")
         self.renew_waits()
 

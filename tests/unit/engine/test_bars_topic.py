@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from streams.records import HeldBackBar, Outcome, PublishedBar
+from typing import Any
+
+import pytest
+
+from streams.config import SessionConfig
+from streams.engine import ungated
+from streams.engine.journal import InputKind, JournalInput
+from streams.engine.transaction import Transaction
+from streams.records import EventKind, HeldBackBar, Outcome, PublishedBar
 from streams.times import MINUTE_US
-from tests.support.engine import Desk, at, bar, config, minutes
+from tests.support.engine import Desk, at, bar, config, events, minutes
 
 TUESDAY = "2013-10-08"
 
@@ -77,5 +85,73 @@ def test_the_key_may_be_set_and_taken_away_at_a_restart() -> None:
     values["session_data_config"]["bars_topic"] = False
     desk.configure(values, at("09:43"))
     desk.feed(bar("SPY", at("09:32")), now_us=at("09:44"))
-    assert [one.bar.start_us for one in desk.outcomes if isinstance(one, HeldBackBar)] == [at("09:31")]
+    assert [one.bar.start_us for one in desk.outcomes if isinstance(one, HeldBackBar)] == [at("09:30"), at("09:31")]
     desk.check_redriven()
+
+
+def turned_on(desk: Desk, values: dict[str, Any], now_us: int) -> list[Outcome]:
+    values["session_data_config"]["bars_topic"] = True
+    return desk.configure(values, now_us)
+
+
+def test_the_topic_that_is_turned_on_gets_what_the_state_has_of_the_day() -> None:
+    values = config("SPY", derived_intervals=["5m"], historical={"trailing_days": 2})
+    desk = Desk(values, at("09:30"))
+    desk.load("SPY")
+    desk.flow(*minutes("SPY", at("15:50"), 10), *minutes("SPY", at("09:30", TUESDAY), 8))
+    desk.feed(bar("SPY", at("09:31", TUESDAY), price=101.0))
+    filled = turned_on(desk, values, at("09:40", TUESDAY))
+    bars = [one for one in filled if isinstance(one, HeldBackBar)]
+    nine_thirty = at("09:30", TUESDAY)
+    assert told(filled) == [
+        *[("SPY", "1m", nine_thirty + number * MINUTE_US, True) for number in range(8)],
+        ("SPY", "5m", nine_thirty, True),
+    ]
+    assert [(one.bar.close, one.bar.revision) for one in bars[:3]] == [(100.0, 0), (101.0, 1), (100.0, 0)], "each in its newest revision"
+    assert bars[0].valid_until_us == nine_thirty + 2 * MINUTE_US
+    assert {one.sequence for one in bars} == {desk.session.state.sequence}
+    assert {one.trading_days for one in bars} == {desk.data("SPY").day.days}
+    assert [one.attributes for one in events(filled, EventKind.BARS_TOPIC_FILLED)] == [{"bars": "9"}]
+    assert desk.data("SPY").counts.accepted == desk.data("SPY").counts.published + desk.data("SPY").counts.held_back
+    assert told(desk.advance(at("09:41", TUESDAY))) == [], "once"
+    desk.check_redriven()
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_many_bars_take_several_transactions_each_with_whole_symbols(monkeypatch: pytest.MonkeyPatch, restores: bool) -> None:
+    monkeypatch.setattr(ungated, "MOST_BARS", 12)
+    values = config("A", "B", "C", "D", "E")
+    desk = Desk(values, at("09:30"), restores=restores)
+    desk.load("A", "B", "C", "D", "E")
+    desk.feed(*[one for symbol in "ABCDE" for one in minutes(symbol, at("09:30"), 10)], now_us=at("09:40"))
+    sent = [turned_on(desk, values, at("09:41")), *(desk.advance(at("09:41") + number) for number in range(3))]
+    filled = [[one.symbol for one in events(outcomes, EventKind.BARS_TOPIC_FILLED)] for outcomes in sent]
+    assert filled == [["A", "B"], ["C", "D"], ["E"], []]
+    assert [len(told(outcomes)) for outcomes in sent] == [20, 20, 10, 0]
+
+
+def test_a_topic_that_is_turned_off_before_it_was_filled_gets_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ungated, "MOST_BARS", 1)
+    values = config("A", "B")
+    desk = Desk(values, at("09:30"))
+    desk.load("A", "B")
+    desk.feed(*minutes("A", at("09:30"), 3), *minutes("B", at("09:30"), 3), now_us=at("09:40"))
+    turned_on(desk, values, at("09:41"))
+    values["session_data_config"]["bars_topic"] = False
+    assert {one[0] for one in told(desk.outcomes)} == {"A"}
+    desk.restart(resumes=False)
+    text = SessionConfig.from_dict(values).to_json()
+    # As a worker does it: in one transaction.
+    off = desk.apply(JournalInput(InputKind.RESUMED, reason="w"), JournalInput(InputKind.CONFIGURED, text=text), now_us=at("09:42"))
+    assert told(off + desk.advance(at("09:43"))) == []
+
+
+def test_under_the_first_rules_nothing_is_filled() -> None:
+    values = config("SPY")
+    desk = Desk(values, at("09:30"))
+    desk.load("SPY")
+    desk.feed(*minutes("SPY", at("09:30"), 3), now_us=at("09:40"))
+    values["session_data_config"]["bars_topic"] = True
+    transaction = Transaction(desk.session, owner="w", now_us=at("09:41"), rules=1)
+    transaction.apply(JournalInput(InputKind.CONFIGURED, text=SessionConfig.from_dict(values).to_json()))
+    assert told(transaction.finish().outcomes) == []
