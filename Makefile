@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Processes that the tests run in, each with a broker of its own: many tests wait more than they work.
-JOBS ?= 3
+JOBS ?= 4
+# The tests on clusters are one group: they run in one process, one after the other.
+CHAOS_JOBS ?= 2
 INPUTS := pyproject.toml constraints.txt
 PEERS := .venv-peers
 PEER_INPUTS := benchmarks/peers/requirements.txt benchmarks/constraints-peers.txt
@@ -23,8 +25,8 @@ demo: $(VENV)/.runs ## Show it all once: broker, worker, real bars, a symbol add
 test: $(VENV)/.develops ## Run the tests, on real brokers (ARGS="-k gate" go to pytest; JOBS=1 runs them in one process)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
-chaos: $(VENV)/.develops ## Run the kill tests, the long ones too, and the long simulation (ARGS="-k million")
-	@$(BIN)/python -m pytest -m chaos tests/chaos $(ARGS)
+chaos: $(VENV)/.develops ## Run the kill tests, the long ones too, the long simulation, and properties with all examples (ARGS="-k million")
+	@EXAMPLES=all $(BIN)/python -m pytest -m "chaos or hypothesis" tests/chaos tests/unit --numprocesses $(CHAOS_JOBS) --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.develops ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

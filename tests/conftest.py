@@ -9,6 +9,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support.dealing import dealt
 from tests.support.topics import unique_name
 
 _ORIGINS = pytest.StashKey[list[str]]()
@@ -22,6 +23,14 @@ def pytest_configure() -> None:
     # How long an example takes is the machine's affair, and says nothing about the code.
     hypothesis.settings.register_profile("streams", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("streams")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deal the tests to the processes of the run, each of which gets the same order."""
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    if processes > 1:
+        items[:] = dealt(items, processes)
 
 
 @pytest.fixture(scope="session")

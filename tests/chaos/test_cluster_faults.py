@@ -23,6 +23,7 @@ from tests.support.outages import COMES_BACK_SECONDS, Story, outage, pause
 from tests.support.waiting import wait_until
 from tests.support.workers import Workers
 
+pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("cluster")]  # two clusters at once are too much for a small machine
 TIMEOUTS = [pytest.param({}, id="default"), pytest.param({"STREAMS_TRANSACTION_TIMEOUT_MS": "120000"}, id="long")]
 COMES_BACK_AFTER_SECONDS = 16.0
 """As long as a container engine takes to start a broker again: Kafka has just given its partitions to others."""
@@ -58,7 +59,6 @@ def roles_of(cluster: Cluster, story: Story) -> dict[str, int]:
     }
 
 
-@pytest.mark.chaos
 def test_a_broker_that_leads_bars_dies_and_comes_back_and_the_worker_at_work_does_not_end(
     cluster: Cluster, workers_there: Workers, session_name: str
 ) -> None:
@@ -71,7 +71,6 @@ def test_a_broker_that_leads_bars_dies_and_comes_back_and_the_worker_at_work_doe
         cluster.start(node)
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", TIMEOUTS)
 def test_whatever_part_a_broker_has_in_the_session_its_death_ends_no_worker(
@@ -89,7 +88,6 @@ def test_whatever_part_a_broker_has_in_the_session_its_death_ends_no_worker(
             cluster.wait_until_in_sync()
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", TIMEOUTS)
 def test_two_of_three_brokers_that_are_away_for_30_s_are_waited_for(
@@ -106,7 +104,6 @@ def test_two_of_three_brokers_that_are_away_for_30_s_are_waited_for(
         cluster.wait_until_in_sync()
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
 def test_brokers_that_are_restarted_in_turn_and_leaders_that_are_moved_under_load_end_no_worker(
     cluster: Cluster, workers_there: Workers, session_name: str
@@ -128,7 +125,6 @@ def test_brokers_that_are_restarted_in_turn_and_leaders_that_are_moved_under_loa
             story.await_published(100)
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
 def test_all_brokers_and_workers_that_are_killed_at_once_come_back(cluster: Cluster, workers_there: Workers, session_name: str) -> None:
     story = Story(cluster.bootstrap_servers, session_name)
@@ -143,7 +139,6 @@ def test_all_brokers_and_workers_that_are_killed_at_once_come_back(cluster: Clus
         cluster.wait_until_in_sync()
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", TIMEOUTS)
 def test_a_broker_and_the_active_worker_that_die_together_leave_the_standby_to_take_over(
@@ -162,7 +157,6 @@ def test_a_broker_and_the_active_worker_that_die_together_leave_the_standby_to_t
         cluster.wait_until_in_sync()
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
 def test_a_broker_that_stands_still_breaks_no_connection_and_the_others_are_gone_on_with(
     cluster: Cluster, workers_there: Workers, session_name: str
@@ -182,7 +176,6 @@ def test_a_broker_that_stands_still_breaks_no_connection_and_the_others_are_gone
         cluster.wait_until_in_sync()
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
 def test_a_replay_that_starts_just_after_a_broker_died_or_stood_still_reads_every_bar(cluster: Cluster, session_name: str) -> None:
     market = Market(Settings.load(bootstrap_servers=cluster.bootstrap_servers, session=session_name))
@@ -202,7 +195,6 @@ def test_a_replay_that_starts_just_after_a_broker_died_or_stood_still_reads_ever
         cluster.thaw(node)
 
 
-@pytest.mark.chaos
 @pytest.mark.slow
 def test_ten_kills_of_random_brokers_end_no_worker(
     cluster: Cluster, workers_there: Workers, session_name: str, capsys: pytest.CaptureFixture[str]

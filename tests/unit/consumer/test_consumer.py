@@ -28,6 +28,7 @@ from streams.wire.messages import AnalysisEvent
 from streams.wire.outputs import Encoder, RawRecord
 from streams.wire.topics import TopicNames
 from tests.support.engine import Desk, at, bar, config, minutes
+from tests.support.examples import examples
 from tests.support.topics_in_memory import Topics
 
 CODEC = Codec()
@@ -550,7 +551,7 @@ def story(world: World, chance: Random) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.integers(0, 2**32), st.booleans())
 def test_each_bar_of_the_day_comes_once_or_is_told_as_held_back(seed: int, over_http: bool) -> None:
     chance = Random(seed)

@@ -15,6 +15,7 @@ from streams.engine.slots import Slots
 from streams.records import Bar, HeldBackBar, Marker, Outcome, PublishedBar, SessionBar
 from streams.times import DAY_US, MINUTE_US, SECOND_US, from_us
 from tests.support.engine import Desk, at, bar, config, minutes
+from tests.support.examples import examples
 
 FRIDAY, MONDAY, TUESDAY = "2013-10-04", "2013-10-07", "2013-10-08"
 AHEAD = DAY_US
@@ -271,7 +272,7 @@ def run_of(
     return desk
 
 
-ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+ANY = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @ANY

@@ -20,6 +20,7 @@ from streams.engine.transaction import RangeRead, Transaction
 from streams.records import Bar
 from streams.times import DAY_US
 from tests.support.engine import Desk, at, bar, config, encoded, minutes
+from tests.support.examples import examples
 
 # Each row as a spreadsheet has it: the true range is the greatest of high - low, |high - close before| and |low - close before|;
 # the EMA has a weight of 2/(3+1), and begins with the mean of three closes; the ATR begins with the mean of three ranges, and is then
@@ -293,7 +294,7 @@ def test_a_session_of_the_first_rules_keeps_its_values_until_the_next_day() -> N
     assert value_after(at("09:31", TUESDAY), tuesday[0]) == 0.1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.integers(1, 10_000_000).map(lambda cents: cents / 100), min_size=1, max_size=60), st.integers(1, 20))
 def test_averages_are_those_of_another_library_but_for_the_last_bits(closes: list[float], period: int) -> None:
     bars = [OHLCV(close, close + 0.5, close - 0.25, close, 1.0) for close in closes]

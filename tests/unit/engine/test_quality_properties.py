@@ -22,6 +22,7 @@ from streams.engine.symbol import SymbolSessionData
 from streams.records import Bar, SessionBar
 from streams.times import DAY_US, MINUTE_US, SECOND_US, interval_us
 from tests.support.engine import Desk, bar, config
+from tests.support.examples import examples
 
 Slot = tuple[int, int]
 Stretch = tuple[int, int]
@@ -120,7 +121,7 @@ def take(series: BarSeries, bar: SessionBar, *, is_base: bool) -> None:
         series.put(bar)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(day=days(), base=st.sampled_from(["1m", "5m", "1h", "1d"]), anchor=st.sampled_from(["session", "clock"]), chance=st.data())
 def test_a_count_of_the_bars_gives_the_same_at_any_moment(day: TradingDay, base: str, anchor: str, chance: st.DataObject) -> None:
     derived = tuple(interval for interval in INTERVALS if interval_us(interval) > interval_us(base))
@@ -184,7 +185,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize(("parts", "date", "why"), DAYS)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(steps=STEPS)
 @example(steps=[("run", 0, 5), ("jump", 0, 40), ("empty", 0, 40), ("late", 0.5, 3), ("wait", 0, 40)])
 def test_quality_and_gaps_hold_through_bars_late_ones_corrections_answers_and_restarts(

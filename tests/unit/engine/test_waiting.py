@@ -18,6 +18,7 @@ from streams.engine.waiting import MOST_WAITING
 from streams.records import Bar, EventKind, Rejection
 from streams.times import MINUTE_US, SECOND_US
 from tests.support.engine import CODEC, Desk, at, bar, clock, config, encoded, events, rejections, shown
+from tests.support.examples import examples
 
 TEN = at("10:00")
 TUESDAY = "2013-10-08"
@@ -332,7 +333,7 @@ def pair() -> Desk:
     return desk_of("AA", "BB", derived_intervals=["2m"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(VERSIONS, st.sets(st.integers(0, 25)))
 def test_a_restart_at_any_point_changes_nothing(versions: list[tuple[str, int, int, int]], restarts: set[int]) -> None:
     one, other = play(pair(), versions, set()), play(pair(), versions, restarts)
@@ -341,7 +342,7 @@ def test_a_restart_at_any_point_changes_nothing(versions: list[tuple[str, int, i
     other.check_redriven()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(VERSIONS)
 def test_of_each_bar_the_last_version_before_its_end_is_revision_0_and_what_comes_after_are_corrections(
     versions: list[tuple[str, int, int, int]],
@@ -358,7 +359,7 @@ def test_of_each_bar_the_last_version_before_its_end_is_revision_0_and_what_come
         assert [(one.volume, one.revision) for one in found] == list(zip(expected, range(len(expected)), strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(VERSIONS)
 def test_one_leap_of_the_clock_and_many_steps_keep_the_same_bars(versions: list[tuple[str, int, int, int]]) -> None:
     one, other = play(pair(), versions, set()), play(pair(), versions, set(), wakes=False)
@@ -367,7 +368,7 @@ def test_one_leap_of_the_clock_and_many_steps_keep_the_same_bars(versions: list[
         assert one.data(symbol).counts.forming == other.data(symbol).counts.forming
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(VERSIONS, st.data())
 def test_any_split_of_what_comes_together_gives_the_same(versions: list[tuple[str, int, int, int]], data: st.DataObject) -> None:
     # All of a minute's versions that come before its end are read in one transaction, or cut anywhere.

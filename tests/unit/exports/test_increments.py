@@ -28,6 +28,7 @@ from streams.settings import Settings
 from streams.times import MINUTE_US, SystemClock, date_of_days, iso
 from streams.wire.messages import CommandReply
 from tests.support.engine import CODEC, Desk, at, bar, config, events, minutes, replies
+from tests.support.examples import examples
 
 TEN = at("10:00")
 NO_CLOCK = SystemClock()
@@ -355,7 +356,7 @@ def go_on(desk: Desk, folder: Path, kind: str, number: int) -> None:
                 Exporter(folder, dies=dies, internal=True, meanwhile=correct).at(desk)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(steps=histories(), trailing_days=st.sampled_from([0, 1]), restores=st.booleans())
 def test_whatever_happens_the_files_together_are_every_bar_in_its_last_version(
     steps: list[tuple[str, int]], trailing_days: int, restores: bool, tmp_path_factory: pytest.TempPathFactory

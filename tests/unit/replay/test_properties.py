@@ -14,6 +14,7 @@ from streams.records import Bar, Undecodable
 from streams.replay.source import MemorySource
 from streams.replay.versions import LastVersions
 from tests.support.engine import at, bar
+from tests.support.examples import examples
 from tests.support.replay import check_clock, check_sums, clock, run_replay, session_of
 
 SYMBOLS = ("IBM", "SPY", "X")
@@ -53,7 +54,7 @@ COMMANDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(topics(), COMMANDS)
 def test_time_goes_on_sums_add_up_and_the_journal_gives_it_all_again(records: Records, commands: list[dict[str, Any]]) -> None:
     session = session_of("IBM", "SPY", derived_intervals=["5m"], silence_threshold_seconds=120, bars_topic=True)
@@ -80,7 +81,7 @@ def test_time_goes_on_sums_add_up_and_the_journal_gives_it_all_again(records: Re
         assert (redriven.outcomes, redriven.dead_letters) == (step.outcomes, step.dead_letters)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sets(st.integers(0, 389), max_size=60), st.sets(st.integers(0, 389), max_size=200))
 def test_what_comes_of_a_symbol_does_not_depend_on_who_else_moves_the_clock(own: set[int], others: set[int]) -> None:
     thin = [bar("THIN", at("09:30") + minute * MINUTE_US) for minute in sorted(own)]
