@@ -26,7 +26,8 @@ test: $(VENV)/.develops ## Run the tests, on real brokers (ARGS="-k gate" go to 
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 chaos: $(VENV)/.develops ## Run the kill tests, the long ones too, the long simulation, and properties with all examples (ARGS="-k million")
-	@EXAMPLES=all $(BIN)/python -m pytest -m "chaos or hypothesis" tests/chaos tests/unit --numprocesses $(CHAOS_JOBS) --dist loadgroup $(ARGS)
+	@EXAMPLES=all $(BIN)/python -m pytest -m "chaos or hypothesis" tests/chaos tests/unit \
+	    --numprocesses $(CHAOS_JOBS) --dist loadgroup --durations 40 $(ARGS)
 
 lint: $(VENV)/.develops ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

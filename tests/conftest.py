@@ -12,6 +12,9 @@ import pytest
 from tests.support.dealing import dealt
 from tests.support.topics import unique_name
 
+MEASURED = "measured"
+"""The property of a test that the run prints at its end."""
+
 _ORIGINS = pytest.StashKey[list[str]]()
 
 
@@ -53,9 +56,13 @@ def session_name(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which brokers the tests ran on."""
+    """Say which brokers the tests ran on, and what was measured."""
     for origin in config.stash.get(_ORIGINS, []):
         terminalreporter.write_line(f"broker: {origin}")
+    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
+    for report in (report for report in reports if report.when == "call"):
+        for text in (text for name, text in report.user_properties if name == MEASURED):
+            terminalreporter.write_line(f"{report.nodeid}:\n{text}")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,7 +7,7 @@ Each test has a cluster of its own to break. The first test is part of the ordin
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -197,7 +197,7 @@ def test_a_replay_that_starts_just_after_a_broker_died_or_stood_still_reads_ever
 
 @pytest.mark.slow
 def test_ten_kills_of_random_brokers_end_no_worker(
-    cluster: Cluster, workers_there: Workers, session_name: str, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, workers_there: Workers, session_name: str, measured: Callable[[str], None]
 ) -> None:
     story = Story(cluster.bootstrap_servers, session_name)
     workers = story.start_two(workers_there)
@@ -221,10 +221,8 @@ def test_ten_kills_of_random_brokers_end_no_worker(
     emitted_us = [[event.emitted_us for event in analysis if event.bar and event.symbol == symbol] for symbol in story.symbols]
     spans = list(pairwise([*killed_us, killed_us[-1] + 60 * SECOND_US]))
     pauses = [max(longest_gap(of_symbol, *span) for of_symbol in emitted_us) for span in spans]
-    with capsys.disabled():
-        print(f"\nseed {seed}; seconds from kill to Kafka's new leaders, and without a bar of some symbol:")
-        for election, gap in zip(elected, pauses, strict=True):
-            print(f"  {election:5.1f}  {gap:5.1f}  {gap - election:+.1f}")
+    lines = [f"  {election:5.1f}  {gap:5.1f}  {gap - election:+.1f}" for election, gap in zip(elected, pauses, strict=True)]
+    measured("\n".join([f"seed {seed}; seconds from kill to Kafka's new leaders, and without a bar of some symbol:", *lines]))
 
 
 def leads_nothing(cluster: Cluster, node: int) -> bool:
