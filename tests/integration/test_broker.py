@@ -48,13 +48,13 @@ def running(running_folder: Path) -> Iterator[LocalBroker]:
 
 def write_transaction(servers: str, topic: str, values: list[bytes], *, commit: bool) -> None:
     producer = Producer({"bootstrap.servers": servers, "transactional.id": f"{topic}-writer"})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     producer.begin_transaction()
     for value in values:
         producer.produce(topic, value)
-    producer.flush(20)
+    producer.flush(60)
     if commit:
-        producer.commit_transaction(20)
+        producer.commit_transaction(60)
     else:
         producer.abort_transaction(20)
 
@@ -125,7 +125,7 @@ def test_a_second_broker_on_the_same_port_is_told_that_kafka_is_there_already(ru
 
 
 def test_the_users_list_of_topics_is_empty_at_first(running: LocalBroker) -> None:
-    topics = AdminClient({"bootstrap.servers": running.bootstrap_servers}).list_topics(timeout=10).topics
+    topics = AdminClient({"bootstrap.servers": running.bootstrap_servers}).list_topics(timeout=60).topics
     assert [name for name in topics if not name.startswith("__")] == []
 
 
@@ -207,4 +207,4 @@ def test_several_may_wait_for_one_broker_at_once_and_leave_no_topic_behind(runni
         missing = [found.result() for found in [together.submit(wait_until_ready, servers, 60.0) for _ in range(8)]]
     assert missing == [None] * 8
     admin = AdminClient({"bootstrap.servers": servers})
-    wait_until(lambda: not [name for name in admin.list_topics(timeout=10).topics if "probe" in name], "the probes' topics to be gone")
+    wait_until(lambda: not [name for name in admin.list_topics(timeout=60).topics if "probe" in name], "the probes' topics to be gone")

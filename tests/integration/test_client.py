@@ -43,13 +43,13 @@ def settings(bootstrap_servers: str, session_name: str) -> Settings:
 def transaction(settings: Settings, *, commit: bool = True) -> Iterator[Producer]:
     """A producer within a transaction, as the worker writes."""
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "transactional.id": f"test-{settings.session}"})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     producer.begin_transaction()
     yield producer
     if commit:
-        producer.commit_transaction(20)
+        producer.commit_transaction(60)
     else:
-        producer.flush(20)
+        producer.flush(60)
         producer.abort_transaction(20)
 
 
@@ -85,7 +85,7 @@ def worker(settings: Settings) -> Iterator[list[ControlCommand]]:
                     command_id = "another's command" if reason == "another's" else command.id
                     reply = CommandReply(command_id, command.kind, command.symbol, status, reason, NOW_US, 1, settings.session or "")
                     producer.produce(f"{settings.session}.replies", CODEC.reply_to(reply), command_id)
-                producer.flush(10)
+                producer.flush(60)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -217,13 +217,13 @@ def test_a_record_that_is_none_is_told_with_its_place_and_costs_no_other(setting
 
 
 def read_all(consumer: SessionConsumer, clock: SystemClock) -> list[AnalysisEvent]:
-    deadline = clock.monotonic() + 20
+    deadline = clock.monotonic() + 60
     found: list[AnalysisEvent] = []
     while not consumer.at_end:
         event = consumer.poll()
         if event is not None:
             found.append(event)
-        assert clock.monotonic() < deadline, f"waited 20 s for the end of the analysis topic, found {len(found)}"
+        assert clock.monotonic() < deadline, f"waited 60 s for the end of the analysis topic, found {len(found)}"
     return found
 
 
@@ -233,7 +233,7 @@ def test_a_place_that_the_topic_no_longer_has_is_an_error_that_says_so_and_never
     publish(settings, *(event(number) for number in range(1, 7)))
     partition = TopicPartition(topic, 0, 3)
     admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
-    admin.delete_records([partition])[partition].result(20)
+    admin.delete_records([partition])[partition].result(60)
     with TopicReader(settings, topic, start=END, missing="") as reader:
         reader.move(1)
         with pytest.raises(OffsetGoneError, match=f"{topic} no longer has offset 1"):
@@ -277,7 +277,7 @@ def test_an_interrupt_ends_watch_cleanly(settings: Settings) -> None:
         assert watching.stdout is not None
         assert json.loads(watching.stdout.readline())["sequence"] == 1
         watching.send_signal(signal.SIGINT)
-        rest, said = watching.communicate(timeout=20)
+        rest, said = watching.communicate(timeout=60)
     assert (watching.returncode, rest, said) == (0, b"", b"")
 
 
@@ -318,10 +318,10 @@ def test_the_state_is_the_newest_committed_row_of_each_key(settings: Settings, c
         with transaction(settings) as producer:
             # A minute ahead: a slow machine must not make the worker look gone.
             producer.produce(topic, row(4, now_us=SystemClock().now_us() + 60 * SECOND_US), "session")
-        deadline = SystemClock().monotonic() + 20
+        deadline = SystemClock().monotonic() + 60
         while view.session.transaction != 4:
             reader.follow()
-            assert SystemClock().monotonic() < deadline, f"waited 20 s for transaction 4, the view stands at {view.session.transaction}"
+            assert SystemClock().monotonic() < deadline, f"waited 60 s for transaction 4, the view stands at {view.session.transaction}"
     assert run(["status", *where, "--once"]) == 0
     assert "gate open  caught up" in capsys.readouterr().out
     assert run(["list-dynamic", *where, "--json"]) == 0

@@ -17,10 +17,10 @@ def test_its_dead_letter_names_the_header_and_the_setting_and_the_session_verifi
     create_topics(desk.servers, topic)
     producer = Producer({"bootstrap.servers": desk.servers})
     producer.produce(topic, BODY, partition=0, headers=[(name, (7).to_bytes(8, "big")) for name in APICURIO_HEADERS])
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     desk.add(symbol)
     producer.produce(topic, BODY, partition=0, headers=[(name, (7).to_bytes(8, "big")) for name in APICURIO_HEADERS])
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     letter = desk.await_dead_letters(topic, 1)[-1]
     said = letter.headers["__streams.errors.message"]
     assert "its schema id is in the message's header apicurio.value.globalId" in said

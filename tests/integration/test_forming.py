@@ -54,7 +54,7 @@ def test_a_candle_of_which_every_update_is_sent_is_published_once_with_its_last_
         first_us = CLOCK.now_us() // (20 * SECOND_US) * 20 * SECOND_US + 20 * SECOND_US
         for update in updates(symbol, first_us):
             producer.produce(topic, CODEC.bar_to_avro(update), symbol.encode(), 0)  # as any producer stamps it: when it is sent
-            producer.flush(20)
+            producer.flush(60)
         desk.await_bars(symbol, 1, "20s")
         told = [event for event in desk.of(symbol) if event.bar is not None]
         assert worker.stop() == 0

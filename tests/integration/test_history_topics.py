@@ -90,7 +90,7 @@ def test_what_no_bar_is_is_passed_over(bootstrap_servers: str, settings: Setting
     producer = Producer({"bootstrap.servers": bootstrap_servers})
     for value in (b"no bar", None, b"{"):
         producer.produce(f"bars.{symbol}", value, b"key", 0)
-    producer.flush(20)
+    producer.flush(60)
     put(settings, [bar(1, symbol=symbol)])
     assert TopicHistory(settings).get_bars(symbol, "1m", minute(0), minute(2)) == [bar(0, symbol=symbol), bar(1, symbol=symbol)]
 

@@ -232,7 +232,7 @@ def test_reads_of_one_state_agree_while_bars_come_in_and_the_worker_is_killed(
         while not feed.is_done:
             worker = second if killed else first
             try:
-                answered = httpx.get(f"{worker.url}/v1/symbols/{symbols[0]}/bars?last=1", timeout=10)
+                answered = httpx.get(f"{worker.url}/v1/symbols/{symbols[0]}/bars?last=1", timeout=60)
             except httpx.TransportError:
                 continue  # it is starting to take over
             if answered.status_code in (307, 503):

@@ -28,11 +28,11 @@ class Journal:
 
     def write(self, owner: str, now_us: int) -> None:
         producer = Producer({"bootstrap.servers": self.settings.bootstrap_servers, "transactional.id": self.topic})
-        producer.init_transactions(20)
+        producer.init_transactions(60)
         producer.begin_transaction()
         record = JournalRecord("s", 1, next(self._numbers), now_us, owner, 0, 0, ())
         producer.produce(self.topic, CODEC.journal_to(record), partition=0)
-        producer.commit_transaction(20)
+        producer.commit_transaction(60)
 
     def has_namesake(self, since_offset: int) -> bool:
         return has_namesake(self.settings, self.topic, CODEC, owner="w1", since_offset=since_offset, since_us=BEGAN_US)

@@ -59,14 +59,14 @@ def put(
     properties = {"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 5}
     producer = Producer({**properties, "transactional.id": topic} if transactional else properties)
     if transactional:
-        producer.init_transactions(20)
+        producer.init_transactions(60)
     for place, bar in enumerate(bars):
         if transactional and place % 97 == 0:
             if place:
-                producer.commit_transaction(20)
+                producer.commit_transaction(60)
             producer.begin_transaction()
             producer.produce(topic, b"aborted", partition=0, timestamp=OPEN_US // 1000)
-            producer.flush(20)
+            producer.flush(60)
             producer.abort_transaction(20)
             producer.begin_transaction()
         if isinstance(bar, bytes):
@@ -76,7 +76,7 @@ def put(
         value = CODEC.bar_to_json(bar) if as_json else CODEC.bar_to_avro(bar)
         producer.produce(topic, value, partition=0, **({} if when is None else {"timestamp": when}))
     if transactional:
-        producer.commit_transaction(20)
+        producer.commit_transaction(60)
     assert producer.flush(30) == 0
 
 
@@ -148,7 +148,7 @@ def test_quotes_are_found_by_their_own_time(settings: Settings, symbol: str, sta
     for quote in quotes:
         moment = quote.time_us // SECOND_US if stamp.startswith("seconds") else (quote.time_us - MINUTE_US) // 1000
         producer.produce(topic, CODEC.quote_to_avro(quote), partition=0, timestamp=moment)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     source = KafkaSource(settings)
     try:
         opened = source.open_extra(symbol, "quotes", OPEN_US - 1)

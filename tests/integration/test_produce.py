@@ -78,9 +78,9 @@ def test_a_bar_topic_is_made_with_one_partition_and_keeps_old_bars_for_ever(boot
         assert producer.prepare([symbol]) == [f"bars.{symbol}"]
         assert producer.prepare([symbol]) == []
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    assert len(admin.list_topics(timeout=10).topics[f"bars.{symbol}"].partitions) == 1
+    assert len(admin.list_topics(timeout=60).topics[f"bars.{symbol}"].partitions) == 1
     resource = ConfigResource(ResourceType.TOPIC, f"bars.{symbol}")
-    config = admin.describe_configs([resource])[resource].result(10)
+    config = admin.describe_configs([resource])[resource].result(60)
     assert (config["retention.ms"].value, config["cleanup.policy"].value) == ("-1", "delete")
 
 
@@ -221,7 +221,7 @@ def test_an_interrupt_ends_a_paced_run_with_what_was_sent_counted(bootstrap_serv
         wait_until(lambda: f"bars.{symbol}" in existing_topics(settings_for(bootstrap_servers)), f"topic bars.{symbol}")
         wait_until(lambda: records_of(bootstrap_servers, f"bars.{symbol}"), "the first bar")
         sending.send_signal(signal.SIGINT)
-        told, said = sending.communicate(timeout=20)
+        told, said = sending.communicate(timeout=60)
     assert sending.returncode == 130
     assert b"sent 1 bar " in told
     assert b"Traceback" not in said

@@ -104,13 +104,13 @@ def test_what_is_not_committed_or_came_after_the_start_is_not_replayed_and_garba
     with BarProducer(settings) as producer:
         producer.send(msgspec.structs.replace(bars[-1], start_us=bars[-1].end_us, end_us=2 * bars[-1].end_us - bars[-1].start_us))
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "transactional.id": str(settings.session)})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     for value, commit in ((b"aborted", False), (b"garbage", True)):
         producer.begin_transaction()
         producer.produce(topic, value, timestamp=bars[-1].end_us // 1000)
-        producer.flush(20)
+        producer.flush(60)
         if commit:
-            producer.commit_transaction(20)
+            producer.commit_transaction(60)
         else:
             producer.abort_transaction(20)
     source = KafkaSource(settings, [market.first, market.second])

@@ -56,7 +56,7 @@ def rule(admin: AdminClient, topic: str, operation: AclOperation, permission: Ac
     """Rule on what everybody may do with a topic."""
     binding = AclBinding(ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, _EVERYBODY, "*", operation, permission)
     for created in admin.create_acls([binding]).values():
-        created.result(20)
+        created.result(60)
 
 
 def lift(admin: AdminClient, topic: str) -> None:
@@ -65,7 +65,7 @@ def lift(admin: AdminClient, topic: str) -> None:
         ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, None, None, AclOperation.ANY, AclPermissionType.ANY
     )  # fmt: skip
     for deleted in admin.delete_acls([every]).values():
-        deleted.result(20)
+        deleted.result(60)
 
 
 def test_a_bar_topic_that_may_not_be_read_fails_its_symbol_alone_while_the_worker_runs_and_when_it_starts(

@@ -211,7 +211,7 @@ def test_a_compacted_bar_topic_is_warned_of_when_its_symbol_is_added_and_until_i
     assert worker.stop() == 0
     setting = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[setting])
-    desk.admin.incremental_alter_configs([resource])[resource].result(20)
+    desk.admin.incremental_alter_configs([resource])[resource].result(60)
     worker.start()
     worker.wait_until("active")
 

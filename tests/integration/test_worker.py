@@ -86,9 +86,9 @@ def test_a_first_start_creates_the_topics_with_the_settings_that_the_promises_ne
     }
     described = desk.admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic) for topic in wanted])
     for resource, future in described.items():
-        found = future.result(20)
+        found = future.result(60)
         assert {key: found[key].value for key in wanted[resource.name]} == wanted[resource.name], resource.name
-    present = desk.admin.list_topics(timeout=20).topics
+    present = desk.admin.list_topics(timeout=60).topics
     assert {topic: len(present[topic].partitions) for topic in wanted} == dict.fromkeys(wanted, 1)
 
 
@@ -99,7 +99,7 @@ def test_bar_topics_that_are_deleted_or_given_more_partitions_fail_only_their_sy
         desk.bars(made_up_bars(name, 5, end_us=now_us()))
         desk.await_bars(name, 5)
     topic = desk.names.bars(divided)
-    desk.admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
+    desk.admin.create_partitions([NewPartitions(topic, 3)])[topic].result(60)
     desk.delete_topic(desk.names.bars(deleted))
     assert "was deleted" in (desk.await_event("symbol_failed", deleted).reason or "")
     assert "was given 3 partitions" in (desk.await_event("symbol_failed", divided).reason or "")

@@ -19,8 +19,6 @@ from tests.support.reading import read_topic
 from tests.support.sessions import second_bars
 from tests.support.workers import SUPERVISED, Worker, Workers
 
-STOPS_WITHIN_SECONDS = 5.0
-
 
 def session_row(desk: LiveDesk) -> SessionRow:
     row = desk.topics.rows()["session"]
@@ -60,8 +58,7 @@ def test_a_start_after_changes_takes_each_as_it_is_and_goes_on_with_the_rest(
         desk.bars(bars[symbol][:5])
     for symbol in desk.config.symbols:
         desk.await_progress(symbol, lambda row: row.offset == 5, "five bars read")
-    worker.signal(signal.SIGTERM)
-    assert worker.wait_ended(STOPS_WITHIN_SECONDS) == 0
+    assert worker.stop() == 0
 
     desk.bars([*bars[kept][5:], *bars[truncated][5:]])
     desk.delete_records(desk.names.bars(truncated), 10)
@@ -156,11 +153,11 @@ def test_a_worker_whose_place_is_taken_ends_and_so_does_a_second_one_of_its_name
     assert f"another process on this machine runs as {worker.instance}" in double.tail()
     assert worker.status() == "active"
     other = Producer({"bootstrap.servers": desk.servers, "transactional.id": desk.config.session_name})
-    other.init_transactions(20)
+    other.init_transactions(60)
     other.begin_transaction()
     record = JournalRecord(desk.config.session_name, 1, 1_000_000, now_us(), "the-other", 0, 0, ())
     other.produce(desk.names.journal, CODEC.journal_to(record), partition=0)
-    other.commit_transaction(20)
+    other.commit_transaction(60)
     assert worker.wait_ended() == FencedError.exit_code
     assert "the-other has taken this session over" in worker.tail()
 

@@ -35,7 +35,7 @@ READY_SECONDS: Final = 120.0
 IN_SYNC_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 60.0
 COORDINATOR_PARTITIONS: Final = 3
-_REQUEST_SECONDS: Final = 5.0
+_REQUEST_SECONDS: Final = 10.0
 _LOG_LINES_SHOWN: Final = 15
 _REASSIGN: Final = Path(__file__).with_name("Reassign.java")
 _LOGGING: Final = Path(__file__).parents[2] / "streams" / "broker" / "log4j2.properties"
@@ -263,7 +263,16 @@ class Cluster:
 
     def topics(self) -> dict[str, TopicMetadata]:
         """All topics, internal ones too, as a client is told that has just come."""
-        topics: dict[str, TopicMetadata] = self._metadata().topics
+
+        def told() -> dict[str, TopicMetadata] | None:
+            try:
+                topics: dict[str, TopicMetadata] = self._metadata().topics
+            except KafkaException:  # it asked the one that is away
+                return None
+            return topics
+
+        topics = wait_until(told, "a broker to say which topics there are", READY_SECONDS)
+        assert topics is not None
         return topics
 
     def _coordinator(self, topic: str, key: str) -> int:

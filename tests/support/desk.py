@@ -49,7 +49,7 @@ class LiveDesk:
         """Produce values as any console producer would."""
         for value in values:
             self._producer.produce(topic, value, key, 0)
-        if self._producer.flush(20):
+        if self._producer.flush(60):
             raise TimeoutError(f"not all of {len(values)} records went to {topic}")
 
     def raw_at_once(self, topic: str, values: Sequence[bytes | None]) -> None:
@@ -197,7 +197,7 @@ class LiveDesk:
     def delete_records(self, topic: str, before: int) -> None:
         """Take the records before an offset away, as retention does."""
         partition = TopicPartition(topic, 0, before)
-        self.admin.delete_records([partition])[partition].result(20)
+        self.admin.delete_records([partition])[partition].result(60)
 
     def create_again(self, topic: str) -> None:
         """Delete a topic and create it: the same name, and another topic."""
@@ -225,5 +225,5 @@ class LiveDesk:
 
 def delete_topic(admin: AdminClient, topic: str) -> None:
     """Delete a topic and wait until the broker no longer has it."""
-    admin.delete_topics([topic], operation_timeout=20)[topic].result(20)
-    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, f"topic {topic} to be gone")
+    admin.delete_topics([topic], operation_timeout=20)[topic].result(60)
+    wait_until(lambda: topic not in admin.list_topics(timeout=60).topics, f"topic {topic} to be gone")

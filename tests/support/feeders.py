@@ -91,11 +91,11 @@ def produce_in_transaction(bootstrap_servers: str, bars: Sequence[Bar]) -> None:
     """Produce bars of one symbol in one transaction, so that its topic ends with a marker."""
     symbol = bars[0].symbol
     producer = Producer({"bootstrap.servers": bootstrap_servers, "transactional.id": f"feed-{symbol}"})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     producer.begin_transaction()
     for bar in bars:
         producer.produce(TopicNames("none").bars(symbol), _CODEC.bar_to_avro(bar), symbol.encode(), 0, timestamp=bar.end_us // 1000)
-    producer.commit_transaction(20)
+    producer.commit_transaction(60)
 
 
 def quotes_of_now(symbols: Sequence[str]) -> Iterator[Quote]:

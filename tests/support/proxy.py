@@ -23,7 +23,7 @@ from streams.broker.folder import HOST, DataFolder
 from streams.broker.ports import free_port
 
 _CHUNK_BYTES = 1 << 16
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
 
 
 class Network:

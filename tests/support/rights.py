@@ -159,7 +159,7 @@ class RightsBroker:
         """Allow these, and wait until the broker goes by it."""
         wanted = list(bindings)
         for created in self.admin.create_acls(wanted).values():
-            created.result(20)
+            created.result(60)
         self._await(lambda found: set(wanted) <= found)
 
     def revoke(self, bindings: Iterable[AclBinding]) -> None:
@@ -172,11 +172,11 @@ class RightsBroker:
             for one in gone
         ]  # fmt: skip
         for deleted in self.admin.delete_acls(filters).values():
-            deleted.result(20)
+            deleted.result(60)
         self._await(lambda found: not set(gone) & found)
 
     def _await(self, condition: object) -> None:
         every = AclBindingFilter(
             ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
         )  # fmt: skip
-        wait_until(lambda: condition(set(self.admin.describe_acls(every).result(20))), "the broker to know the rules")  # type: ignore[operator]
+        wait_until(lambda: condition(set(self.admin.describe_acls(every).result(60))), "the broker to know the rules")  # type: ignore[operator]

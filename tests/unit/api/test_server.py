@@ -50,7 +50,7 @@ def serve() -> Iterator[Serve]:
 
 
 def connect(port: int) -> socket.socket:
-    connection = socket.create_connection((HOST, port), timeout=10)
+    connection = socket.create_connection((HOST, port), timeout=60)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     return connection
 
@@ -69,7 +69,7 @@ def is_cut(connection: socket.socket) -> bool:
 
 
 def asked(port: int, path: str = "/v1/session") -> dict[str, object]:
-    with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=60) as answer:
         said: dict[str, object] = json.loads(answer.read())
         return said
 
@@ -144,7 +144,7 @@ def test_small_parts_of_an_answer_are_sent_at_once() -> None:
     server = HttpServer(tell, host=HOST, port=0)
     port = server.start()
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=60) as answer:
             options = json.loads(answer.read())
     finally:
         server.stop()
@@ -189,14 +189,14 @@ def test_a_probe_is_answered_whatever_140_connections_hold_back(serve: Serve, he
     with ExitStack() as stack:
 
         def another() -> socket.socket:
-            one = stack.enter_context(socket.create_connection((HOST, port), timeout=10))
+            one = stack.enter_context(socket.create_connection((HOST, port), timeout=60))
             one.sendall(head)
             return one
 
         held = [another() for _ in range(140)]
         for _ in range(20):
             assert asked(port, "/health") == {"status": "active"}, reason
-            with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=60) as answer:
                 assert answer.status == 200, reason
             held = [another() if is_cut(one) else one for one in held]
         assert asked(port)["session_active"] is True, "nor are reads shut out"
