@@ -255,6 +255,7 @@ class AnalysisKind(StrEnum):
     SYMBOL_FAILED = "symbol_failed"
     SESSION_ROLLED = "session_rolled"
     INTERVAL_COMPLETE = "interval_complete"
+    HEARTBEAT = "heartbeat"
 
 
 class LaggingSymbol(Struct, frozen=True):

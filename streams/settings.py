@@ -29,6 +29,7 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_LOG_JSON` | `false` | log JSON lines instead of text |
 | `STREAMS_TRANSACTION_TIMEOUT_MS` | `30000` | how long brokers have to take a transaction; one whose worker is gone ends after it |
 | `STREAMS_SESSION_TIMEOUT_SECONDS` | `6` | after it a worker without a heartbeat is taken for dead; brokers ask for at least 6 |
+| `STREAMS_HEARTBEAT_TIMEOUT_SECONDS` | `3` | after it a reader takes a session without a record on analysis for inactive, and a worker that commits nothing gives no answers; 0: never. Workers send at least one record a second while the gate is open |
 | `STREAMS_REMOVAL_DEADLINE_SECONDS` | `30` | how long a graceful removal may drain before the symbol goes anyway |
 | `STREAMS_KAFKA_CONFIG` | `{}` | JSON of further librdkafka properties: `{"security.protocol": "SSL"}` |
 """
@@ -78,6 +79,8 @@ OWN_PROPERTIES: Final = frozenset(
 _TOPIC_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._-]*")
 _MAX_TOPIC_LENGTH: Final = 249
 _TOKEN_LENGTH: Final = 16
+HEARTBEAT_TIMEOUT_SECONDS: Final = 3.0
+_LEAST_HEARTBEAT_TIMEOUT_SECONDS: Final = 2.0
 SERVER: Final = re.compile(r"(?:(?i:(?:SASL_)?(?:PLAINTEXT|SSL))://)?(?:\[[0-9A-Fa-f:.]+\]|[^\s,:/\[\]]+)(?::([0-9]{1,5}))?")
 """One broker's address; the group is its port."""
 
@@ -189,6 +192,14 @@ def _check_minus_one(number: int) -> int:
     return number
 
 
+def _check_heartbeat(seconds: float) -> float:
+    if seconds and seconds < _LEAST_HEARTBEAT_TIMEOUT_SECONDS:
+        raise ValueError(
+            f"must be 0 or at least {_LEAST_HEARTBEAT_TIMEOUT_SECONDS:g}, since heartbeats are up to 1 s apart, got {seconds:g}"
+        )
+    return seconds
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -228,6 +239,7 @@ class Settings(BaseSettings):
     log_json: bool = False
     transaction_timeout_ms: int = Field(default=30_000, ge=1_000, le=900_000)
     session_timeout_seconds: float = Field(default=6.0, ge=1, le=1800)
+    heartbeat_timeout_seconds: Annotated[float, AfterValidator(_check_heartbeat)] = Field(default=HEARTBEAT_TIMEOUT_SECONDS, le=3600)
     removal_deadline_seconds: Seconds = Field(default=30.0, ge=0)
     kafka_config: Annotated[Mapped, AfterValidator(_check_properties)] = Field(default_factory=dict, repr=False)
 
@@ -256,6 +268,11 @@ class Settings(BaseSettings):
             return self.advertised_url
         host = socket.gethostname() if self.http_host in _ANY_HOST else self.http_host
         return f"http://[{host}]:{self.http_port}" if ":" in host else f"http://{host}:{self.http_port}"
+
+    @property
+    def overdue_seconds(self) -> float:
+        """After how long without a commit a worker gives no answers about its session: as long as a reader of analysis waits."""
+        return self.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS
 
     @classmethod
     def settings_customise_sources(

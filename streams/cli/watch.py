@@ -56,6 +56,8 @@ def watch(
     """
     clock = SystemClock()
     settings = load_settings(bootstrap, session)
+    if as_json:  # the records and nothing else: what a reader makes of it when none comes is none
+        settings = settings.model_copy(update={"heartbeat_timeout_seconds": 0.0})
     start = BEGINNING if from_beginning else END
     console = plain_console(soft_wrap=True)
 

@@ -12,7 +12,7 @@ At 09:29 this is what a bot needs:
             if event.kind == "bar":         # fresh, and never seen before
                 learn(event)
                 trade(event.symbol, prices[event.symbol])
-            elif event.kind == "deactivated":
+            elif event.kind == "deactivated":       # also when no worker is heard of any more
                 cancel_orders(event.gate.reason)
 
 Each bar comes once, either to `history` or out of the loop, or a `held_back` marker counts it. Whatever breaks that promise is
@@ -22,6 +22,7 @@ a `Hole`, which says in words what happened.
 from streams.client.reader import BEGINNING, END
 from streams.consumer.bars_topic import BarsTopic
 from streams.consumer.http_state import HttpState
+from streams.consumer.liveness import HEARTBEAT, NO_HEARTBEAT
 from streams.consumer.place import Hole, HoleKind, Position
 from streams.consumer.session import SessionConsumer
 from streams.consumer.warmup import Snapshot, Source, Wanted, WarmUp
@@ -29,6 +30,8 @@ from streams.consumer.warmup import Snapshot, Source, Wanted, WarmUp
 __all__ = [
     "BEGINNING",
     "END",
+    "HEARTBEAT",
+    "NO_HEARTBEAT",
     "BarsTopic",
     "Hole",
     "HoleKind",

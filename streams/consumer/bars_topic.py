@@ -28,7 +28,7 @@ _BEFORE_THE_DAY_US: Final = 36 * HOUR_US
 """A trading day may begin on the evening before its date, in a zone far ahead of UTC; a symbol may be one day behind the others."""
 _OF_LATE_MS: Final = 60_000
 _TAIL: Final = 1000
-GATE: Final = frozenset({AnalysisKind.BAR, AnalysisKind.ACTIVATED, AnalysisKind.DEACTIVATED})
+GATE: Final = frozenset({AnalysisKind.BAR, AnalysisKind.ACTIVATED, AnalysisKind.DEACTIVATED, AnalysisKind.HEARTBEAT})
 
 
 class BarsTopic:

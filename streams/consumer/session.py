@@ -4,6 +4,10 @@ What comes out of the loop may be acted on: bars that are fresh at the moment th
 markers. A bar that is true and too old goes to `history` instead: the bars of the warm-up, and those that were published while
 the strategy was away or busy. A marker of kind `held_back` counts bars that came neither way; `bars_of` reads them.
 
+A session that goes on says so at least once a second, while its gate is open. When for three seconds nothing has come, `active` is
+False and a `deactivated` comes out of the loop, with the reason `no_heartbeat`: no worker commits, so nothing is fresh. An `activated`
+takes it back when one is heard of again. The setting STREAMS_HEARTBEAT_TIMEOUT_SECONDS says after how long; 0 turns it off.
+
 Position: a strategy that keeps `consumer.position` beside its own state, in one write, goes on after a crash exactly where that
 state stands. Without a position it begins from the warm-up; without a warm-up, from now on.
 
@@ -17,25 +21,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from threading import Event
+from threading import Event, Lock
 from types import TracebackType
 from typing import Final
 
 from streams.client.kafka import codec_of, session_of, topics_of
 from streams.client.reader import END, Record, TopicReader
+from streams.consumer.liveness import HEARTBEAT, NO_HEARTBEAT, Liveness
 from streams.consumer.place import Hole, Position
 from streams.consumer.seam import Seam
 from streams.consumer.stamps import Stamp, decoded, stamp_of
 from streams.consumer.warmup import Source, Wanted, WarmUp
-from streams.errors import OffsetGoneError, SequenceGapError, SettingsError, WireError
-from streams.records import AnalysisKind
+from streams.errors import OffsetGoneError, SequenceGapError, SettingsError, StreamsError, WireError
+from streams.records import AnalysisKind, GateChange
 from streams.settings import Settings
 from streams.times import Clock, SystemClock
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent
 
 _KNOWN: Final = frozenset(AnalysisKind)
+_ABOUT_GATE: Final = frozenset({AnalysisKind.ACTIVATED, AnalysisKind.DEACTIVATED})
 _WAIT_SECONDS: Final = 0.2
+_MOST_PENDING: Final = 10_000
 # A transaction is answered for a moment before its end shows: an offset that was told of may lie behind the end until then.
 _SHOWN_SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 0.02
@@ -84,7 +91,10 @@ class SessionConsumer:
             raise SettingsError("a warm-up gives bars that are not to be acted on: say with history= who takes them")
         self.stale = 0
         self.unknown = 0
-        self._active: bool | None = None
+        self._settings = settings
+        self._liveness = Liveness(settings.heartbeat_timeout_seconds)
+        self._reading = Lock()
+        self._failure: StreamsError | None = None
         self._source = Source(settings, codec or codec_of(settings), clock or SystemClock())
         self._warm_up = warm_up
         self._history = history
@@ -122,8 +132,16 @@ class SessionConsumer:
 
     @property
     def active(self) -> bool | None:
-        """Whether the gate is open, as of the event that was handed over last; None as long as nothing has told."""
-        return self._active
+        """Whether bars may be acted on: the gate is open, as of the event that was handed over last, and a worker lives.
+
+        False too when no record has come for `heartbeat_timeout_seconds`. None while it is not known: before anything has told of the
+        gate, while what was there when reading began is read, and then until the first record comes, a second at most while the gate is
+        open. Another thread may ask. A strategy that is busy for longer need not poll in between: what has come meanwhile is looked at.
+        """
+        now = self._source.clock.monotonic()
+        if self._liveness.gate and self._liveness.is_silent(now) and len(self._pending) < _MOST_PENDING:
+            self._look()
+        return self._liveness.active(now)
 
     @property
     def at_end(self) -> bool:
@@ -150,20 +168,13 @@ class SessionConsumer:
 
         The next call goes on behind the record that an error is about.
         """
-        if not self._has_begun:
-            self._begin()
-        if self._needs_state and self._warm_up is not None:
-            self._read_state(self._warm_up)
-        if not self._pending:
-            try:
-                self._pending.extend(self._reader.read(timeout_seconds))
-            except OffsetGoneError as error:
-                self._lost(error)
+        with self._reading:
+            self._read_on(timeout_seconds)
         while self._pending:
             event = self._take(self._pending[0])
             if event is not None:
                 return event
-        return None
+        return self._turn()
 
     def bars_of(self, marker: AnalysisEvent) -> list[AnalysisEvent]:
         """The bars of the stretch that a `held_back` or `revised` marker is about, as they are now: read from the warm-up's source.
@@ -177,6 +188,50 @@ class SessionConsumer:
             raise ValueError("only the stretch of a held_back or revised marker can be read again, and only from a warm_up")
         return self._warm_up.stretch(self._source, marker.symbol, marker.interval, extent.first_start_us, extent.last_end_us)
 
+    # ------------------------------------------------------------------------------------------------ signs of life
+
+    def _read_on(self, timeout_seconds: float) -> None:
+        if not self._has_begun:
+            self._begin()
+        if self._needs_state and self._warm_up is not None:
+            self._read_state(self._warm_up)
+        failure, self._failure = self._failure, None
+        try:
+            if failure is not None:
+                raise failure
+            if not self._pending:
+                self._fetch(timeout_seconds)
+        except OffsetGoneError as error:
+            self._lost(error)
+
+    def _fetch(self, timeout_seconds: float) -> None:
+        found = self._reader.read(timeout_seconds)
+        last = (found[-1].offset, found[-1].timestamp_ms) if found else None
+        self._pending.extend(found)
+        self._liveness.read(self._reader.position, self._source.clock.monotonic(), last=last, at_end=self._reader.at_end)
+
+    def _look(self) -> None:
+        """See what has come while the strategy was busy; when it polls in another thread, it sees for itself."""
+        if self._has_begun and self._failure is None and self._reading.acquire(blocking=False):
+            try:
+                self._fetch(0.0)
+            except StreamsError as error:
+                self._failure = error  # for the next poll
+            finally:
+                self._reading.release()
+
+    def _turn(self, kind: str | None = None) -> AnalysisEvent | None:
+        """The event that says what no record does: that an open gate is heard of no more, or again. `kind` is that of the next record."""
+        is_open = self._liveness.turn(self._source.clock.monotonic(), is_about_gate=kind in _ABOUT_GATE)
+        if is_open is None:
+            return None
+        last = self._seam.last or Position(0, 0, 0)
+        change = GateChange(active=is_open, reason=HEARTBEAT if is_open else NO_HEARTBEAT)
+        return AnalysisEvent(
+            last.sequence, last.epoch, session_of(self._settings), self._source.clock.now_us(),
+            (AnalysisKind.ACTIVATED if is_open else AnalysisKind.DEACTIVATED).value, gate=change,
+        )  # fmt: skip
+
     # ---------------------------------------------------------------------------------------------- where to begin
 
     def _begin(self) -> None:
@@ -185,10 +240,12 @@ class SessionConsumer:
             self._go_on(Seam(self._begin_at))
         else:
             self._needs_state = self._warm_up is not None
+            if not self._needs_state:
+                self._liveness.begin(self._reader.bounds()[1])
 
     def _read_state(self, warm_up: WarmUp) -> None:
         snapshot = warm_up.snapshot(self._source, self._wanted)
-        self._active = snapshot.active
+        self._liveness.gate = snapshot.active
         self._seam = Seam()  # until all is handed over there is no place to go on from
         for bar in snapshot.bars:
             self._remember(bar)
@@ -209,15 +266,17 @@ class SessionConsumer:
             low, high = self._reader.bounds()
         if low <= last.offset <= high:
             self._reader.move(last.offset)
+            self._liveness.begin(high)
         else:
             self._lost(OffsetGoneError(f"{self._topic} no longer has offset {last.offset}: it holds {low} to {high}"))
 
     def _lost(self, error: OffsetGoneError) -> None:
         """The place to go on from is gone."""
-        low, _ = self._reader.bounds()
+        low, high = self._reader.bounds()
         last = self._seam.last or Position(0, 0, self._reader.position)
         self._seam = Seam()
         self._reader.move(low)
+        self._liveness.begin(high)
         self._tell(Hole.truncated(last, str(error)))
 
     def _tell(self, hole: Hole) -> None:
@@ -236,6 +295,9 @@ class SessionConsumer:
         except WireError:
             self._pending.popleft()
             raise
+        turn = self._turn(stamp.kind)
+        if turn is not None:
+            return turn
         hole = self._seam.follow(stamp.epoch, stamp.sequence, record.offset)
         if hole is not None:
             # Unless the state is read anew, the record behind the hole comes next, as the first one of what follows.
@@ -246,7 +308,9 @@ class SessionConsumer:
         if stamp.kind not in _KNOWN:
             self.unknown += 1
             return None
-        self._active = self._gate_after(stamp)
+        self._liveness.gate = self._gate_after(stamp)
+        if stamp.kind == AnalysisKind.HEARTBEAT:
+            return None
         if not self._wanted.has(stamp.symbol, stamp.interval):
             return None
         is_fresh = stamp.valid_until_us is None or not self._fresh_only or self._is_valid(stamp.valid_until_us)
@@ -264,12 +328,12 @@ class SessionConsumer:
 
     def _gate_after(self, stamp: Stamp) -> bool | None:
         match stamp.kind:
-            case AnalysisKind.BAR | AnalysisKind.ACTIVATED:
+            case AnalysisKind.BAR | AnalysisKind.ACTIVATED | AnalysisKind.HEARTBEAT:
                 return True
             case AnalysisKind.DEACTIVATED:
                 return False
             case _:
-                return self._active
+                return self._liveness.gate
 
     def _remember(self, bar: AnalysisEvent) -> None:
         if self._history is not None:

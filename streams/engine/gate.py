@@ -69,6 +69,12 @@ def _arrived(state: SessionState, data: SymbolSessionData) -> None:
         state.next_quiet_us = 0
 
 
+def beat(state: SessionState) -> None:
+    """Say that the session lives. While the gate is shut nobody acts on what it says, and nothing is said."""
+    if state.active:
+        state.mark(AnalysisKind.HEARTBEAT)
+
+
 def caught_up(state: SessionState, data: SymbolSessionData) -> None:
     """All that had been written before the capture is read: nothing is being missed, however old the last bar is."""
     data.backlog = data.behind = False

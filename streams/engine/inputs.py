@@ -145,6 +145,7 @@ _APPLY: dict[InputKind, Callable[[Session, JournalInput, int], list[Outcome]]] =
     InputKind.ENDED: lambda session, given, now_us: session.ended(now_us),
     InputKind.REWOUND: lambda session, given, now_us: session.rewound(now_us),
     InputKind.CLOCK: _clock,
+    InputKind.HEARTBEAT: lambda session, given, now_us: session.heartbeat(now_us),
     InputKind.SOURCE_LOST: _source_lost,
     InputKind.SOURCE_WARNED: lambda session, given, now_us: session.source_warned(given.symbol or "", given.reason, given.text, now_us),
     InputKind.GAP_ASKED: _gap_asked,

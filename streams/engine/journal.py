@@ -33,6 +33,7 @@ class InputKind(StrEnum):
     SILENT = "silent"
     REWOUND = "rewound"
     CLOCK = "clock"
+    HEARTBEAT = "heartbeat"
     SOURCE_LOST = "source_lost"
     SOURCE_WARNED = "source_warned"
     STREAM_LOCATED = "stream_located"
@@ -53,7 +54,7 @@ class JournalInput(Struct, frozen=True):
     engine raised): as command, and reason.
     loaded: symbol, incarnation, topic_id, first_offset, end_offset, reason (a note). load_failed: symbol, incarnation, reason.
     range: symbol, incarnation, first_offset, next_offset. skipped: symbol, incarnation, first_offset (a record on which the
-    engine raised), reason. caught_up, silent: symbol, incarnation. rewound, read: nothing.
+    engine raised), reason. caught_up, silent: symbol, incarnation. rewound, heartbeat, read: nothing.
     clock: reason (what is wrong with the worker's clock; none: nothing any more), start_us (what it says), end_us (what it should).
     source_lost: symbol, incarnation, topic_id, first_offset (where reading goes on), reason.
     source_warned: symbol, incarnation, reason (the symbol's note from now on), text (what is warned of; none: nothing any more).

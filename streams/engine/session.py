@@ -265,6 +265,10 @@ class Session:
         """The worker's clock is right again, and reading begins again at the stored positions: what lies beyond them is backlog."""
         return self._run(lambda state: gate.clock_right(state, source.being_read(state)), now_us)
 
+    def heartbeat(self, now_us: int) -> list[Outcome]:
+        """Nothing has been put on analysis for a while: while the gate is open, say there that the session lives."""
+        return self._run(gate.beat, now_us)
+
     def ended(self, now_us: int) -> list[Outcome]:
         """A replay has come to its end: each open run gets its `held_back` record, as when its symbol is removed."""
 

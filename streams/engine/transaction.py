@@ -197,6 +197,17 @@ class Transaction:
         self._inputs.append(given)
         return True
 
+    def beat(self) -> None:
+        """Put a heartbeat on analysis, unless the gate is shut or this transaction puts something else there."""
+        self._advance()
+        if self._session.state.active and not self.has_told:
+            self.apply(JournalInput(InputKind.HEARTBEAT))
+
+    @property
+    def has_told(self) -> bool:
+        """Whether something goes to analysis, as far as has been applied."""
+        return self._session.state.sequence != self._before_sequence
+
     def _advance(self) -> None:
         if not self._has_advanced:
             self._has_advanced = True

@@ -119,7 +119,9 @@ class SessionWorker:
             adopt_config=adopt_config, die=self.die, history=HistoryLoader(self._history, clock),
             filler=self._make_filler(config, clock),
         )  # fmt: skip
-        self.health = Health(self.runner, self.ledger, clock, owner=instance.name, session=config.session_name)
+        self.health = Health(
+            self.runner, self.ledger, clock, owner=instance.name, session=config.session_name, overdue_seconds=settings.overdue_seconds
+        )
         self._reader = WorkerReader(self.runner, self.health, owner_url=self._owner_url, own_url=settings.own_url())
         commander = ControlCommander(settings, codec)
         self._http = _http_server(settings, self._reader, commander)

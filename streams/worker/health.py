@@ -63,7 +63,10 @@ HEALTHY: Final = frozenset({WorkerStatus.STANDBY, WorkerStatus.ACTIVE})
 class Health:
     """The worker's state and figures."""
 
-    def __init__(self, runner: SessionRunner, ledger: Ledger, clock: Clock, *, owner: str, session: str) -> None:
+    def __init__(
+        self, runner: SessionRunner, ledger: Ledger, clock: Clock, *, owner: str, session: str, overdue_seconds: float = OVERDUE_SECONDS
+    ) -> None:
+        self._overdue_seconds = overdue_seconds
         self._runner = runner
         self._ledger = ledger
         self._clock = clock
@@ -83,6 +86,11 @@ class Health:
             return WorkerStatus.FAILING
         return self._phase
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether no transaction has got through for so long that nobody is to go by what this worker knows."""
+        return self._clock.monotonic() - self._runner.committed_at > self._overdue_seconds
+
     def identity(self) -> dict[str, object]:
         """Which worker this is."""
         return {"session": self._session, "worker": self._owner, "pid": os.getpid()}
@@ -97,7 +105,7 @@ class Health:
             report |= {
                 "epoch": state.epoch,
                 "sequence": state.sequence,
-                "session_active": state.active,
+                "session_active": state.active and not self.is_overdue,
                 "gate_reason": state.gate_reason,
                 "lagging": sorted(state.lagging),
                 "symbols": len(state.symbols),
@@ -178,7 +186,9 @@ class _Figures:
             return
         state = session.state
         yield self._gauge("streams_last_commit_seconds", "duration of the last transaction", self._ledger.last_commit_seconds)
-        yield self._gauge("streams_session_active", "1 while the gate is open", float(state.active))
+        yield self._gauge(
+            "streams_session_active", "1 while the gate is open and transactions get through", float(state.active and not self._health.is_overdue)
+        )
         yield self._gauge("streams_lagging_symbols", "symbols that keep the gate shut", len(state.lagging))
         yield self._gauge("streams_symbols", "symbols in the session", len(state.symbols))
         yield self._gauge("streams_sequence", "number of the last analysis record", state.sequence)

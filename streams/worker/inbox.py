@@ -48,7 +48,7 @@ class Tick(Struct, frozen=True):
 
 
 class Alarm(Struct, frozen=True):
-    """A bar that waited has come to its end."""
+    """A bar that waited has come to its end, or a heartbeat is due."""
 
 
 Item = FeedBatch | Trouble | Notice | Loads | GapAnswers | Tick | Alarm

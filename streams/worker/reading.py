@@ -181,14 +181,14 @@ class WorkerReader:
 
     def _require_active(self) -> None:
         match self._health.status:
-            case WorkerStatus.ACTIVE:
+            case WorkerStatus.ACTIVE if not self._health.is_overdue:
                 return
             case WorkerStatus.STANDBY:
                 url = self._owner_url()
                 # One that was active before this one began anew may still be written down as the owner.
                 known = None if url == self._own_url else url
                 raise NotActiveError("this worker is a standby, and it is not known where the active one answers", known)
-            case WorkerStatus.FAILING:
+            case WorkerStatus.FAILING | WorkerStatus.ACTIVE:
                 raise NotActiveError("the worker's transactions do not get through to the broker: what it knows may no longer be so")
             case status:
                 raise NotActiveError(f"the worker is {status}")

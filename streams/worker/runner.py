@@ -48,6 +48,8 @@ from streams.worker.sources import SourceRefusedError, Sources
 from streams.worker.unchecked import Unchecked, news
 
 HEARTBEAT_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 0.9
+"""After so long without a record on analysis a heartbeat goes there, while the gate is open: so two records lie a second apart at most."""
 _SHORTEST_ALARM_SECONDS: Final = 0.001
 
 
@@ -125,7 +127,7 @@ class SessionRunner:
         self._ends = ReachedEnds()
         self._membership_changed = False
         self._next_number = 1
-        self._wrote_at = 0.0
+        self._wrote_at = self._told_at = 0.0
         self._taken: int | None = None
         self._analysis_offset = 0
         self.session: Session | None = None
@@ -162,6 +164,7 @@ class SessionRunner:
             self.active_since = (session.state.epoch, session.state.transaction)
             self._taken = None  # what was on the channel before may have been cleared, and is of no use now
             self.active = True
+            self._told_at = self._clock.monotonic()
             self._read_from_state()
             self._set_alarm()
         logger.bind(session=session.state.config.session_name, epoch=session.state.epoch, symbols=len(session.state.symbols)).info(
@@ -282,7 +285,7 @@ class SessionRunner:
             async with self._lock:
                 if self.active:
                     self._tick()  # the heartbeat goes on
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS * 0.9)
 
     def _answer(self, batch: FeedBatch) -> None:
         """Tell the feed that a batch has been dealt with: a full one now, a small one once its commit is through."""
@@ -305,7 +308,7 @@ class SessionRunner:
                 await self._settled()  # as above
                 self._take_gap_answers()
             case Alarm():
-                if self._require_session().due_bars(self._clock.now_us()):
+                if self._beat_is_due() or self._require_session().due_bars(self._clock.now_us()):
                     self._write_inputs([])
             case Tick():
                 self._take_tick(item)
@@ -315,13 +318,30 @@ class SessionRunner:
             self._follower.follow(self._require_session())
 
     def _set_alarm(self) -> None:
-        """Be woken up when the next bar that waits has ended: up to the next tick it may be a second."""
+        """Be woken up when the next bar that waits has ended, or a heartbeat is due: up to the next tick it may be a second."""
         self._cancel_alarm()
-        now_us, due_us = self._clock.now_us(), self._require_session().state.next_waiting_us
-        # A later one is found at a tick, by which the clock may have been set.
-        if due_us - now_us < 2 * HEARTBEAT_SECONDS * SECOND_US:
-            seconds = max(_SHORTEST_ALARM_SECONDS, (due_us - now_us) / SECOND_US)
-            self._alarm = asyncio.get_running_loop().call_later(seconds, self._send, Alarm())
+        state = self._require_session().state
+        seconds = (state.next_waiting_us - self._clock.now_us()) / SECOND_US
+        if state.active:
+            seconds = min(seconds, self._seconds_to_beat())
+        # A later bar is found at a tick, by which the clock may have been set.
+        if seconds < 2 * HEARTBEAT_SECONDS:
+            self._alarm = asyncio.get_running_loop().call_later(max(_SHORTEST_ALARM_SECONDS, seconds), self._send, Alarm())
+
+    def _seconds_to_beat(self) -> float:
+        now = self._clock.monotonic()
+        left = self._told_at + BEAT_SECONDS - now
+        # One that is due and was not sent waits until what was written instead is committed.
+        return left if left > 0 else max(0.0, self._wrote_at + BEAT_SECONDS - now)
+
+    def _beat_is_due(self) -> bool:
+        """Whether analysis has had no record for so long that readers need a sign of life.
+
+        It is none while transactions don't get through. After a while in which none did, as of a worker that stood still, the first one
+        goes without: another worker may have taken over, and stale bars may be waiting, which shut the gate.
+        """
+        now = self._clock.monotonic()
+        return now - self._told_at >= BEAT_SECONDS and now - self.committed_at <= self._settings.overdue_seconds
 
     def _cancel_alarm(self) -> None:
         if self._alarm is not None:
@@ -373,7 +393,7 @@ class SessionRunner:
             transaction.apply(JournalInput(InputKind.CAUGHT_UP, symbol, incarnation))
         for read in found.ranges:
             self.records_read[read.stream] += len(read.records)
-        prepared = self._prepare(transaction.finish(), found.raw, commands.dead_letters)
+        prepared = self._prepare(self._finish(transaction), found.raw, commands.dead_letters)
         await self._settled()
         self._commit(prepared)
 
@@ -381,7 +401,15 @@ class SessionRunner:
         transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
         for given in inputs:
             transaction.apply(given)
-        self._commit(self._prepare(transaction.finish(), _no_raw, dead_letters))
+        self._commit(self._prepare(self._finish(transaction), _no_raw, dead_letters))
+
+    def _finish(self, transaction: Transaction) -> TransactionResult:
+        if self._beat_is_due():
+            transaction.beat()
+        result = transaction.finish()
+        if transaction.has_told:
+            self._told_at = self._clock.monotonic()
+        return result
 
     def _take_tick(self, tick: Tick) -> None:
         """Do what is due each second. A channel that has lost all that was on it, and the feed's credits with it, shows here alone."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from streams.consumer import BEGINNING, SessionConsumer
+from streams.consumer import BEGINNING, HEARTBEAT, NO_HEARTBEAT, SessionConsumer
 from streams.errors import StreamsError
 from streams.exports.increments import NewExporter
 from streams.exports.rows import Format
@@ -87,7 +87,8 @@ def consume(settings: Settings, path: Path, *, to_the_end: bool = False) -> None
     ) as session:
         while not (to_the_end and session.at_end):
             event = session.poll(0.05)
-            if event is not None:
+            # What the consumer makes of it that none comes is no record: it stands in no sequence.
+            if event is not None and (event.gate is None or event.gate.reason not in (NO_HEARTBEAT, HEARTBEAT)):
                 given.append((event, clock.now_us()))
             if given and (event is None or len(given) >= _MOST_AT_ONCE):
                 notebook.write(given, str(session.position))

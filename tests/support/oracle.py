@@ -146,6 +146,8 @@ def _check_gate(evidence: Evidence, findings: _Findings) -> None:
             if opens == active:
                 findings.add("gate", f"{event.sequence}: {event.kind} while the gate was that already")
             active = opens
+        if event.kind == AnalysisKind.HEARTBEAT and not active:
+            findings.add("gate", f"{event.sequence}: a heartbeat while the gate was shut")
         if event.bar is None:
             continue
         if not active:

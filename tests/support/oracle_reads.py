@@ -162,8 +162,8 @@ def _seen(bar: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def wrong_notes(notes: Sequence[tuple[object, ...]], analysis: Sequence[AnalysisEvent]) -> Iterator[str]:
-    """A sentence for each event that a consumer was not given, twice or too late to act on."""
-    for note, event in zip_longest(notes, analysis):
+    """A sentence for each event that a consumer was not given, twice or too late to act on; heartbeats are handed to nobody."""
+    for note, event in zip_longest(notes, [event for event in analysis if event.kind != AnalysisKind.HEARTBEAT]):
         due = None
         if event is not None:
             bar = (None, None) if event.bar is None else (event.bar.start_us, event.bar.revision)

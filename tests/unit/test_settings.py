@@ -74,6 +74,7 @@ def test_without_any_variable_the_defaults_hold() -> None:
         "log_json": False,
         "transaction_timeout_ms": 30_000,
         "session_timeout_seconds": 6.0,
+        "heartbeat_timeout_seconds": 3.0,
         "removal_deadline_seconds": 30.0,
         "kafka_config": {},
     }
@@ -286,3 +287,15 @@ def test_the_table_of_settings_has_each_one_with_its_default() -> None:
     rows = re.findall(r"^\| `STREAMS_([A-Z_]+)` \| (.+?) \|", module.__doc__ or "", flags=re.MULTILINE)
     loaded = Settings.load()
     assert dict(rows) == {name.upper(): in_the_table(getattr(loaded, name)) for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("text", ["1", "1.9", "0.5", "-3", "nan", "4000"])
+def test_readers_do_not_give_up_between_two_heartbeats(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("STREAMS_HEARTBEAT_TIMEOUT_SECONDS", text)
+    (said,) = complaints()
+    assert said.startswith("STREAMS_HEARTBEAT_TIMEOUT_SECONDS")
+
+
+def test_a_worker_stops_answering_when_a_reader_stops_believing_and_by_itself_where_readers_believe_for_ever() -> None:
+    assert Settings.load(heartbeat_timeout_seconds=10).overdue_seconds == 10.0
+    assert Settings.load(heartbeat_timeout_seconds=0).overdue_seconds == 3.0

@@ -372,6 +372,9 @@ def step(world: World, seed: int, number: int) -> str:
     if aside.random() < (0.004 if world.model.clock_reason is None else 0.15):
         parts += judge_clock(world, aside)
         name += "+clock"
+    if Random(f"beat {seed} {number}").random() < 0.15:
+        parts.append(JournalInput(InputKind.HEARTBEAT))  # whatever else the transaction told, and whether the gate is open or not
+        name += "+beat"
     world.transact(parts)
     world.days = world.model.calendar
     return name

@@ -84,6 +84,8 @@ class Judge:
             if marker.gate.active == self._active:
                 raise Violation("the gate opens and shuts by turns", f"{marker} while it stood so already")
             self._active = marker.gate.active
+        if marker.kind is AnalysisKind.HEARTBEAT and not self._active:
+            raise Violation("no heartbeat is on analysis while the session is inactive", f"{marker}")
         if marker.kind is AnalysisKind.HELD_BACK and marker.extent is not None:
             self.held[marker.symbol or "", marker.incarnation or 0, marker.interval or ""] += marker.extent.count
 

@@ -149,6 +149,9 @@ class Model(Timebook):
                 life.backlog = life.backlog or life.is_read
         elif given.kind is InputKind.CLOCK:
             self.judge_clock(given)
+        elif given.kind is InputKind.HEARTBEAT:
+            if self.active:
+                self.mark("heartbeat")
         elif given.kind is InputKind.CALENDAR:
             self.calendar = calendarbook.followed(self.calendar, given, calendarbook.reached(self.days, self.lives.values()))
             self.tell("calendar_changed")

@@ -33,7 +33,8 @@ from tests.support.topics_in_memory import Topics
 
 CODEC = Codec()
 NAMES = TopicNames("main")
-SETTINGS = Settings.load(session="main")
+# Here no time passes but in looks; what silence means stands in test_liveness.py.
+SETTINGS = Settings.load(session="main", heartbeat_timeout_seconds=0)
 SYMBOLS = ("AA", "BB", "CC")
 
 Version = tuple[str, int, str, int, int]
