@@ -29,7 +29,7 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_LOG_JSON` | `false` | log JSON lines instead of text |
 | `STREAMS_TRANSACTION_TIMEOUT_MS` | `30000` | how long brokers have to take a transaction; one whose worker is gone ends after it |
 | `STREAMS_SESSION_TIMEOUT_SECONDS` | `6` | after it a worker without a heartbeat is taken for dead; brokers ask for at least 6 |
-| `STREAMS_HEARTBEAT_TIMEOUT_SECONDS` | `3` | after it a reader takes a session without a record on analysis for inactive, and a worker that commits nothing gives no answers; 0: never. Workers send at least one record a second while the gate is open |
+| `STREAMS_HEARTBEAT_TIMEOUT_SECONDS` | `3` | how long readers take a session for active without a record on analysis; 0: for ever |
 | `STREAMS_REMOVAL_DEADLINE_SECONDS` | `30` | how long a graceful removal may drain before the symbol goes anyway |
 | `STREAMS_KAFKA_CONFIG` | `{}` | JSON of further librdkafka properties: `{"security.protocol": "SSL"}` |
 """

@@ -138,10 +138,7 @@ class SessionConsumer:
         gate, while what was there when reading began is read, and then until the first record comes, a second at most while the gate is
         open. Another thread may ask. A strategy that is busy for longer need not poll in between: what has come meanwhile is looked at.
         """
-        now = self._source.clock.monotonic()
-        if self._liveness.gate and self._liveness.is_silent(now) and len(self._pending) < _MOST_PENDING:
-            self._look()
-        return self._liveness.active(now)
+        return self._liveness.active(self._looked())
 
     @property
     def at_end(self) -> bool:
@@ -204,25 +201,33 @@ class SessionConsumer:
         except OffsetGoneError as error:
             self._lost(error)
 
-    def _fetch(self, timeout_seconds: float) -> None:
+    def _fetch(self, timeout_seconds: float) -> bool:
         found = self._reader.read(timeout_seconds)
         last = (found[-1].offset, found[-1].timestamp_ms) if found else None
         self._pending.extend(found)
         self._liveness.read(self._reader.position, self._source.clock.monotonic(), last=last, at_end=self._reader.at_end)
+        return bool(found)
 
-    def _look(self) -> None:
-        """See what has come while the strategy was busy; when it polls in another thread, it sees for itself."""
-        if self._has_begun and self._failure is None and self._reading.acquire(blocking=False):
+    def _looked(self) -> float:
+        """The time, by which what has come while the strategy was busy has been seen, if silence would mean something.
+
+        While another thread polls, that one sees for itself.
+        """
+        now = self._source.clock.monotonic()
+        if self._liveness.gate and self._liveness.is_silent(now) and self._failure is None and self._reading.acquire(blocking=False):
             try:
-                self._fetch(0.0)
+                # What comes first has waited longest: the last of it counts.
+                while self._liveness.is_silent(now) and len(self._pending) < _MOST_PENDING and self._fetch(0.0):
+                    pass
             except StreamsError as error:
                 self._failure = error  # for the next poll
             finally:
                 self._reading.release()
+        return now
 
     def _turn(self, kind: str | None = None) -> AnalysisEvent | None:
         """The event that says what no record does: that an open gate is heard of no more, or again. `kind` is that of the next record."""
-        is_open = self._liveness.turn(self._source.clock.monotonic(), is_about_gate=kind in _ABOUT_GATE)
+        is_open = self._liveness.turn(self._looked(), is_about_gate=kind in _ABOUT_GATE)
         if is_open is None:
             return None
         last = self._seam.last or Position(0, 0, 0)

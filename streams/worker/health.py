@@ -187,7 +187,9 @@ class _Figures:
         state = session.state
         yield self._gauge("streams_last_commit_seconds", "duration of the last transaction", self._ledger.last_commit_seconds)
         yield self._gauge(
-            "streams_session_active", "1 while the gate is open and transactions get through", float(state.active and not self._health.is_overdue)
+            "streams_session_active",
+            "1 while the gate is open and transactions get through",
+            float(state.active and not self._health.is_overdue),
         )
         yield self._gauge("streams_lagging_symbols", "symbols that keep the gate shut", len(state.lagging))
         yield self._gauge("streams_symbols", "symbols in the session", len(state.symbols))

@@ -150,8 +150,7 @@ class Model(Timebook):
         elif given.kind is InputKind.CLOCK:
             self.judge_clock(given)
         elif given.kind is InputKind.HEARTBEAT:
-            if self.active:
-                self.mark("heartbeat")
+            self._heartbeat()
         elif given.kind is InputKind.CALENDAR:
             self.calendar = calendarbook.followed(self.calendar, given, calendarbook.reached(self.days, self.lives.values()))
             self.tell("calendar_changed")
@@ -160,6 +159,10 @@ class Model(Timebook):
             self.unchecked = None if given.start_us is None else (given.start_us, given.reason)
         elif given.kind is InputKind.CONFIGURED:
             self._configure(SessionConfig.from_json(given.text or ""))
+
+    def _heartbeat(self) -> None:
+        if self.active:
+            self.mark("heartbeat")
 
     def _applies(self, given: JournalInput, life: Life) -> bool:
         match given.kind:
