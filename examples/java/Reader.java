@@ -14,6 +14,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /** The day so far from SESSION.bars, then each fresh bar of SESSION.analysis once. Arguments: brokers, session, folder of schemas. */
 public class Reader {
+    static final long SILENCE_NANOS = 3_000_000_000L; // a session whose gate is open says something at least once a second
     static final Map<Integer, GenericDatumReader<GenericRecord>> READERS = new HashMap<>(); // by id of the schema that was written with
 
     public static void main(String[] args) throws Exception {
@@ -40,9 +41,12 @@ public class Reader {
 
             consumer.assign(Set.of(analysis));
             var place = consumer.offsetsForTimes(Map.of(analysis, since)).get(analysis);
-            consumer.seek(analysis, place == null ? consumer.endOffsets(Set.of(analysis)).get(analysis) : place.offset());
-            while (true)
+            long liveFrom = consumer.endOffsets(Set.of(analysis)).get(analysis); // what is there already proves nothing about now
+            consumer.seek(analysis, place == null ? liveFrom : place.offset());
+            boolean isOpen = false, isLost = false;
+            for (long heard = System.nanoTime(); ; ) {
                 for (var record : consumer.poll(Duration.ofMillis(200))) {
+                    if (record.offset() >= liveFrom) heard = System.nanoTime();
                     long thisEpoch = number(record, "epoch"), thisSequence = number(record, "sequence");
                     if (thisEpoch < epoch || (thisEpoch == epoch && thisSequence <= sequence)) continue; // known, or repeated
                     if (epoch > 0 && (thisEpoch != epoch || thisSequence != sequence + 1))
@@ -50,6 +54,11 @@ public class Reader {
                     epoch = thisEpoch;
                     sequence = thisSequence;
                     boolean isFresh = !text(record, "kind").equals("bar") || number(record, "valid_until_us") >= System.currentTimeMillis() * 1000;
+                    switch (text(record, "kind")) { // of the gate: open, shut, or as before
+                        case "bar", "activated", "heartbeat" -> isOpen = true;
+                        case "deactivated" -> isOpen = false;
+                        default -> { }
+                    }
                     switch (text(record, "kind")) {
                         case "bar" -> say((isFresh ? "fresh " : "history ") + name(record), event(record)); // act on fresh ones only
                         case "activated", "deactivated" -> System.out.println(text(record, "kind") + " " + event(record).get("gate"));
@@ -58,6 +67,11 @@ public class Reader {
                         default -> { } // symbols that come and go, and kinds of later versions
                     }
                 }
+                if (isOpen && isLost != System.nanoTime() - heard > SILENCE_NANOS) { // by this clock alone: no two clocks are compared
+                    isLost = !isLost;
+                    System.out.println(isLost ? "hands off: no worker is heard of" : "hands on: a worker is heard of again");
+                }
+            }
         }
     }
 

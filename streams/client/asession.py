@@ -20,6 +20,7 @@ from streams.client.calls import Ask, Call, CommandResult, Got, Overview, Snapsh
 from streams.client.connection import BROKEN, KEPT, PATIENCE_SECONDS, URL, WAIT_SECONDS, Connection, seconds_for
 from streams.engine.views import ExportPosition, GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.records import SessionBar
+from streams.settings import HEARTBEAT_TIMEOUT_SECONDS
 from streams.times import Clock
 
 __all__ = ["AsyncSessionClient"]
@@ -35,6 +36,7 @@ class AsyncSessionClient(Connection):
         read_token: for internal reads; by default what STREAMS_READ_TOKEN says.
         command_token: for commands; by default what STREAMS_COMMAND_TOKEN says.
         patience_seconds: how long to go on asking while nobody has the state, as while a standby takes over.
+        heartbeat_timeout_seconds: for how long after an answer `active` holds; 0: for ever.
         transport: what httpx sends through instead of the network, for tests.
         clock: what patience is measured by.
 
@@ -49,10 +51,14 @@ class AsyncSessionClient(Connection):
         read_token: str | None = None,
         command_token: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        heartbeat_timeout_seconds: float = HEARTBEAT_TIMEOUT_SECONDS,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(url, read_token=read_token, command_token=command_token, patience_seconds=patience_seconds, clock=clock)
+        super().__init__(
+            url, read_token=read_token, command_token=command_token, patience_seconds=patience_seconds,
+            heartbeat_timeout_seconds=heartbeat_timeout_seconds, clock=clock,
+        )  # fmt: skip
         self._http = httpx.AsyncClient(transport=transport, limits=KEPT)
 
     async def __aenter__(self) -> AsyncSessionClient:
@@ -242,6 +248,7 @@ class AsyncSessionClient(Connection):
         while True:
             if attempts.pause_seconds:
                 await asyncio.sleep(attempts.pause_seconds)
+            attempts.send()
             try:
                 response = await self._http.request(ask.method, attempts.url, headers=headers, json=ask.body, timeout=seconds_for(ask))
             except BROKEN as error:

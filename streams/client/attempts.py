@@ -41,6 +41,11 @@ class Attempts:
         self.url = bases[0] + ask.target
         self.pause_seconds = 0.0
         self._was_broken = False
+        self.sent_at = clock.monotonic()
+
+    def send(self) -> None:
+        """The request is sent now: what answers it is of no earlier moment."""
+        self.sent_at = self._clock.monotonic()
 
     @property
     def base(self) -> str:

@@ -47,10 +47,11 @@ class Ask(Struct, frozen=True):
 
 
 class Got(Struct, frozen=True):
-    """An answer: its status and its body."""
+    """An answer: its status, its body, and when it was asked for, in seconds of a clock that never goes back."""
 
     status: int
     body: bytes
+    asked_at: float = 0.0
 
 
 Call = Generator[Ask, Got, T]

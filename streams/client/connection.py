@@ -25,17 +25,36 @@ BROKEN: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Connection:
-    """The root of the clients. `place` is the committed state that the last answer was of; of several pages, the first one's."""
+    """The root of the clients.
+
+    `place` is the committed state that the last answer was of; of several pages, the first one's. It stays as it was; what holds now
+    says `active`.
+    """
 
     def __init__(
-        self, url: str | Sequence[str], *, read_token: str | None, command_token: str | None, patience_seconds: float, clock: Clock | None
-    ) -> None:
+        self, url: str | Sequence[str], *, read_token: str | None, command_token: str | None, patience_seconds: float,
+        heartbeat_timeout_seconds: float, clock: Clock | None,
+    ) -> None:  # fmt: skip
         self._bases = bases_of(url)
         self._read_token = os.environ.get("STREAMS_READ_TOKEN") if read_token is None else read_token
         self._command_token = os.environ.get("STREAMS_COMMAND_TOKEN") if command_token is None else command_token
         self._patience_seconds = patience_seconds
         self._clock = clock or SystemClock()
         self.place: Place | None = None
+        self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
+        self._placed_at = 0.0
+
+    @property
+    def active(self) -> bool | None:
+        """Whether the gate is open, as far as the last answer tells; False when that is older than `heartbeat_timeout_seconds`.
+
+        A worker answers only while its transactions get through, so an answer is a sign of life; this property asks for none. None
+        before the first answer. With a timeout of 0 the last answer holds for ever.
+        """
+        if self.place is None:
+            return None
+        timeout = self._heartbeat_timeout_seconds
+        return self.place.active and (not timeout or self._clock.monotonic() - self._placed_at <= timeout)
 
     def _begin(self, ask: Ask) -> tuple[Attempts, dict[str, str]]:
         headers = headers_for(ask.door, read_token=self._read_token, command_token=self._command_token)
@@ -44,10 +63,12 @@ class Connection:
     def _end(self, attempts: Attempts, response: httpx.Response) -> Got:
         # The one that has the state is asked first from now on.
         self._bases.sort(key=lambda base: base != attempts.base)
-        return Got(response.status_code, response.content)
+        return Got(response.status_code, response.content, attempts.sent_at)
 
     def _note(self, got: Got) -> None:
-        self.place = calls.place_of(got) or self.place
+        place = calls.place_of(got)
+        if place is not None:
+            self.place, self._placed_at = place, got.asked_at
 
 
 def seconds_for(ask: Ask) -> float:

@@ -95,6 +95,7 @@ class SessionConsumer:
         self._liveness = Liveness(settings.heartbeat_timeout_seconds)
         self._reading = Lock()
         self._failure: StreamsError | None = None
+        self._is_closed = False
         self._source = Source(settings, codec or codec_of(settings), clock or SystemClock())
         self._warm_up = warm_up
         self._history = history
@@ -151,7 +152,9 @@ class SessionConsumer:
 
     def close(self) -> None:
         """Let the connection go."""
-        self._reader.close()
+        self._is_closed = True
+        with self._reading:
+            self._reader.close()
 
     def poll(self, timeout_seconds: float = _WAIT_SECONDS) -> AnalysisEvent | None:
         """The next event, waiting up to `timeout_seconds` where none is there; None when none came, or none to be handed over.
@@ -214,7 +217,8 @@ class SessionConsumer:
         While another thread polls, that one sees for itself.
         """
         now = self._source.clock.monotonic()
-        if self._liveness.gate and self._liveness.is_silent(now) and self._failure is None and self._reading.acquire(blocking=False):
+        may_look = self._liveness.gate and self._failure is None and not self._is_closed
+        if may_look and self._liveness.is_silent(now) and self._reading.acquire(blocking=False):
             try:
                 # What comes first has waited longest: the last of it counts.
                 while self._liveness.is_silent(now) and len(self._pending) < _MOST_PENDING and self._fetch(0.0):

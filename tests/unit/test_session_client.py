@@ -360,3 +360,52 @@ def test_quality_falls_where_bars_are_missing_and_a_client_sees_it() -> None:
     desk.flow(*minutes("SPY", at("09:50", "2013-10-08"), 1))
     with client_of(app_over(desk)) as client:
         assert client.get_qualities("SPY") == {"1m": client.get_quality("SPY"), "5m": client.get_quality("SPY", "5m")}
+
+
+def test_three_seconds_after_the_last_answer_a_session_counts_as_inactive_for_its_client() -> None:
+    over, clock, dead = OverApp(app_over(active_desk())), ManualClock(), []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        clock.advance_seconds(0.5)
+        if dead:
+            raise httpx.ConnectError("refused")
+        return over.handle_request(request)
+
+    with SessionClient(transport=httpx.MockTransport(answer), clock=clock, patience_seconds=1) as client:
+        assert client.active is None
+        client.get_bar_count("SPY")
+        assert client.active is True
+        clock.advance_seconds(2.5)
+        assert client.active is True
+        clock.advance_seconds(0.01)
+        assert client.active is False, "three seconds since it was asked: the answer is of that moment or later"
+        client.get_bar_count("SPY")
+        assert client.active is True
+        dead.append(True)
+        with pytest.raises(NobodyThereError):
+            client.get_bar_count("SPY")
+        clock.advance_seconds(2.0)
+        assert client.active is False
+        assert client.place is not None
+        assert client.place.active, "what the last answer was of stays as it was"
+    with SessionClient(transport=httpx.MockTransport(over.handle_request), clock=clock, heartbeat_timeout_seconds=0) as patient:
+        patient.get_bar_count("SPY")
+        clock.advance_seconds(1e6)
+        assert patient.active is True
+
+
+def test_a_shut_gate_is_shut_for_a_client_too_and_the_asynchronous_one_goes_by_the_same_rule() -> None:
+    with client_of(app_over(inactive_desk())) as client:
+        client.get_overview()
+        assert client.active is False
+
+    async def ask() -> None:
+        clock = ManualClock()
+        async with AsyncSessionClient(transport=httpx.ASGITransport(app_over(active_desk())), clock=clock) as session:
+            assert session.active is None
+            await session.get_bar_count("SPY")
+            assert session.active is True
+            clock.advance_seconds(3.1)
+            assert session.active is False
+
+    asyncio.run(ask())

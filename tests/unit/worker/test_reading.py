@@ -16,6 +16,7 @@ from streams.errors import NotActiveError
 from streams.wire.outputs import Record
 from streams.worker import reading
 from streams.worker.health import Health, WorkerStatus
+from streams.worker.inbox import Tick
 from streams.worker.reading import Shared, WorkerReader
 from tests.support.engine import at, minutes
 from tests.unit.worker.test_runner import Bench, Ledger
@@ -54,7 +55,7 @@ class Office(Bench):
         super().__init__(read=5)
         self.slow = SlowLedger()
         self.runner._ledger = self.slow  # type: ignore[assignment]
-        self.health = Health(self.runner, self.slow, self.clock, owner="tester", session="main")  # type: ignore[arg-type]
+        self.health = Health(self.runner, self.slow, self.clock, owner="tester", session="main", overdue_seconds=3.0)  # type: ignore[arg-type]
         self.reader = WorkerReader(self.runner, self.health, owner_url=lambda: owner_url, own_url=OWN)
         self.number = 0
 
@@ -321,5 +322,22 @@ def test_who_asks_and_goes_away_takes_the_answer_from_nobody() -> None:
         gone.cancel()
         go.set()
         assert await stays == 1
+
+    run(scenario)
+
+
+def test_a_worker_whose_transactions_do_not_get_through_gives_no_answer_after_three_seconds_though_it_is_not_failing_yet() -> None:
+    async def scenario() -> None:
+        office = Office()
+        await office.activate()
+        office.clock.advance_seconds(2.9)
+        assert (await office.count())[0] == 5
+        office.clock.advance_seconds(0.2)
+        assert office.health.status is WorkerStatus.ACTIVE
+        with pytest.raises(NotActiveError, match="do not get through to the broker"):
+            await office.count()
+        office.number += 1
+        await office.runner.process(Tick(office.runner._taken or 0))
+        assert (await office.count())[0] == 5, "with the next commit it answers again"
 
     run(scenario)
