@@ -157,7 +157,9 @@ class Witness:
 
     def _run(self) -> None:
         try:
-            with SessionConsumer(self._settings, start=BEGINNING, fresh_only=False, on_hole=self.gaps.append) as consumer:
+            # What the topic holds is shown: a worker that is killed and comes back is no event of it.
+            settings = self._settings.model_copy(update={"heartbeat_timeout_seconds": 0.0})
+            with SessionConsumer(settings, start=BEGINNING, fresh_only=False, on_hole=self.gaps.append) as consumer:
                 while not self._stopping.is_set():
                     event = consumer.poll(0.1)
                     if event is None:
