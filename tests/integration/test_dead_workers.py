@@ -106,6 +106,7 @@ def test_readers_learn_that_both_workers_are_dead_and_notice_a_takeover_once(
     first.wait_until("active")
     with strategy(desk.settings) as bot, http_client(f"{first.url},{second.url}") as client:
         wait_until(lambda: bot.states[-1:] == client.states[-1:] == [True], "both readers to hear of the active worker", 60)
+        bot.gates.clear()
         # Nothing is fed, so all that comes are heartbeats.
         sequence = desk.topics.analysis()[-1].sequence
         wait_until(lambda: desk.topics.analysis()[-1].sequence >= sequence + 4, "heartbeats", 60)
@@ -145,6 +146,7 @@ def test_while_a_worker_stands_still_nothing_looks_active_and_when_it_goes_on_ev
     worker.wait_until("active")
     with strategy(desk.settings) as bot, http_client(worker.url) as client:
         wait_until(lambda: bot.states[-1:] == client.states[-1:] == [True], "both readers to hear of the worker", 60)
+        bot.gates.clear()
         with worker.paused():
             wait_until(lambda: bot.states[-1] is False, "the strategy to learn that nothing comes", 30)
             wait_until(lambda: client.states[-1] is False, "the client to learn that nobody answers", 60)
