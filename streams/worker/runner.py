@@ -38,6 +38,7 @@ from streams.worker.ends import ReachedEnds
 from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.follower import Follower
 from streams.worker.gapfill import GapFiller
+from streams.worker.heartbeat import Heartbeat
 from streams.worker.history import HistoryLoader
 from streams.worker.inbox import Alarm, GapAnswers, Item, Loads, Notice, SourceReads, Tick
 from streams.worker.ledger import Ledger
@@ -48,8 +49,6 @@ from streams.worker.sources import SourceRefusedError, Sources
 from streams.worker.unchecked import Unchecked, news
 
 HEARTBEAT_SECONDS: Final = 1.0
-BEAT_SECONDS: Final = 0.9
-"""After so long without a record on analysis a heartbeat goes there, while the gate is open: so two records lie a second apart at most."""
 _SHORTEST_ALARM_SECONDS: Final = 0.001
 
 
@@ -127,7 +126,8 @@ class SessionRunner:
         self._ends = ReachedEnds()
         self._membership_changed = False
         self._next_number = 1
-        self._wrote_at = self._told_at = 0.0
+        self._wrote_at = 0.0
+        self._heartbeat = Heartbeat(clock, overdue_seconds=settings.overdue_seconds)
         self._taken: int | None = None
         self._analysis_offset = 0
         self.session: Session | None = None
@@ -164,7 +164,7 @@ class SessionRunner:
             self.active_since = (session.state.epoch, session.state.transaction)
             self._taken = None  # what was on the channel before may have been cleared, and is of no use now
             self.active = True
-            self._told_at = self._clock.monotonic()
+            self._heartbeat.told()
             self._read_from_state()
             self._set_alarm()
         logger.bind(session=session.state.config.session_name, epoch=session.state.epoch, symbols=len(session.state.symbols)).info(
@@ -308,7 +308,7 @@ class SessionRunner:
                 await self._settled()  # as above
                 self._take_gap_answers()
             case Alarm():
-                if self._beat_is_due() or self._require_session().due_bars(self._clock.now_us()):
+                if self._heartbeat.is_due(self.committed_at) or self._require_session().due_bars(self._clock.now_us()):
                     self._write_inputs([])
             case Tick():
                 self._take_tick(item)
@@ -323,25 +323,10 @@ class SessionRunner:
         state = self._require_session().state
         seconds = (state.next_waiting_us - self._clock.now_us()) / SECOND_US
         if state.active:
-            seconds = min(seconds, self._seconds_to_beat())
+            seconds = min(seconds, self._heartbeat.seconds_left(self._wrote_at))
         # A later bar is found at a tick, by which the clock may have been set.
         if seconds < 2 * HEARTBEAT_SECONDS:
             self._alarm = asyncio.get_running_loop().call_later(max(_SHORTEST_ALARM_SECONDS, seconds), self._send, Alarm())
-
-    def _seconds_to_beat(self) -> float:
-        now = self._clock.monotonic()
-        left = self._told_at + BEAT_SECONDS - now
-        # One that is due and was not sent waits until what was written instead is committed.
-        return left if left > 0 else max(0.0, self._wrote_at + BEAT_SECONDS - now)
-
-    def _beat_is_due(self) -> bool:
-        """Whether analysis has had no record for so long that readers need a sign of life.
-
-        It is none while transactions don't get through. After a while in which none did, as of a worker that stood still, the first one
-        goes without: another worker may have taken over, and stale bars may be waiting, which shut the gate.
-        """
-        now = self._clock.monotonic()
-        return now - self._told_at >= BEAT_SECONDS and now - self.committed_at <= self._settings.overdue_seconds
 
     def _cancel_alarm(self) -> None:
         if self._alarm is not None:
@@ -404,11 +389,11 @@ class SessionRunner:
         self._commit(self._prepare(self._finish(transaction), _no_raw, dead_letters))
 
     def _finish(self, transaction: Transaction) -> TransactionResult:
-        if self._beat_is_due():
+        if self._heartbeat.is_due(self.committed_at):
             transaction.beat()
         result = transaction.finish()
         if transaction.has_told:
-            self._told_at = self._clock.monotonic()
+            self._heartbeat.told()
         return result
 
     def _take_tick(self, tick: Tick) -> None:
