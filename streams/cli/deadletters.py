@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Annotated, Final, TypedDict
 
 import typer
-from rich.table import Table
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
 from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json, say
 from streams.cli.words import plural, short_instant
@@ -74,11 +76,11 @@ def list_(
 ) -> None:
     """List dead letters, the newest last: offset, time, symbol, reason, and what was wrong in a sentence."""
     settings = load_settings(bootstrap, session)
-    since_us = _instant(since)
+    code, since_us = _code(reason), _instant(since)
     with DeadLetters(settings) as letters:
         count = 0
         found: deque[DeadLetter] = deque(maxlen=last or None)
-        for letter in letters.read(symbol=symbol, code=_code(reason), since_us=since_us):
+        for letter in letters.read(symbol=symbol, code=code, since_us=since_us):
             count += 1
             found.append(letter)
     if as_json:
@@ -88,7 +90,7 @@ def list_(
     if not found:
         print("no dead letters" if symbol is None and reason is None and since is None else "no dead letters of these")
         return
-    data_console().print(_table(found))
+    data_console().print(_listing(found))
     if count > len(found):
         say(f"the newest {len(found)} of {count:,}; --last 0 lists all")
 
@@ -245,18 +247,17 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}... ({len(text)} characters)"
 
 
-def _table(letters: deque[DeadLetter]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("offset", justify="right", no_wrap=True)
-    for heading in ("failed at", "symbol", "reason"):
-        table.add_column(heading, no_wrap=heading != "symbol", overflow="fold")
-    table.add_column("what was wrong", overflow="fold", ratio=1)
+def _listing(letters: deque[DeadLetter]) -> RenderableType:
+    """Two lines a letter, since a reason in words needs the width of a terminal."""
+    parts: list[RenderableType] = []
     beside = _second(letters[-1])
+    width = len(str(letters[-1].offset))
     for letter in letters:
+        head = f"{letter.offset:>{width}}  {short_instant(_second(letter), beside)}  {letter.symbol or letter.topic}  "
         again = f" (sent again from {letter.resent_from})" if letter.resent_from else ""
-        failed_at = short_instant(_second(letter), beside)
-        table.add_row(str(letter.offset), failed_at, letter.symbol or "-", letter.code, f"{letter.message}{again}")
-    return table
+        parts.append(Text.assemble(head, (letter.code, "bold")))
+        parts.append(Padding(Text(f"{letter.message}{again}"), (0, 0, 0, width + 2), expand=False))
+    return Group(*parts)
 
 
 def _second(letter: DeadLetter) -> str:

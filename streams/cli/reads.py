@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -28,6 +29,8 @@ CLOSED: Final = 4
 
 PATIENCE_SECONDS: Final = 3.0
 _MOST_GAPS: Final = 50
+_GOOD_PERCENT: Final = 99.0
+_MOST_EXPLAINED: Final = 20
 
 Symbol = Annotated[str, typer.Argument(help="The symbol.", show_default=False)]
 Interval = Annotated[
@@ -76,7 +79,8 @@ def quality(
 ) -> None:
     """Show how complete the bars are: present of expected from the open until now, in percent, by interval.
 
-    A dash stands where a missing bar is no gap, or before any bar is expected.
+    A dash stands where a missing bar is no gap, or before any bar is expected. Where a symbol's first bar came long after the open, a
+    line says how complete the bars are since then.
     """
     with SessionClient(url_of(url), patience_seconds=PATIENCE_SECONDS) as session:
         wanted = symbols or sorted(_open(session, of=session_name, internal=internal).active_symbols)
@@ -94,7 +98,10 @@ def quality(
             table.add_column(name, justify="right")
         for symbol, by_interval in found.items():
             table.add_row(symbol, *(_percent(by_interval[name]) if name in by_interval else "" for name in intervals))
-        data_console().print(table if found else Text("no symbols"))
+        lines: list[str] = []
+        for symbol in list(found)[:_MOST_EXPLAINED]:
+            lines += _before_first_bar(session, symbol, found[symbol], internal=internal)
+        data_console().print(Group(table, *map(Text, lines)) if found else Text("no symbols"))
 
 
 @app.command("gaps", epilog="Example: streams gaps SPY --interval 1m")
@@ -118,6 +125,26 @@ def gaps(
             print_json({"as_of": _place_fields(session.place), "interval": interval or snapshot.base_interval, "gaps": fields})
             return
         data_console().print(_gaps_page(symbol, interval or snapshot.base_interval, found))
+
+
+def _before_first_bar(session: SessionClient, symbol: str, qualities: dict[str, float | None], *, internal: bool) -> Iterator[str]:
+    """Say how much of what is missing lies before the symbol's first bar: a feed that began at noon has no morning."""
+    measured = [(name, quality) for name, quality in qualities.items() if quality is not None]
+    if not measured or measured[-1][1] >= _GOOD_PERCENT:
+        return
+    interval, _ = measured[-1]
+    found = session.get_gaps(symbol, interval, internal=internal)
+    if not found or session.get_bars(symbol, interval, end=found[0].start, internal=internal):
+        return
+    present, missing = session.get_bar_count(symbol, interval, internal=internal), sum(gap.bar_count for gap in found)
+    first = found[0]
+    opened, begun = iso(first.start_us), short_instant(iso(first.end_us), iso(first.start_us))
+    if not present:
+        yield f"{symbol}: no {interval} bar since {opened}, when its trading day began"
+        return
+    since = 100 * present / (present + missing - first.bar_count)
+    missed = f"{first.bar_count:,} of {plural(missing, 'missing bar')}"
+    yield f"{symbol}: its {interval} bars begin at {begun}; {missed} are of before, since {opened}. Since then: {since:.2f}"
 
 
 def url_of(url: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, TypedDict
 
 import typer
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -49,7 +50,7 @@ def sessions(bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(facts)
     elif facts:
-        data_console().print(_table(facts))
+        data_console().print(Group(_table(facts), _summary_line(facts)))
     else:
         under = f" under the prefix {settings.topic_prefix}" if settings.topic_prefix else ""
         print(f"no sessions at {settings.bootstrap_servers}{under}, among the topics that this user may describe")
@@ -89,7 +90,7 @@ def summary(state: SessionState, now_us: int) -> SessionSummary:
 
 
 def _table(facts: list[SessionSummary]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=_caption(facts), caption_justify="left")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("session", "worker", "gate", "last commit", "by"):
         table.add_column(heading, overflow="fold")
     for fact in facts:
@@ -107,6 +108,6 @@ def _table(facts: list[SessionSummary]) -> Table:
     return table
 
 
-def _caption(facts: list[SessionSummary]) -> Text:
+def _summary_line(facts: list[SessionSummary]) -> Text:
     at_work = sum(fact["worker"] == "active" for fact in facts)
     return Text(f"{plural(len(facts), 'session')}, {at_work} with an active worker; streams status --session NAME shows one")

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from streams.cli.options import AsJson, Bootstrap, Session, Timeout, data_console, load_settings, print_json, say
+from streams.cli.waiting import once_there
 from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, seconds_text, symbol_facts
 from streams.client.control import REPLY_TIMEOUT_SECONDS, SessionControl
 from streams.client.state import read_state
@@ -49,7 +50,7 @@ def add_symbol(
     """Add a symbol to a running session, with the history of its trading day."""
     wanted, start_us = _streams(streams or ()), _instant(start)
     command_id = str(uuid.uuid4())
-    with SessionControl(load_settings(bootstrap, session), sender="streams add-symbol") as control:
+    with _control(load_settings(bootstrap, session), "streams add-symbol", timeout if wait else 0) as control:
         control.add_symbol(
             symbol,
             streams=wanted,
@@ -76,7 +77,7 @@ def remove_symbol(
 ) -> None:
     """Remove a symbol from a running session, with everything that is kept about it; its bar topic stays."""
     command_id = str(uuid.uuid4())
-    with SessionControl(load_settings(bootstrap, session), sender="streams remove-symbol") as control:
+    with _control(load_settings(bootstrap, session), "streams remove-symbol", timeout if wait else 0) as control:
         control.remove_symbol(
             symbol,
             immediate=immediate,
@@ -99,6 +100,11 @@ def symbol_list(bootstrap: Bootstrap = None, session: Session = None, as_json: A
 def list_dynamic(bootstrap: Bootstrap = None, session: Session = None, as_json: AsJson = False) -> None:
     """List the symbols that were added while the session ran."""
     _list(load_settings(bootstrap, session), as_json, only_dynamic=True)
+
+
+def _control(settings: Settings, sender: str, wait_seconds: float) -> SessionControl:
+    """A way to send commands, once the session's first worker has made its topics."""
+    return once_there(lambda: SessionControl(settings, sender=sender), wait_seconds, SystemClock(), tell=say)
 
 
 def _list(settings: Settings, as_json: bool, *, only_dynamic: bool) -> None:

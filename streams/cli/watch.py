@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
 from streams.cli.options import AsJson, Bootstrap, Session, load_settings, plain_console, print_json, say
+from streams.cli.waiting import once_there
 from streams.cli.words import clock_text, plural, seconds_text
 from streams.client.jsonlines import analysis_json
 from streams.consumer import BEGINNING, END, SessionConsumer
-from streams.errors import NoSessionError, WireError
+from streams.errors import WireError
 from streams.records import AnalysisKind
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 
 app = typer.Typer(no_args_is_help=True)
-
-_LOOK_AGAIN_SECONDS: Final = 0.25
 
 _STYLES: Final[Mapping[str, str]] = {
     AnalysisKind.ACTIVATED: "bold green",
@@ -64,7 +62,7 @@ def watch(
     def consume() -> SessionConsumer:
         return SessionConsumer(settings, start=start, fresh_only=fresh_only, on_hole=lambda hole: say(f"gap: {hole}"), clock=clock)
 
-    with _once_there(consume, wait, clock) as consumer:
+    with once_there(consume, wait, clock) as consumer:
         if not as_json and console.is_terminal:
             say(f"watching {settings.session} at {settings.bootstrap_servers}, Ctrl-C ends it")
         try:
@@ -79,18 +77,6 @@ def watch(
                     explains = False
         except KeyboardInterrupt:
             return
-
-
-def _once_there(consume: Callable[[], SessionConsumer], wait_seconds: float, clock: Clock) -> SessionConsumer:
-    """A consumer of the session, once there is one."""
-    deadline, pause = clock.monotonic() + wait_seconds, threading.Event()
-    while True:
-        try:
-            return consume()
-        except NoSessionError:
-            if clock.monotonic() >= deadline:
-                raise
-            pause.wait(_LOOK_AGAIN_SECONDS)
 
 
 def _until(consumer: SessionConsumer, count: int | None, idle_seconds: float | None, clock: Clock) -> Iterator[AnalysisEvent]:

@@ -11,8 +11,8 @@ import pytest
 from streams.api.server import HttpServer
 from streams.cli.main import run
 from tests.support.api import READ_TOKEN, app_over
-from tests.support.engine import Desk
-from tests.unit.api.worlds import active_desk, inactive_desk
+from tests.support.engine import Desk, at, config, minutes
+from tests.unit.api.worlds import DAY, active_desk, inactive_desk
 
 Shell = Callable[..., tuple[int, str, str]]
 
@@ -97,8 +97,21 @@ def test_quality_is_a_table_of_symbols_and_intervals(shell: Shell) -> None:
         _, out, _ = shell("quality", "SPY", "IBM", "--url", url)
         _, everything, _ = shell("quality", "--json", "--url", url)
     # 13 of the 15 minutes since 09:30; all three five-minute bars.
-    assert table(out) == [["symbol", "1m", "5m"], ["SPY", "86.67", "100.00"], ["IBM", "0.00", "0.00"]]
+    assert table(out)[:3] == [["symbol", "1m", "5m"], ["SPY", "86.67", "100.00"], ["IBM", "0.00", "0.00"]]
+    assert out.splitlines()[3:] == ["IBM: no 5m bar since 2013-10-08T13:30:00Z, when its trading day began"]
     assert json.loads(everything)["quality"]["NEW"] == {"1m": None, "5m": None}
+
+
+def test_a_feed_that_began_after_the_open_is_told_from_one_with_holes(shell: Shell) -> None:
+    """From 09:30 to 10:30 nothing, then 30 minutes of which 10:40 to 10:45 are missing: 5 of 18 windows, and 5 of 6 since the first."""
+    desk = Desk(config("SPY", derived_intervals=["5m"]), at("09:30", DAY))
+    desk.load("SPY")
+    desk.flow(*minutes("SPY", at("10:30", DAY), 10), *minutes("SPY", at("10:45", DAY), 15))
+    with served(desk) as url:
+        _, out, _ = shell("quality", "--url", url)
+    assert table(out)[1] == ["SPY", "27.78", "27.78"]
+    expected = "SPY: its 5m bars begin at 14:30:00; 12 of 13 missing bars are of before, since 2013-10-08T13:30:00Z. Since then: 83.33"
+    assert out.splitlines()[2:] == [expected]
 
 
 def test_gaps_are_listed_with_where_they_begin_and_end(shell: Shell) -> None:

@@ -35,7 +35,7 @@ class Records:
 
 
 def watched(events: list[AnalysisEvent], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
-    monkeypatch.setattr(watch, "_once_there", lambda *_: Records(events))
+    monkeypatch.setattr(watch, "once_there", lambda *_: Records(events))
     count = ["--count", str(len(events))]
     assert run(["watch", "--session", "main", "--bootstrap", "localhost:1", *count, *words]) == 0
     return capsys.readouterr().out.splitlines()
