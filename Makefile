@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS ?= 4
 # The tests on clusters are one group: they run in one process, one after the other.
 CHAOS_JOBS ?= 2
+# Tests start hundreds of processes: without bytecode each would compile all of the package again.
+unexport PYTHONDONTWRITEBYTECODE
 INPUTS := pyproject.toml constraints.txt
 PEERS := .venv-peers
 PEER_INPUTS := benchmarks/peers/requirements.txt benchmarks/constraints-peers.txt
