@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Processes that the tests run in, each with a broker of its own: many tests wait more than they work.
 JOBS ?= 4
-# The tests on clusters are one group: they run in one process, one after the other.
-CHAOS_JOBS ?= 2
+# The tests on clusters are one group: they run in one process, one after the other, beside the simulation and all others.
+CHAOS_JOBS ?= 3
 # Tests start hundreds of processes: without bytecode each would compile all of the package again.
 unexport PYTHONDONTWRITEBYTECODE
 INPUTS := pyproject.toml constraints.txt
