@@ -31,18 +31,15 @@ EARLIEST_US: Final = MINUTE_US
 MOST_HELD: Final = 64
 """How many records are looked through for a later version, should message times never come to the bar's end."""
 
-_Key = tuple[str, str, int, int]
-
 
 class _Held:
     """A record that is not given yet. `until_us` is the end of the `bar` that it is a version of, while a later one may come."""
 
-    __slots__ = ("bar", "key", "read", "until_us")
+    __slots__ = ("bar", "read", "until_us")
 
     def __init__(self, read: Read, bar: Bar | None = None, until_us: int | None = None) -> None:
         self.read = read
         self.bar = bar
-        self.key = None if bar is None else _key(bar)
         self.until_us = until_us
 
 
@@ -93,6 +90,9 @@ class LastVersions:
         if read.__class__ is not Read:
             read = Read(*read)  # a source of somebody else's may give plain pairs
         if isinstance(read.record, Bar):
+            if self._place is None and read.sent_us is None:  # most records of files are as they are to be given
+                self._take(read, read.record)
+                return
             bar = read.record if self._place is None else self._place(read.record)
             # A daily bar names its date by a midnight, and updates of it may be sent before the open.
             earliest_us = min(bar.start_us, read.record.start_us) - EARLIEST_US
@@ -107,16 +107,29 @@ class LastVersions:
             self._sent_us = max(self._sent_us, read.sent_us)
             if self._sent_us >= bar.end_us:
                 return self._hold(_Held(read))
-        if price_fault(bar, self._lowest_price) is not None:
-            return self._hold(_Held(read))  # a dead letter, which replaces nothing
-        key = _key(bar)
-        before = next((one for one in self._held if one.until_us is not None and one.key == key), None)
+        before = self._version_before(bar)
         if before is not None:
+            if self._is_bad(bar):
+                return self._hold(_Held(read))
             self.left_out += 1
             if bar.provenance == PROVENANCE_GAP_FILL and before.bar is not None and before.bar.provenance != PROVENANCE_GAP_FILL:
                 return None  # it fills holes, and there is none
             self._held.remove(before)
         return self._hold(_Held(read, bar, bar.end_us))
+
+    def _version_before(self, bar: Bar) -> _Held | None:
+        """The version that a bar replaces: one that may be replaced as yet, and is no dead letter."""
+        start_us = bar.start_us
+        for one in self._held:
+            if one.until_us is None or one.bar is None or one.bar.start_us != start_us:
+                continue
+            if _key(one.bar) == _key(bar) and not self._is_bad(one.bar):
+                return one
+        return None
+
+    def _is_bad(self, bar: Bar) -> bool:
+        """Whether it is a dead letter, which replaces nothing and is not replaced; asked only where there are versions."""
+        return price_fault(bar, self._lowest_price) is not None
 
     def _hold(self, one: _Held) -> None:
         """Put a record behind the ones that are held; where message times are unknown it ends the wait of the one before it."""
@@ -125,5 +138,5 @@ class LastVersions:
         self._held.append(one)
 
 
-def _key(bar: Bar) -> _Key:
+def _key(bar: Bar) -> tuple[str, str, int, int]:
     return bar.symbol, bar.interval, bar.start_us, bar.end_us
