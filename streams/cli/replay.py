@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, TypedDict
 
+import msgspec
 import typer
 
 from streams.cli.leanfiles import lean_found, parse_assumed, say_hours
@@ -24,6 +25,7 @@ from streams.records import ControlCommand, Event, EventKind, Marker, Reply, Rep
 from streams.replay.commands import read_commands
 from streams.replay.kafka import KafkaSource
 from streams.replay.lean import LeanSource
+from streams.replay.leftout import LeftOut, LeftOutSymbol, left_out
 from streams.replay.pace import Pacer
 from streams.replay.runner import EPOCH, Replay, ReplayStep
 from streams.replay.sinks import JsonLines, NoSink, Outputs, Sink
@@ -37,6 +39,7 @@ from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 app = typer.Typer()
 
 _DEAD_LETTERS_SAID: Final = 10
+_NAMES_SAID: Final = 8
 _INTERRUPTED: Final = 130
 _DATE: Final = "%Y-%m-%d"
 
@@ -58,7 +61,7 @@ class To(StrEnum):
 
 
 class Report(TypedDict):
-    """What `--json` prints; `sha256` is that of the records as JSON lines."""
+    """What `--json` prints; `sha256` is that of the records as JSON lines, `left_out` has the fields of `LeftOut`."""
 
     summary: dict[str, object]
     start: str
@@ -68,6 +71,8 @@ class Report(TypedDict):
     bars_per_second: float
     interrupted: bool
     sha256: str
+    left_out: dict[str, object]
+    commands_left_out: list[dict[str, str]]
 
 
 Start = Annotated[
@@ -146,6 +151,9 @@ def replay(
     with _source(origin, files, store, settings, loaded, given) as bars:
         run = Replay(loaded, source=bars, start=_day(start), end=_day(end), commands=given, pacer=Pacer(factor))
         _tell_beforehand(loaded, run)
+        rest = left_out(settings, loaded, given, run.days) if origin is From.KAFKA else LeftOut()
+        for line in left_out_words(loaded.session_name, rest):
+            say(f"note: {line}")
         sink: Sink
         match to:
             case To.JSONL:
@@ -155,10 +163,12 @@ def replay(
             case To.NONE:
                 sink = NoSink()
         outputs, to_stdout = Outputs(loaded.session_name, EPOCH, sink), to is not To.JSONL
-        _run(run, outputs, sink, origin, to_stdout=to_stdout, as_json=as_json, keep_going=keep_going)
+        _run(run, outputs, sink, origin, rest, to_stdout=to_stdout, as_json=as_json, keep_going=keep_going)
 
 
-def _run(run: Replay, outputs: Outputs, sink: Sink, origin: From, *, to_stdout: bool, as_json: bool, keep_going: bool) -> None:
+def _run(
+    run: Replay, outputs: Outputs, sink: Sink, origin: From, rest: LeftOut, *, to_stdout: bool, as_json: bool, keep_going: bool
+) -> None:
     clock: Clock = SystemClock()
     began = clock.monotonic()
     steps, told, interrupted = 0, 0, False
@@ -183,8 +193,10 @@ def _run(run: Replay, outputs: Outputs, sink: Sink, origin: From, *, to_stdout: 
         "bars_per_second": round(summary.bars_in / seconds) if seconds > 0 else 0,
         "interrupted": interrupted,
         "sha256": outputs.sha256,
+        "left_out": msgspec.to_builtins(rest),
+        "commands_left_out": [{"id": one.id, "at": iso(one.sent_us), "command": one.kind, "symbol": one.symbol} for one in run.left_out],
     }
-    for line in [json.dumps(report, ensure_ascii=False)] if as_json else _words(summary, report):
+    for line in [json.dumps(report, ensure_ascii=False)] if as_json else _words(summary, report, rest):
         print(line, file=sys.stdout if to_stdout else sys.stderr, flush=True)
     if interrupted:
         raise typer.Exit(_INTERRUPTED)
@@ -283,13 +295,46 @@ def _detail(step: ReplayStep, reason: str | None) -> str:
     return step.details.get(reason or "", reason or "")
 
 
-def _words(summary: ReplaySummary, report: Report) -> Iterator[str]:
+def left_out_words(session: str, rest: LeftOut) -> Iterator[str]:
+    """What is not replayed, in words, and what to write so that it is."""
+    if rest.problem is not None:
+        yield f"symbols that session {session!r} got by command are not known, and not replayed: {rest.problem}"
+    if rest.of_session:
+        yield (
+            f"session {session!r} got {plural(len(rest.of_session), 'symbol')} by command, which neither the config nor --commands names: "
+            f"{_some(rest.of_session)}{_records(rest.of_session)}. They are not replayed"
+        )
+    if rest.config_symbols:
+        yield f'to replay those of before the first day, write in session_data_config: "symbols": {json.dumps(rest.config_symbols)}'
+    if rest.command_lines:
+        yield "to replay those of these days, write into the file for --commands: " + "  ".join(rest.command_lines[:_NAMES_SAID])
+        if len(rest.command_lines) > _NAMES_SAID:
+            yield f"and {len(rest.command_lines) - _NAMES_SAID} commands more, which --json has in left_out.command_lines"
+    if rest.others:
+        yield f"not replayed either: {_some(rest.others)}, which have topics of bars here and are no part of the session"
+
+
+def _some(symbols: list[LeftOutSymbol]) -> str:
+    names = ", ".join(one.symbol for one in symbols[:_NAMES_SAID])
+    return names + (f" and {len(symbols) - _NAMES_SAID:,} more" if len(symbols) > _NAMES_SAID else "")
+
+
+def _records(symbols: list[LeftOutSymbol]) -> str:
+    known = sum(one.records or 0 for one in symbols)
+    return f" ({plural(known, 'record')} in their topics)" if known else ""
+
+
+def _words(summary: ReplaySummary, report: Report, rest: LeftOut) -> Iterator[str]:
     days = plural(summary.trading_days, "trading day")
     yield (
         f"replayed {days}, {report['start']} to {report['end']}: {plural(summary.bars_in, 'bar')} in {report['seconds']:.1f} s "
         f"({report['bars_per_second']:,.0f} a second)"
     )
-    yield f"accepted {summary.accepted:,}: published {summary.published:,}, held back {summary.held_back + summary.still_held:,}"
+    derived = summary.accepted - summary.base_accepted
+    yield (
+        f"accepted {summary.accepted:,} ({summary.base_accepted:,} of the source, {derived:,} derived from them): "
+        f"published {summary.published:,}, held back {summary.held_back + summary.still_held:,}"
+    )
     yield f"dropped {_reasons(summary.dropped)}; dead letters {_reasons(summary.dead_letters)}"
     if summary.quotes_and_ticks:
         yield f"took in {summary.quotes_and_ticks:,} quotes and ticks, {summary.bad_quotes_and_ticks:,} of them dead letters"
@@ -297,6 +342,8 @@ def _words(summary: ReplaySummary, report: Report) -> Iterator[str]:
     yield f"the gate opened {plural(summary.activations, 'time')}, shut {plural(summary.deactivations, 'time')}, and ends {gate}"
     if failures := _failures(summary):
         yield failures
+    if rest.of_session:
+        yield f"not replayed: {_some(rest.of_session)}{_records(rest.of_session)}, which the session got by command (see the notes above)"
     if report["interrupted"]:
         yield "interrupted: the numbers and the hash are of the part that was replayed"
     yield f"sha256 {report['sha256']}"

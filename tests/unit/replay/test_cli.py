@@ -47,6 +47,18 @@ def test_what_goes_wrong_on_the_way_is_said_and_the_rest_is_done(capsys: pytest.
     assert "warning: command line-1 (add_symbol NONE) failed" in shown
     assert "note: 1 command left out, outside the days from 2013-10-07 to 2013-10-07" in shown
     assert shown.splitlines()[-1].startswith("error: 1 symbol failed (NONE), 1 command failed: the rest was replayed")
+    assert run(["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--to", "none", "--commands", str(commands), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert [(one["at"], one["command"], one["symbol"]) for one in report["commands_left_out"]] == [
+        ("2014-10-07T16:00:00Z", "add_symbol", "IBM")
+    ]
+    assert report["left_out"]["symbols"] == [], "files and stores are not looked through"
+
+
+def test_the_summary_says_which_bars_are_derived(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--to", "none"]) == 0
+    shown = capsys.readouterr().out
+    assert "accepted 494 (390 of the source, 104 derived from them): published 494, held back 0" in shown
 
 
 def test_a_failed_symbol_or_command_ends_with_exit_code_1_unless_it_is_to_keep_going(
