@@ -25,8 +25,8 @@ def inputs_of(desk: LiveDesk, kind: InputKind) -> int:
 
 
 def last_sequence(desk: LiveDesk) -> int:
-    """The newest analysis record's number, 0 when there is none."""
-    return max((event.sequence for event in desk.topics.analysis()), default=0)
+    """The newest published bar's number, 0 when there is none."""
+    return max((event.sequence for event in desk.topics.analysis() if event.bar is not None), default=0)
 
 
 @pytest.mark.slow

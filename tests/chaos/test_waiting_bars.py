@@ -77,10 +77,13 @@ def test_workers_that_die_while_bars_wait_lose_and_repeat_none(
         rows = [desk.progress(symbol) for symbol in symbols]
         return worker.status() == "active" and any(row is not None and row.waiting for row in rows)
 
+    def bars() -> int:
+        return sum(event.bar is not None for event in desk.topics.analysis())
+
     with FormingFeed(desk, symbols) as feed:
         for _ in range(kills):
-            before = len(desk.topics.analysis())
-            wait_until(lambda: len(desk.topics.analysis()) > before, "bars to be told")  # noqa: B023
+            before = bars()
+            wait_until(lambda: bars() > before, "bars to be told")  # noqa: B023
             wait_until(waits, "bars to wait")
             worker.kill()
             worker.start()

@@ -77,14 +77,13 @@ class Story:
         return {symbol: self._feed.sent_of[symbol] for symbol in self.symbols}
 
     def published(self) -> int:
-        """The number of the newest analysis record."""
-        analysis = self.desk.topics.analysis()
-        return analysis[-1].sequence if analysis else 0
+        """How many bars are on analysis: heartbeats are there as long as a worker lives, whatever it reads."""
+        return sum(event.bar is not None for event in self.desk.topics.analysis())
 
     def await_published(self, more: int, timeout_seconds: float = READ_SECONDS) -> None:
-        """Wait until `more` records than now are on analysis: the session is at work."""
+        """Wait until `more` bars than now are on analysis: the session is at work."""
         wanted = self.published() + more
-        wait_until(lambda: self.published() >= wanted, f"{more} more records on analysis", timeout_seconds)
+        wait_until(lambda: self.published() >= wanted, f"{more} more bars on analysis", timeout_seconds)
 
     def await_fed(self) -> None:
         """Wait until the bars that come at the feed's rate are all in their topics, and end the feed."""
