@@ -215,3 +215,55 @@ def test_quotes_and_ticks_are_replayed_from_their_topics_and_leave_the_bars_as_t
     # All of them are of the first day, in its hours (23,400 seconds) the first 3,343; and the session stands at the second.
     assert (found.count, found.total, found.out_of_hours, found.latest) == (0, 3343, 5000 - 3343, None)
     assert data.get_ticks(market.second, internal=True).total == 100  # type: ignore[union-attr]
+
+
+def test_symbols_that_the_session_got_by_command_are_told_with_what_to_write(
+    market: Market, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market.bars = {name: [one for one in bars if one.end_us <= at("16:00", DAYS[0])] for name, bars in market.bars.items()}
+    market.produce()
+    settings, stranger = market.settings, unique_symbol()
+    with BarProducer(settings) as producer:
+        producer.send(msgspec.structs.replace(market.bars[market.first][0], symbol=stranger))
+    control = f"{settings.session}.control"
+    create_topics(settings.bootstrap_servers, control)
+    commands = Producer({"bootstrap.servers": settings.bootstrap_servers})
+    at_ms = at("12:00", DAYS[0]) // 1000
+    commands.produce(control, json.dumps({"id": "a", "command": "add_symbol", "symbol": market.first}), timestamp=at_ms)
+    commands.produce(control, b"no command", timestamp=at_ms)
+    commands.flush(20)
+    config = tmp_path / "config.json"
+    config.write_text(session_of(market.second, session_name=settings.session).to_json())
+    where = ["--bootstrap", settings.bootstrap_servers, "--to", "none"]
+    words = ["replay", str(config), "--start", DAYS[0], "--end", DAYS[0], *where]
+    assert run([*words, "--json"]) == 0
+    shown = capsys.readouterr()
+    report = json.loads(shown.out)
+    count = len(market.bars[market.first])
+    assert {"symbol": market.first, "in_session": True, "records": count} in report["left_out"]["symbols"]
+    assert {"symbol": stranger, "in_session": False, "records": None} in report["left_out"]["symbols"]
+    assert (report["left_out"]["config_symbols"], report["left_out"]["problem"]) == ([], None)
+    (line,) = report["left_out"]["command_lines"]
+    assert f"session {settings.session!r} got 1 symbol by command" in shown.err
+    assert f"{market.first} ({count} records in their topics)" in shown.err
+    assert line in shown.err
+    assert report["summary"]["symbols"] == [market.second]
+    # Done as it is said, the symbol is replayed.
+    file = tmp_path / "commands.jsonl"
+    file.write_text(line)
+    assert run([*words, "--json", "--commands", str(file)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["summary"]["symbols"] == sorted([market.first, market.second])
+    assert [one for one in report["left_out"]["symbols"] if one["in_session"]] == []
+
+
+def test_a_replay_of_a_session_that_never_ran_here_knows_no_commands(
+    market: Market, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market.produce()
+    config = tmp_path / "config.json"
+    config.write_text(session_of(market.second, session_name=market.settings.session).to_json())
+    words = ["--start", DAYS[0], "--end", DAYS[0], "--bootstrap", market.settings.bootstrap_servers, "--to", "none"]
+    assert run(["replay", str(config), *words]) == 0
+    shown = capsys.readouterr()
+    assert "by command" not in shown.err + shown.out
