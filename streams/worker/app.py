@@ -59,6 +59,7 @@ from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
 from streams.worker.security import broker_credentials
 from streams.worker.setup import prepare_topics
 from streams.worker.sources import Sources
+from streams.worker.torn import TornTransactions
 
 CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
 TABLE: Final = "state"
@@ -117,7 +118,7 @@ class SessionWorker:
             config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,
             codec=codec, names=names, send=self._put, owner=instance.name, owner_url=settings.own_url(),
             adopt_config=adopt_config, die=self.die, history=HistoryLoader(self._history, clock),
-            filler=self._make_filler(config, clock),
+            filler=self._make_filler(config, clock), torn=TornTransactions(settings, names, codec, table.changelog_topic_name, clock),
         )  # fmt: skip
         self.health = Health(
             self.runner, self.ledger, clock, owner=instance.name, session=config.session_name, overdue_seconds=settings.overdue_seconds

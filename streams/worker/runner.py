@@ -46,6 +46,7 @@ from streams.worker.log import log_outcomes
 from streams.worker.overrides import TransactionalTable
 from streams.worker.past import last_epoch
 from streams.worker.sources import SourceRefusedError, Sources
+from streams.worker.torn import TornTransactions
 from streams.worker.unchecked import Unchecked, news
 
 HEARTBEAT_SECONDS: Final = 1.0
@@ -77,6 +78,7 @@ class SessionRunner:
         die: ends the process.
         history: loads past days of pending symbols.
         filler: asks a history source for missing bars; None where that is not wanted.
+        torn: looks for a transaction that is only partly there as the state is taken over; None where there can be none.
     """
 
     def __init__(
@@ -98,8 +100,10 @@ class SessionRunner:
         die: Callable[[BaseException], object],
         history: HistoryLoader,
         filler: GapFiller | None = None,
+        torn: TornTransactions | None = None,
     ) -> None:
         self.filler = filler
+        self._torn = torn
         self._config = config
         self._settings = settings
         self._clock = clock
@@ -149,6 +153,7 @@ class SessionRunner:
                 committed.
         """
         async with self._lock:
+            await self._complete_torn()
             self._digest = check(self._table.items(), self._table.committed_digest)
             rows = {key.decode(): self._codec.row_from(value) for key, value in self._table.items()}
             now_us = self._clock.now_us()
@@ -170,6 +175,19 @@ class SessionRunner:
         logger.bind(session=session.state.config.session_name, epoch=session.state.epoch, symbols=len(session.state.symbols)).info(
             "active: reading from the state's positions"
         )
+
+    async def _complete_torn(self) -> None:
+        """Write what is missing of the last transaction, should it be there only in part."""
+        if self._torn is None:
+            return
+        rows, digest = dict(self._table.items()), self._table.committed_digest
+        found = await asyncio.get_running_loop().run_in_executor(None, self._torn.look, rows, digest)
+        if found is not None:
+            number, count = found.result.journal.transaction, len(found.missing)
+            logger.warning("transaction {} was there only in part, and is completed: {} records and its rows", number, count)
+            self._digest = RowDigest(rows.items())
+            self._commit(_Prepared(found.result, found.missing, self._rows(found.result), []))
+            await self._settled()
 
     async def _find_analysis_end(self) -> None:
         """Learn where analysis goes on: the ledger is told by the broker, unless the first transaction has written nothing there."""
@@ -441,11 +459,13 @@ class SessionRunner:
         """Encode a result: all that can be done while the transaction before it is still being committed."""
         if self._encoder is None:
             raise StateError("a transaction was finished before the session was active")
-        encode = self._codec.row_to
-        rows = [(key.encode(), None if row is None else encode(row)) for key, row in result.rows.items()]
         if any(map(is_symbol_key, result.rows)):
             self._membership_changed = True
-        return _Prepared(result, self._encoder.records(result, raw), rows, more or [])
+        return _Prepared(result, self._encoder.records(result, raw), self._rows(result), more or [])
+
+    def _rows(self, result: TransactionResult) -> list[tuple[bytes, bytes | None]]:
+        encode = self._codec.row_to
+        return [(key.encode(), None if row is None else encode(row)) for key, row in result.rows.items()]
 
     def _commit(self, prepared: _Prepared) -> None:
         """Change the table, and hand everything to the ledger."""
