@@ -17,7 +17,6 @@ from functools import partial
 from typing import Final
 
 from loguru import logger
-from msgspec import Struct
 
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
@@ -45,21 +44,13 @@ from streams.worker.ledger import Ledger
 from streams.worker.log import log_outcomes
 from streams.worker.overrides import TransactionalTable
 from streams.worker.past import last_epoch
+from streams.worker.prepared import Prepared, no_raw, rows_of
 from streams.worker.sources import SourceRefusedError, Sources
 from streams.worker.torn import TornTransactions
 from streams.worker.unchecked import Unchecked, news
 
 HEARTBEAT_SECONDS: Final = 1.0
 _SHORTEST_ALARM_SECONDS: Final = 0.001
-
-
-class _Prepared(Struct, frozen=True):
-    """A transaction that is encoded: its rows by key (None: to be deleted), its records, and those of commands that were none."""
-
-    result: TransactionResult
-    records: list[Record]
-    rows: list[tuple[bytes, bytes | None]]
-    more: list[Record]
 
 
 class SessionRunner:
@@ -163,7 +154,7 @@ class SessionRunner:
                 raise ForbiddenError(f"the broker does not let this worker read what it needs: {error}") from error
             session = self._require_session()
             self._encoder = Encoder(self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch)
-            self._commit(self._prepare(transaction.finish(), _no_raw))
+            self._commit(self._prepare(transaction.finish(), no_raw))
             await self._settled()
             await self._find_analysis_end()
             self.active_since = (session.state.epoch, session.state.transaction)
@@ -186,7 +177,7 @@ class SessionRunner:
             number, count = found.result.journal.transaction, len(found.missing)
             logger.warning("transaction {} was there only in part, and is completed: {} records and its rows", number, count)
             self._digest = RowDigest(rows.items())
-            self._commit(_Prepared(found.result, found.missing, self._rows(found.result), []))
+            self._commit(Prepared(found.result, found.missing, rows_of(self._codec, found.result), []))
             await self._settled()
 
     async def _find_analysis_end(self) -> None:
@@ -404,7 +395,7 @@ class SessionRunner:
         transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
         for given in inputs:
             transaction.apply(given)
-        self._commit(self._prepare(self._finish(transaction), _no_raw, dead_letters))
+        self._commit(self._prepare(self._finish(transaction), no_raw, dead_letters))
 
     def _finish(self, transaction: Transaction) -> TransactionResult:
         if self._heartbeat.is_due(self.committed_at):
@@ -455,19 +446,15 @@ class SessionRunner:
 
     # ------------------------------------------------------------------------------------------------ writing
 
-    def _prepare(self, result: TransactionResult, raw: Callable[[DeadLetter], RawRecord], more: list[Record] | None = None) -> _Prepared:
+    def _prepare(self, result: TransactionResult, raw: Callable[[DeadLetter], RawRecord], more: list[Record] | None = None) -> Prepared:
         """Encode a result: all that can be done while the transaction before it is still being committed."""
         if self._encoder is None:
             raise StateError("a transaction was finished before the session was active")
         if any(map(is_symbol_key, result.rows)):
             self._membership_changed = True
-        return _Prepared(result, self._encoder.records(result, raw), self._rows(result), more or [])
+        return Prepared(result, self._encoder.records(result, raw), rows_of(self._codec, result), more or [])
 
-    def _rows(self, result: TransactionResult) -> list[tuple[bytes, bytes | None]]:
-        encode = self._codec.row_to
-        return [(key.encode(), None if row is None else encode(row)) for key, row in result.rows.items()]
-
-    def _commit(self, prepared: _Prepared) -> None:
+    def _commit(self, prepared: Prepared) -> None:
         """Change the table, and hand everything to the ledger."""
         result, records = prepared.result, prepared.records
         for key, value in prepared.rows:
@@ -507,7 +494,3 @@ class SessionRunner:
         if self.session is None:
             raise StateError("there is no session yet")
         return self.session
-
-
-def _no_raw(letter: DeadLetter) -> RawRecord:
-    raise LookupError(f"no record of {letter.symbol} at offset {letter.offset} was read in this transaction")
