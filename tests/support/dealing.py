@@ -16,7 +16,7 @@ ON_BROKERS = ("chaos", "docs", "integration")
 SECONDS = {
     "chaos/test_broker_faults.py": 25, "chaos/test_changelog.py": 15, "chaos/test_cluster_faults.py": 45, "chaos/test_kills.py": 35,
     "chaos/test_late_ends.py": 40, "chaos/test_network.py": 20, "chaos/test_simulation.py": 1500, "chaos/test_split_brain.py": 20,
-    "chaos/test_storm.py": 15,
+    "chaos/test_storm.py": 15, "chaos/test_torn.py": 30,
     "chaos/test_waiting_bars.py": 20, "docs/test_consumer_page.py": 20, "docs/test_readme.py": 75,
     "integration/test_benchmarks.py": 20, "integration/test_broker.py": 55, "integration/test_consumer.py": 40,
     "integration/test_export.py": 35, "integration/test_forming.py": 40, "integration/test_gap_filler.py": 75,
