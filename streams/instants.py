@@ -122,6 +122,16 @@ def parse_moment(text: str, *, day: str | None = None, now_us: int | None = None
     return Moment(text, None, parsed, len(text) <= 10, nanoseconds)
 
 
+def unit_of_count(count: Decimal) -> tuple[str, int] | None:
+    """The unit that puts a count since 1970 between 1973 and 2100, and the instant that it is; None if none does."""
+    if not count.is_finite():
+        return None
+    for unit, factor in _UNITS:
+        if FIRST_US <= (exact := count * factor) <= LAST_US:
+            return unit, int(exact)
+    return None
+
+
 def _right_form(text: str) -> str:
     if _YEAR_LAST.match(text):
         return "write the year first, such as 2013-10-07T13:30:00Z: otherwise day and month can't be told apart"

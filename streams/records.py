@@ -373,6 +373,7 @@ class EventKind(StrEnum):
     HISTORY_MISSING = "history_missing"
     SOURCE_LOST = "source_lost"
     SOURCE_WARNED = "source_warned"
+    UNKNOWN_FIELDS = "unknown_fields"
     STREAM_LOCATED = "stream_located"
     BAR_LATE = "bar_late"
     BAR_CORRECTED = "bar_corrected"

@@ -78,7 +78,7 @@ MaxErrors = Annotated[
 ]
 Stamp = Annotated[Stamped, typer.Option("--stamp", help="Whether a line's time is that of the bar's open or of its close.")]
 NegativePrices = Annotated[
-    bool, typer.Option("--allow-negative-prices", help="Take prices below zero: of spreads, power, or oil in April 2020.")
+    bool, typer.Option("--allow-negative-prices", help="Take prices of zero and below: of spreads, power, or oil in April 2020.")
 ]
 Sparse = Annotated[
     bool,

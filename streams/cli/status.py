@@ -182,6 +182,9 @@ def _about_end(calendar: TradingCalendar | None, now_us: int) -> Iterator[str]:
         yield end_in_words(calendar, now_us)
 
 
+_UNKNOWN: Final = "unknown fields, which are ignored: the event unknown_fields names them"
+
+
 def _remarks(symbol: SymbolFacts, outside: str, session: str) -> Iterator[str]:
     name = symbol["symbol"]
     why = f"`streams dead-letters list --session {session} --symbol {name}` shows why"
@@ -197,8 +200,12 @@ def _remarks(symbol: SymbolFacts, outside: str, session: str) -> Iterator[str]:
         facts = symbol["quotes"] if stream == QUOTES else symbol["ticks"]
         if facts is not None and facts["out_of_hours"]:
             yield f"{name}: {facts['out_of_hours']:,} {stream} dropped: {outside}"
+        if facts is not None and facts["unknown_fields"]:
+            yield f"{name}: {facts['unknown_fields']:,} {stream} had {_UNKNOWN}"
         if facts is not None and facts["dead_letters"]:
             yield f"{name}: {facts['dead_letters']:,} {stream} are dead letters: {why}"
+    if symbol["unknown_fields"]:
+        yield f"{name}: {plural(symbol['unknown_fields'], 'bar')} had {_UNKNOWN}"
     if symbol["dead_letters"]:
         yield f"{name}: {plural(symbol['dead_letters'], 'dead letter')}: {why}"
 

@@ -28,6 +28,7 @@ class StreamFacts(TypedDict):
     latest: str | None
     out_of_hours: int
     dead_letters: int
+    unknown_fields: int
     reason: str | None
 
 
@@ -52,6 +53,7 @@ class SymbolFacts(TypedDict):
     corrected: int
     duplicates: int
     forming: int
+    unknown_fields: int
     waiting: int
     out_of_hours: int
     other_interval: int
@@ -85,6 +87,7 @@ def symbol_facts(view: StateView, row: SymbolRow, now_us: int) -> SymbolFacts:
         "corrected": progress.corrected if progress else 0,
         "duplicates": progress.duplicates if progress else 0,
         "forming": progress.forming if progress else 0,
+        "unknown_fields": progress.unknown_fields if progress else 0,
         "waiting": len(progress.waiting) if progress else 0,
         "out_of_hours": progress.out_of_hours if progress else 0,
         "other_interval": progress.other_interval if progress else 0,
@@ -147,6 +150,7 @@ def _stream_facts(row: StreamRow | None) -> StreamFacts | None:
         "latest": None if latest is None else iso(latest.time_us),
         "out_of_hours": row.out_of_hours,
         "dead_letters": row.rejected + row.engine_errors,
+        "unknown_fields": row.unknown_fields,
         "reason": row.reason,
     }
 

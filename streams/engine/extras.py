@@ -50,7 +50,7 @@ def receive(state: SessionState, symbol: str, stream: str, records: Sequence[Rec
     if data is None or extra is None or not extra.is_read:
         raise EngineError(f"{stream} of {symbol} are not being read, so none can be received")
     _touch(state, symbol, extra)
-    now_us, tolerance_us, lowest_price = state.now_us, state.future_tolerance_us, data.lowest_price
+    now_us, tolerance_us, lowest_price = state.now_us, state.future_tolerance_us, min(data.lowest_price, 0.0)
     is_quotes = stream == QUOTES
     rejected: list[tuple[int, Rejected]] = []
     place = 0

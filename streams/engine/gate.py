@@ -23,7 +23,7 @@ from __future__ import annotations
 from streams.engine import punctuation
 from streams.engine.state import NEVER_DUE_US, SessionState
 from streams.engine.symbol import READING, SymbolSessionData
-from streams.engine.validation import LOWEST_PRICE
+from streams.engine.validation import ABOVE_ZERO, LOWEST_PRICE
 from streams.records import AnalysisKind, EventKind, GateChange, LaggingSymbol
 from streams.times import DAY_US, SECOND_US
 
@@ -165,9 +165,15 @@ def apply_policy(state: SessionState, data: SymbolSessionData) -> None:
     data.threshold_us = state.config.threshold_us(data.symbol)
     data.check_interval = state.config.check_interval(data.symbol)
     data.gates = state.config.gates(data.symbol)
-    data.lowest_price = LOWEST_PRICE if state.config.allows_negative_prices(data.symbol) else 0.0
+    bound_prices(state, data)
     if data.lagging and not data.gates:
         _leave(state, data, "gates_off")
+
+
+def bound_prices(state: SessionState, data: SymbolSessionData) -> None:
+    """Take the symbol's lowest price from the config; the first rules took prices of zero everywhere."""
+    allowed = state.config.allows_negative_prices(data.symbol)
+    data.lowest_price = LOWEST_PRICE if allowed else ABOVE_ZERO if state.rules >= 2 else 0.0
 
 
 def open_if_clear(state: SessionState, reason: str) -> None:

@@ -23,6 +23,7 @@ from streams.engine.rows import Columns
 from streams.engine.series import BarSeries
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
+from streams.engine.validation import ABOVE_ZERO
 from streams.engine.windows import Grid, aggregate
 from streams.errors import EngineError
 from streams.records import PROVENANCE_HISTORY, EventKind, SessionBar
@@ -38,7 +39,7 @@ class Wanted(Struct, frozen=True):
     day: TradingDay
     intervals: tuple[str, ...]
     days: tuple[TradingDay, ...]
-    lowest_price: float = 0.0
+    lowest_price: float = ABOVE_ZERO
 
 
 def first_day(state: SessionState, data: SymbolSessionData) -> TradingDay:

@@ -221,7 +221,8 @@ class ProgressRow(Struct, frozen=True):
 
     `offset` is the next one to read. `accepted` counts base and derived bars and revisions by fate. `tail` holds the
     base bars that are in no full block yet, `tail_index` the number of the block they will be. `waiting` are the bars that
-    have not ended yet, in order; `forming` counts the versions of bars that were replaced before the bar's end.
+    have not ended yet, in order; `forming` counts the versions of bars that were replaced before the bar's end,
+    `unknown_fields` the records that had fields which a bar does not have.
     """
 
     symbol: str
@@ -262,6 +263,7 @@ class ProgressRow(Struct, frozen=True):
     forming: int = 0
     outdated: tuple[WindowRow, ...] = ()
     unfilled: bool = False
+    unknown_fields: int = 0
 
 
 class BlockRow(Struct, frozen=True):
@@ -315,6 +317,7 @@ class StreamRow(Struct, frozen=True):
     engine_errors: int = 0
     consecutive_errors: int = 0
     reason: str | None = None
+    unknown_fields: int = 0
 
 
 class ToldRow(Struct, frozen=True):

@@ -19,7 +19,9 @@ session's state lives, such as where its windows lie, goes by `state.opened_rule
                         dead letters say where a schema id stands that is not before the value;
                         symbol_added says nothing of the source;
                         an ungated topic that is turned on gets the day's bars;
-                        a backlog makes each derived bar that lacks base bars once, at its end
+                        a backlog makes each derived bar that lacks base bars once, at its end;
+                        unknown fields of bars, quotes, and ticks are ignored and counted, not refused;
+                        prices of zero are refused where prices below zero are
 """
 
 from __future__ import annotations

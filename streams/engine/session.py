@@ -136,6 +136,8 @@ class Session:
 
         def adopt(state: SessionState) -> None:
             state.rules = rules
+            for data in state.symbols.values():
+                gate.bound_prices(state, data)
 
         if rules != self._state.rules:
             self._run(adopt, now_us)
@@ -235,6 +237,10 @@ class Session:
         if stream is not None:
             return self._run(lambda state: extras.pass_over(state, symbol, stream, reason), now_us)
         return self._run(lambda state: source.pass_over(state, symbol, reason), now_us)
+
+    def unknown_fields(self, symbol: str, names: Sequence[str], count: int, now_us: int, *, stream: str | None = None) -> list[Outcome]:
+        """`count` records of the symbol's topic, or of its stream's, have fields of these names, which are not known and are ignored."""
+        return self._run(lambda state: source.unknown_fields(state, symbol, stream, names, count), now_us)
 
     def moved(self, symbol: str, next_offset: int, now_us: int, *, stream: str | None = None) -> list[Outcome]:
         """Reading of the symbol's topic has come to `next_offset`; a removing symbol that is drained by it goes.

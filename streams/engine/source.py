@@ -7,6 +7,8 @@ is counted and passed over.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streams.engine import derive, gate, lifecycle, punctuation
 from streams.engine.state import SessionState
 from streams.engine.symbol import NEVER_US, READING, SymbolSessionData
@@ -14,6 +16,7 @@ from streams.records import EventKind, Rejected, Rejection
 from streams.times import SECOND_US
 
 FAIL_AFTER_ERRORS = 10
+LONGEST_NAMES = 200
 
 
 def moved(state: SessionState, symbol: str, next_offset: int) -> None:
@@ -93,6 +96,30 @@ def checked(state: SessionState, unchecked_us: int | None, reason: str | None) -
     """Keep since when, and why, checks of the topics fail, for `status`; None once they are answered."""
     state.unchecked_us = NEVER_US if unchecked_us is None else unchecked_us
     state.unchecked_reason = "" if unchecked_us is None else reason or ""
+
+
+def unknown_fields(state: SessionState, symbol: str, stream: str | None, names: Sequence[str], count: int) -> None:
+    """Count records that have fields which are not known, and report it once: a producer that gains a field stops no feed.
+
+    Args:
+        state: of the session.
+        symbol: whose records they are.
+        stream: `quotes` or `ticks`, None for bars.
+        names: of the fields.
+        count: of records with such fields.
+    """
+    data = state.of(symbol)
+    counts = data.counts if stream is None else data.extras[stream]
+    if not counts.unknown_fields:
+        what = stream or "bars"
+        reason = f"{what} have fields that are not known and that are ignored: {', '.join(names)[:LONGEST_NAMES]}"
+        state.tell(EventKind.UNKNOWN_FIELDS, data, reason=reason, stream=what)
+    counts.unknown_fields += count
+    if stream is None:
+        data.dirty = True
+    else:
+        data.extras[stream].changed = True
+        state.streamed.add(symbol)
 
 
 def warned(state: SessionState, symbol: str, note: str | None, warning: str | None) -> None:

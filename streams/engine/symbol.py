@@ -38,6 +38,7 @@ from streams.engine.rows import (
 from streams.engine.series import SEAL_AT, UNITE_AT, UNITE_SPREAD, BarSeries
 from streams.engine.slots import Slots
 from streams.engine.status import READING, SymbolStatus
+from streams.engine.validation import ABOVE_ZERO
 from streams.engine.views import GapInfo
 from streams.engine.windows import Grid, Window, holds
 from streams.records import EXTRA_STREAMS, QUOTES, TICKS, Bar, SessionBar
@@ -65,14 +66,14 @@ class Counts:
 
     __slots__ = (
         "accepted", "corrected", "duplicates", "engine_errors", "forming", "held_back", "late", "other_day", "other_interval",
-        "out_of_hours", "published", "rejected",
+        "out_of_hours", "published", "rejected", "unknown_fields",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.accepted = self.published = self.held_back = 0
         self.late = self.corrected = self.duplicates = 0
         self.out_of_hours = self.other_interval = self.other_day = 0
-        self.rejected = self.engine_errors = self.forming = 0
+        self.rejected = self.engine_errors = self.forming = self.unknown_fields = 0
 
 
 class SymbolSessionData:
@@ -118,7 +119,7 @@ class SymbolSessionData:
         self.checks = 0
         self.gates = True
         self.threshold_us = self.check_interval = 0
-        self.lowest_price = 0.0
+        self.lowest_price = ABOVE_ZERO
         self.lagging = self.behind = self.backlog = self.silent = False
         self.lag_us = 0
         self.last_stale_us = self.last_update_us = NEVER_US
@@ -410,7 +411,7 @@ class SymbolSessionData:
             self.runs.rows() if self.runs else (),
             tuple([self._window_row(window) for window in self.windows]), bars.full_blocks, bars.tail_columns(),
             tuple([_waiting_row(bar) for bar in self.waiting]) if self.waiting else (), counts.forming,
-            self._outdated_rows() if self.backlog else (), self.unfilled,
+            self._outdated_rows() if self.backlog else (), self.unfilled, counts.unknown_fields,
         )  # fmt: skip
 
     def _outdated_rows(self) -> tuple[WindowRow, ...]:

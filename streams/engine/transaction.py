@@ -49,7 +49,8 @@ class RangeRead(Struct, frozen=True):
     """Records of a symbol's topic, from the position that the state stood at up to `next_offset`.
 
     `offsets` and `records` run side by side; offsets in between that hold no record are markers of transactions. `stream` says
-    which of the symbol's topics it is: quotes or ticks, None for bars.
+    which of the symbol's topics it is: quotes or ticks, None for bars. `unknown` holds, by place in `records`, the names of fields that
+    such a record does not have.
     """
 
     symbol: str
@@ -59,6 +60,7 @@ class RangeRead(Struct, frozen=True):
     offsets: Sequence[int]
     records: Sequence[Bar | Quote | Tick | Undecodable]
     stream: str | None = None
+    unknown: Mapping[int, Sequence[str]] | None = None
 
 
 class DeadLetter(Struct, frozen=True):
@@ -278,6 +280,8 @@ class Transaction:
             record = read.records[place]
             if symbol in stopped:
                 continue
+            if read.unknown is not None and place in read.unknown:
+                outcomes += self._session.unknown_fields(symbol, read.unknown[place], 1, now_us)
             if record.__class__ is Bar and record.symbol == symbol and not skip:
                 try:
                     got = receive(record, now_us)
@@ -333,6 +337,9 @@ class Transaction:
         place, next_offset = 0, read.next_offset
         if not self._is_being_read(symbol):
             return
+        if read.unknown:
+            names = sorted({name for some in read.unknown.values() for name in some})
+            self._outcomes += session.unknown_fields(symbol, names, len(read.unknown), self.now_us, stream=stream)
         while True:
             end = known[bisect_left(known, place)]
             received = session.receive_extras(symbol, stream, records[place:end], self.now_us)

@@ -16,12 +16,14 @@ MOST_TRADES: Final = 10**12
 
 LOWEST_PRICE: Final = -LARGEST_VALUE
 """That of symbols whose prices may be below zero."""
-NEGATIVE_HINT: Final = ": session_data_config.allow_negative_prices allows prices below zero"
+ABOVE_ZERO: Final = 5e-324
+"""That of all others: the least number above zero. Under the first rules it was zero."""
+NEGATIVE_HINT: Final = ": session_data_config.allow_negative_prices allows prices of zero and below"
 
 Fault = tuple[Rejection, str]
 
 
-def fault_of(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int, lowest_price: float = 0.0) -> Fault | None:
+def fault_of(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int, lowest_price: float = ABOVE_ZERO) -> Fault | None:
     """Why the bar can't be accepted, or None. `interval_us` is the length of the bar's own interval."""
     # Chained comparisons are false for NaN, so a bar with one falls through to the slow path.
     low, high = bar.low, bar.high
@@ -39,16 +41,16 @@ def fault_of(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int, 
     return price_fault(bar, lowest_price) or _time_fault(bar, interval_us, now_us, future_tolerance_us)
 
 
-def price_fault(bar: Bar, lowest_price: float = 0.0) -> Fault | None:
-    """Why prices, volume or trades can't be, or None."""
+def price_fault(bar: Bar, lowest_price: float = ABOVE_ZERO) -> Fault | None:
+    """Why prices, volume or trades can't be, or None. A bar without trades may have an average price of zero: it is of nothing."""
     values = {"open": bar.open, "high": bar.high, "low": bar.low, "close": bar.close, "volume": bar.volume}
-    if bar.vwap is not None:
+    if bar.vwap is not None and not bar.vwap == bar.volume == 0.0:
         values["vwap"] = bar.vwap
     for name, value in values.items():
         lowest = 0.0 if name == "volume" else lowest_price
         if not lowest <= value <= LARGEST_VALUE:
             hint = "" if name == "volume" else _hint(value, lowest)
-            return Rejection.BAD_PRICES, f"{name} must be a number from {lowest:g} to {LARGEST_VALUE:g}, got {value}{hint}"
+            return Rejection.BAD_PRICES, f"{name} must be {prices_from(lowest)}, got {value}{hint}"
     if bar.trades is not None and not 0 <= bar.trades <= MOST_TRADES:
         return Rejection.BAD_PRICES, f"trades must be a whole number from 0 to {MOST_TRADES}, got {bar.trades}"
     if bar.low > bar.high:
@@ -59,8 +61,15 @@ def price_fault(bar: Bar, lowest_price: float = 0.0) -> Fault | None:
     return None
 
 
+def prices_from(lowest: float) -> str:
+    """The numbers from a lowest one on, in words."""
+    if lowest == ABOVE_ZERO:
+        return f"a number above 0 and up to {LARGEST_VALUE:g}"
+    return f"a number from {lowest:g} to {LARGEST_VALUE:g}"
+
+
 def _hint(price: float, lowest_price: float) -> str:
-    return NEGATIVE_HINT if lowest_price == 0.0 and -LARGEST_VALUE <= price <= 0.0 else ""
+    return NEGATIVE_HINT if 0.0 <= lowest_price <= ABOVE_ZERO and -LARGEST_VALUE <= price <= 0.0 else ""
 
 
 def _time_fault(bar: Bar, interval_us: int, now_us: int, future_tolerance_us: int) -> Fault | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from math import gcd
 from typing import Final
 
+from streams.engine.validation import ABOVE_ZERO
 from streams.errors import BarFileError
 from streams.history.fields import FieldError
 from streams.history.quotes import QuoteBar
@@ -55,7 +56,7 @@ class FileCheck:
         lowest_price: the lower bound of prices.
     """
 
-    def __init__(self, lowest_price: float = 0.0) -> None:
+    def __init__(self, lowest_price: float = ABOVE_ZERO) -> None:
         self._lowest_price = lowest_price
         self._seen: dict[tuple[str, str, int], Bar | QuoteBar] = {}
         self._newest: dict[tuple[str, str], Bar | QuoteBar] = {}

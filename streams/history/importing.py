@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from streams.engine.validation import LOWEST_PRICE
+from streams.engine.validation import ABOVE_ZERO, LOWEST_PRICE
 from streams.errors import BarFileError, HistoryError
 from streams.history.checks import Check, Faults, FileCheck, OnError, coarser_grid
 from streams.history.fields import Form
@@ -142,7 +142,7 @@ def import_file(
         store: where to.
         file: which.
         max_errors: how many lines that can't be kept are left out; with one more the whole file is.
-        allow_negative_prices: whether prices may be below zero.
+        allow_negative_prices: whether prices may be zero and below.
         tell: is told now and then how many records are read.
     """
     done, faults = ImportedFile(file.path, file.kind.name), Faults()
@@ -153,7 +153,7 @@ def import_file(
                 f"{file.path}: its prices are {said}, those of the store {store.root} are {store.adjustment}: name another store"
             )
         records = []
-        for record in file.read(faults, FileCheck(LOWEST_PRICE if allow_negative_prices else 0.0)):
+        for record in file.read(faults, FileCheck(LOWEST_PRICE if allow_negative_prices else ABOVE_ZERO)):
             records.append(record)
             if tell is not None and len(records) % RECORDS_A_TELL == 0:
                 tell(len(records))

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from streams.engine.validation import LARGEST_VALUE, LOWEST_PRICE, MOST_TRADES
+from streams.engine.validation import ABOVE_ZERO, LARGEST_VALUE, LOWEST_PRICE, MOST_TRADES, prices_from
 from streams.errors import HistoryError, InvalidSymbolError
 from streams.history.quotes import QuoteBar
 from streams.records import Bar, check_symbol
@@ -126,7 +126,7 @@ def _identity_fault(record: Bar | QuoteBar) -> Fault | None:
 
 
 def _bar_fault(bar: Bar, lowest_price: float) -> Fault | None:
-    if bar.vwap is not None and not lowest_price <= bar.vwap <= LARGEST_VALUE:
+    if bar.vwap is not None and not bar.vwap == bar.volume == 0.0 and not lowest_price <= bar.vwap <= LARGEST_VALUE:
         return _no_price("vwap", bar.vwap, lowest_price)
     if bar.trades is not None and not 0 <= bar.trades <= MOST_TRADES:
         return Fault("trades", f"trades must be a whole number from 0 to {MOST_TRADES}, got {bar.trades}")
@@ -140,6 +140,7 @@ def _quote_fault(quote: QuoteBar, lowest_price: float) -> Fault | None:
         ("bid_", quote.bid_open, quote.bid_high, quote.bid_low, quote.bid_close, quote.bid_size),
         ("ask_", quote.ask_open, quote.ask_high, quote.ask_low, quote.ask_close, quote.ask_size),
     )
+    lowest_price = min(lowest_price, 0.0)  # a side that nobody quotes may stand as zero
     for side, open_, high, low, close, size in sides:
         if size is not None and not 0.0 <= size <= LARGEST_VALUE:
             return _no_number(f"{side}size", size)
@@ -166,8 +167,8 @@ def _prices_fault(side: str, lowest_price: float, open_: float, high: float, low
 
 
 def _no_price(name: str, value: float, lowest_price: float) -> Fault:
-    hint = ": --allow-negative-prices takes prices below zero" if lowest_price == 0.0 and value < 0.0 else ""
-    return Fault(name, f"{name} must be a number from {lowest_price:g} to {LARGEST_VALUE:g}, got {value}{hint}")
+    hint = ": --allow-negative-prices takes prices of zero and below" if 0.0 <= lowest_price <= ABOVE_ZERO and value <= 0.0 else ""
+    return Fault(name, f"{name} must be {prices_from(lowest_price)}, got {value}{hint}")
 
 
 def _no_number(name: str, value: float) -> Fault:

@@ -17,7 +17,8 @@ import msgspec
 from streams.errors import BodyError, ReplayError
 from streams.instants import read_instant
 from streams.records import ControlCommand
-from streams.wire.texts import checked_command, command_of, object_of
+from streams.wire.jsonfields import object_of
+from streams.wire.texts import checked_command, command_of
 
 
 def read_commands(path: Path) -> list[ControlCommand]:

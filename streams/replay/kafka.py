@@ -232,10 +232,11 @@ class KafkaSource:
         # A topic that was let go and taken up again may still give what was on its way before.
         wanted = [message for message in messages if reading.next_offset <= (message.offset() or 0) < reading.end]
         reading.next_offset = max(reading.next_offset, (messages[-1].offset() or 0) + 1)
-        records = self._codec.decode_records(reading.stream, [message.value() for message in wanted])
-        for message, decoded in zip(wanted, records, strict=True):
+        unknown: dict[int, tuple[str, ...]] = {}
+        records = self._codec.decode_records(reading.stream, [message.value() for message in wanted], unknown=unknown)
+        for place, (message, decoded) in enumerate(zip(wanted, records, strict=True)):
             record = undecodable(decoded, message.value(), header_names(message)) if isinstance(decoded, WireError) else decoded
-            reading.waiting.append(Read(message.offset() or 0, record, _sent_us(message)))
+            reading.waiting.append(Read(message.offset() or 0, record, _sent_us(message), unknown.get(place, ())))
 
     def _assign(self, readings: list[_Reading]) -> None:
         if readings:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from streams.engine.transaction import RangeRead
+from streams.engine.validation import ABOVE_ZERO
 from streams.errors import HistoryError
 from streams.records import Bar, Quote, Tick, Undecodable
 from streams.replay.source import OpenedTopic, Read, ends_us_of
@@ -45,7 +46,7 @@ class Lane:
         end_of_day: Callable[[int], int],
         place: Callable[[Bar], Bar] | None = None,
         stream: str | None = None,
-        lowest_price: float = 0.0,
+        lowest_price: float = ABOVE_ZERO,
     ) -> None:
         self.symbol = symbol
         self.stream = stream
@@ -89,8 +90,11 @@ class Lane:
         first = self._position
         offsets: list[int] = []
         records: list[Bar | Quote | Tick | Undecodable] = []
+        unknown: dict[int, tuple[str, ...]] = {}
         while self._head is not None and self.due_us is not None and self.due_us <= until_us:
-            offset, record, _ = self._head
+            offset, record, _, names = self._head
+            if names:
+                unknown[len(offsets)] = names
             offsets.append(offset)
             records.append(record)
             self._position = offset + 1
@@ -99,7 +103,7 @@ class Lane:
                 if self.due_us > self._limit_us:
                     self._limit_us = self._end_of_day(self.due_us)
             self._step()
-        return RangeRead(self.symbol, self.incarnation, first, self._position, offsets, records, self.stream)
+        return RangeRead(self.symbol, self.incarnation, first, self._position, offsets, records, self.stream, unknown or None)
 
     def close(self) -> None:
         """Read no further."""

@@ -17,11 +17,12 @@ from streams.records import Bar, Quote, Tick, Undecodable, known_us
 
 
 class Read(NamedTuple):
-    """A record with its offset, and when its message says that it was sent; None where nothing says so."""
+    """A record with its offset, when its message says that it was sent (None where nothing says so), and names of unknown fields."""
 
     offset: int
     record: Bar | Quote | Tick | Undecodable
     sent_us: int | None = None
+    unknown: tuple[str, ...] = ()
 
 
 KnownWhen = Callable[[Bar | Quote | Tick], int | None]

@@ -83,7 +83,7 @@ class ControlComparison:
                 self._tell(DifferenceKind.EXTRA, record, journal_offset, first)
                 continue
             try:
-                difference = self._difference(given, its_own)
+                difference = self._difference(given, its_own, record.rules)
             except WireError as error:
                 letters.append(control_letter(self._names.dlq, its_own, error, record.now_us // 1000))
                 continue
@@ -91,14 +91,14 @@ class ControlComparison:
                 self._tell(DifferenceKind.CHANGED, record, journal_offset, first, difference)
         return letters
 
-    def _difference(self, given: JournalInput, raw: RawRecord) -> FieldDifference | None:
+    def _difference(self, given: JournalInput, raw: RawRecord, rules: int) -> FieldDifference | None:
         """Where journal and record differ.
 
         Raises:
             WireError: the record is no command, and the journal says so.
         """
         try:
-            command = self._codec.command_from(raw.value, f"{self._names.control}@{raw.offset}", 0)
+            command = self._codec.command_from(raw.value, f"{self._names.control}@{raw.offset}", 0, rules)
         except WireError as error:
             if given.kind is InputKind.CONTROL_SKIPPED:
                 raise

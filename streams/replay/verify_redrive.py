@@ -10,6 +10,7 @@ topic; everything else that the engine was told stands in the journal alone. Com
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 from streams.client.reader import Record as Found
@@ -176,7 +177,7 @@ class Redrive:
         self._raws.clear()
         try:
             letters = self._control.take(self._session, record, found.offset)
-            session, result = redrive(self._session, record, self._read)
+            session, result = redrive(self._session, record, partial(self._read, record.rules))
         except HistoryError as error:
             self._report.unchecked.append(f"transaction {record.transaction} of epoch {record.epoch} can't be driven again: {error}")
             self._stop()
@@ -219,7 +220,7 @@ class Redrive:
                 self._lacks_all_bars = True
                 self._report.unchecked.append(f"{output.topic} is no longer there: what was written to it can't be compared")
 
-    def _read(self, given: JournalInput) -> RangeRead:
+    def _read(self, rules: int, given: JournalInput) -> RangeRead:
         symbol, stream, first, following = given.symbol or "", given.stream, given.first_offset or 0, given.next_offset or 0
         data = None if self._session is None else self._session.symbol(symbol)
         source = data if data is None or stream is None else data.extras.get(stream)
@@ -233,7 +234,7 @@ class Redrive:
         offsets, values = [raw.offset for raw in raws], [raw.value for raw in raws]
         return range_read(
             self._codec, symbol, given.incarnation or 0, first, following, offsets, values, stream,
-            lambda place: [name for name, _ in raws[place].headers],
+            lambda place: [name for name, _ in raws[place].headers], rules,
         )  # fmt: skip
 
     def _raw(self, letter: DeadLetter) -> RawRecord:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from streams.engine.validation import price_fault
+from streams.engine.validation import ABOVE_ZERO, price_fault
 from streams.errors import HistoryError
 from streams.records import PROVENANCE_GAP_FILL, Bar
 from streams.replay.source import Read
@@ -52,7 +52,7 @@ class LastVersions:
         lowest_price: the lower bound of the symbol's prices.
     """
 
-    def __init__(self, records: Iterator[Read], place: Callable[[Bar], Bar] | None = None, lowest_price: float = 0.0) -> None:
+    def __init__(self, records: Iterator[Read], place: Callable[[Bar], Bar] | None = None, lowest_price: float = ABOVE_ZERO) -> None:
         self._lowest_price = lowest_price
         self.left_out = 0
         self._records = records
@@ -97,7 +97,7 @@ class LastVersions:
             # A daily bar names its date by a midnight, and updates of it may be sent before the open.
             earliest_us = min(bar.start_us, read.record.start_us) - EARLIEST_US
             sent_us = read.sent_us if read.sent_us is not None and read.sent_us >= earliest_us else None
-            self._take(Read(read.offset, bar, sent_us), bar)
+            self._take(Read(read.offset, bar, sent_us, read.unknown), bar)
         else:
             self._hold(_Held(read))
 

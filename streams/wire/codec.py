@@ -17,14 +17,16 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import fastavro
+from fastavro.read import SchemaResolutionError
 from msgspec import Struct
 
 from streams.engine.journal import JournalRecord
 from streams.engine.rows import BlockRow, ProgressRow, Row, SessionRow
+from streams.engine.rules import RULES
 from streams.errors import BodyError, WireError
 from streams.records import QUOTES, Bar, ControlCommand, Quote, Tick
 from streams.wire import forms, texts
@@ -32,16 +34,35 @@ from streams.wire.bars import BarBytes
 from streams.wire.forms import Form
 from streams.wire.framing import HEADER_BYTES, header, is_json, schema_id_of
 from streams.wire.ids import IdFile, SchemaIds
+from streams.wire.jsonfields import object_of
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
 from streams.wire.prepared_journal import JournalBytes
 from streams.wire.prepared_rows import AVAILABLE, RowBytes
 from streams.wire.quotes import QuoteBytes, TickBytes
 
 T = TypeVar("T", bound=Struct)
+R = TypeVar("R", covariant=True)
+
+
+class _Read(Protocol[R]):
+    """One of `bar_from`, `quote_from`, and `tick_from`."""
+
+    def __call__(self, value: bytes | None, rules: int = ..., unknown: list[str] | None = ...) -> R: ...
+
 
 # What fastavro was seen to raise on bytes that are not of the schema.
 _OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-fA-F]+>")
-_NOT_OF_THE_SCHEMA = (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, struct.error)
+_NOT_OF_THE_SCHEMA = (
+    EOFError,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    SchemaResolutionError,
+)
 
 
 class Codec:
@@ -77,8 +98,13 @@ class Codec:
         """
         return texts.bar_text(bar)
 
-    def bar_from(self, value: bytes | None) -> Bar:
+    def bar_from(self, value: bytes | None, rules: int = RULES, unknown: list[str] | None = None) -> Bar:
         """The bar of a value, framed Avro or JSON. Whether it is a good one, the engine decides.
+
+        Args:
+            value: the Kafka value.
+            rules: the rules version of the session that reads it, which decides what is refused, and in which words.
+            unknown: takes the names of fields that a bar does not have; they are ignored.
 
         Raises:
             WireError: it is none.
@@ -88,22 +114,24 @@ class Codec:
             if bar is not None:
                 return bar
             if is_json(value):
-                return texts.checked_bar(texts.bar_of(value))
-        return texts.checked_bar(self.decode(forms.BAR, value))
+                return texts.checked_bar(texts.bar_of(value, rules, unknown))
+        return texts.checked_bar(self.decode(forms.BAR, value, rules, unknown))
 
-    def decode_bars(self, values: Sequence[bytes | None]) -> list[Bar | WireError]:
-        """The bars of a batch of values; in place of each that is none, the error."""
+    def decode_bars(
+        self, values: Sequence[bytes | None], rules: int = RULES, unknown: dict[int, tuple[str, ...]] | None = None
+    ) -> list[Bar | WireError]:
+        """The bars of a batch of values; in place of each that is none, the error.
+
+        Args:
+            values: the Kafka values.
+            rules: as for `bar_from`.
+            unknown: takes the names of unknown fields, by the place of the value that has them.
+        """
         bars: list[Bar | WireError] = []
         read = self._bars.read
-        for value in values:
+        for place, value in enumerate(values):
             bar = read(value) if value else None
-            if bar is not None:
-                bars.append(bar)
-                continue
-            try:
-                bars.append(self.bar_from(value))
-            except WireError as error:
-                bars.append(error)
+            bars.append(_decoded(self.bar_from, place, value, rules, unknown) if bar is None else bar)
         return bars
 
     def quote_to_avro(self, quote: Quote) -> bytes:
@@ -114,8 +142,8 @@ class Codec:
         """A quote as a JSON object; errors as for `bar_to_json`."""
         return texts.quote_text(quote)
 
-    def quote_from(self, value: bytes | None) -> Quote:
-        """The quote of a value, framed Avro or JSON. Whether it is a good one, the engine decides.
+    def quote_from(self, value: bytes | None, rules: int = RULES, unknown: list[str] | None = None) -> Quote:
+        """The quote of a value, framed Avro or JSON. Whether it is a good one, the engine decides; arguments as for `bar_from`.
 
         Raises:
             WireError: it is none.
@@ -125,8 +153,8 @@ class Codec:
             if quote is not None:
                 return quote
             if is_json(value):
-                return texts.checked_quote(texts.quote_of(value))
-        return texts.checked_quote(self.decode(forms.QUOTE, value))
+                return texts.checked_quote(texts.quote_of(value, rules, unknown))
+        return texts.checked_quote(self.decode(forms.QUOTE, value, rules, unknown))
 
     def tick_to_avro(self, tick: Tick) -> bytes:
         """A tick as framed Avro."""
@@ -136,21 +164,28 @@ class Codec:
         """A tick as a JSON object; errors as for `bar_to_json`."""
         return texts.tick_text(tick)
 
-    def tick_from(self, value: bytes | None) -> Tick:
+    def tick_from(self, value: bytes | None, rules: int = RULES, unknown: list[str] | None = None) -> Tick:
         """The tick of a value; errors as for `quote_from`."""
         if value:
             tick = self._ticks.read(value)
             if tick is not None:
                 return tick
             if is_json(value):
-                return texts.checked_tick(texts.tick_of(value))
-        return texts.checked_tick(self.decode(forms.TICK, value))
+                return texts.checked_tick(texts.tick_of(value, rules, unknown))
+        return texts.checked_tick(self.decode(forms.TICK, value, rules, unknown))
 
-    def decode_records(self, stream: str | None, values: Sequence[bytes | None]) -> Sequence[Bar | Quote | Tick | WireError]:
+    def decode_records(
+        self,
+        stream: str | None,
+        values: Sequence[bytes | None],
+        rules: int = RULES,
+        unknown: dict[int, tuple[str, ...]] | None = None,
+    ) -> Sequence[Bar | Quote | Tick | WireError]:
         """The records of a batch of values of one topic: bars, or of the stream `quotes` or `ticks`; else as `decode_bars`."""
         if stream is None:
-            return self.decode_bars(values)
-        return _decoded(self.quote_from if stream == QUOTES else self.tick_from, values)
+            return self.decode_bars(values, rules, unknown)
+        read: _Read[Quote | Tick] = self.quote_from if stream == QUOTES else self.tick_from
+        return [_decoded(read, place, value, rules, unknown) for place, value in enumerate(values)]
 
     def command_to_avro(self, command: ControlCommand) -> bytes:
         """A command as framed Avro."""
@@ -160,26 +195,27 @@ class Codec:
         """A command as a JSON object."""
         return texts.command_text(command)
 
-    def command_from(self, value: bytes | None, default_id: str, default_sent_us: int) -> ControlCommand:
+    def command_from(self, value: bytes | None, default_id: str, default_sent_us: int, rules: int = RULES) -> ControlCommand:
         """The command of a value, framed Avro or JSON.
 
         Args:
             value: the Kafka value.
             default_id: the command's id when JSON has none.
             default_sent_us: when it was sent, when JSON does not say.
+            rules: the rules version of the session, for the words of an error.
 
         Raises:
             WireError: it is none. `command_id_in` may still tell whom to answer.
         """
         if value and is_json(value):
-            return texts.checked_command(texts.command_of(value, default_id, default_sent_us))
+            return texts.checked_command(texts.command_of(value, default_id, default_sent_us, rules))
         return texts.checked_command(self.decode(forms.COMMAND, value))
 
     def command_id_in(self, value: bytes | None) -> str | None:
         """The id in a value that is meant as a command, as far as one can be made out, so that a bad one can be answered."""
         try:
             json = value is not None and is_json(value)
-            found = texts.object_of(value or b"", "command").get("id") if json else self.decode(forms.COMMAND, value).id
+            found = object_of(value or b"", "command").get("id") if json else self.decode(forms.COMMAND, value).id
         except WireError:
             return None
         return found if isinstance(found, str) and 0 < len(found) <= texts.MAX_ID_LENGTH else None
@@ -270,8 +306,8 @@ class Codec:
         fastavro.schemaless_writer(out, schema.parsed, form.to_wire(record))
         return out.getvalue()
 
-    def decode(self, form: Form[T], value: bytes | None) -> T:
-        """The record of framed Avro, by fastavro.
+    def decode(self, form: Form[T], value: bytes | None, rules: int = RULES, unknown: list[str] | None = None) -> T:
+        """The record of framed Avro, by fastavro; arguments as for `bar_from`.
 
         Raises:
             FramingError: no header.
@@ -292,17 +328,40 @@ class Codec:
         except _NOT_OF_THE_SCHEMA as error:
             # fastavro names the object that it reads from by its place in memory: dead letters of a replay would differ by it.
             fault = _OBJECT.sub("the body", str(error))
+            null = None if reader is None or rules < 2 else _null_in(value, writer.parsed, reader)
+            if null is not None:
+                raise BodyError(f"{what}: {null} is null: a {form.schema} must have a value there") from error
             raise BodyError(f"{what} is cut off or not of its schema: {type(error).__name__}: {fault}") from error
         if body.tell() != len(value):
             raise BodyError(f"{what} ends {len(value) - body.tell()} bytes before the value does")
+        if reader is not None and unknown is not None and rules >= 2:
+            known = _field_names(reader)
+            unknown += [name for name in _field_names(writer.parsed) if name not in known]
         return record
 
 
-def _decoded(read: Callable[[bytes | None], Quote | Tick], values: Sequence[bytes | None]) -> list[Quote | Tick | WireError]:
-    found: list[Quote | Tick | WireError] = []
-    for value in values:
-        try:
-            found.append(read(value))
-        except WireError as error:
-            found.append(error)
-    return found
+def _field_names(schema: Any) -> list[str]:
+    return [field["name"] for field in schema["fields"]]
+
+
+def _null_in(value: bytes, writer: Any, reader: Any) -> str | None:
+    """The field that is null in what its writer wrote, and that must not be."""
+    body = io.BytesIO(value)
+    body.seek(HEADER_BYTES)
+    try:
+        datum = fastavro.schemaless_reader(body, writer, None)
+    except _NOT_OF_THE_SCHEMA:
+        return None
+    required = (field["name"] for field in reader["fields"] if not isinstance(field["type"], list) or "null" not in field["type"])
+    return next((name for name in required if isinstance(datum, dict) and name in datum and datum[name] is None), None)
+
+
+def _decoded(read: _Read[R], place: int, value: bytes | None, rules: int, unknown: dict[int, tuple[str, ...]] | None) -> R | WireError:
+    names: list[str] = []
+    try:
+        record = read(value, rules, names)
+    except WireError as error:
+        return error
+    if names and unknown is not None:
+        unknown[place] = tuple(names)
+    return record

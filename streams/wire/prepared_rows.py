@@ -100,7 +100,7 @@ class RowBytes:
             parts.append(longs[len(row.outdated)])
             for window in row.outdated:
                 parts += (texts[window.interval], longs[window.open_since_us])
-        parts += (NULL, _BOOLEANS[row.unfilled])
+        parts += (NULL, _BOOLEANS[row.unfilled], longs[row.unknown_fields])
         return b"".join(parts)
 
     def write_session(self, row: SessionRow) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from streams.engine.rules import RULES
 from streams.engine.transaction import RangeRead
 from streams.errors import WireError
 from streams.records import Bar, Quote, Tick, Undecodable
@@ -22,16 +23,19 @@ def range_read(
     values: Sequence[bytes | None],
     stream: str | None = None,
     headers: Callable[[int], Sequence[str]] = lambda place: (),
+    rules: int = RULES,
 ) -> RangeRead:
     """The range `[first, following)` of a topic of a symbol (bars, or the stream's), whose records are `values` at `offsets`.
 
-    `headers` gives the names of the headers of one of them: they say more of one that can't be decoded.
+    `headers` gives the names of the headers of one of them: they say more of one that can't be decoded. `rules` is the rules
+    version that the transaction runs under: those of a worker are the newest, those of an audit the journal's.
     """
+    unknown: dict[int, tuple[str, ...]] = {}
     records: list[Bar | Quote | Tick | Undecodable] = [
         undecodable(one, values[place], headers(place)) if isinstance(one, WireError) else one
-        for place, one in enumerate(codec.decode_records(stream, values))
+        for place, one in enumerate(codec.decode_records(stream, values, rules, unknown))
     ]
-    return RangeRead(symbol, incarnation, first, following, offsets, records, stream)
+    return RangeRead(symbol, incarnation, first, following, offsets, records, stream, unknown or None)
 
 
 def undecodable(error: WireError, value: bytes | None, headers: Sequence[str]) -> Undecodable:

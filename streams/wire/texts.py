@@ -4,22 +4,26 @@
      "open": 168.0, "high": 168.1, "low": 167.9, "close": 168.05, "volume": 1200}
 
 An instant is ISO 8601 text with a zone, or whole microseconds since 1970. A bar's `end` may be left out, since it is
-start + interval. What is typed by hand is typed wrongly, so every refusal names the field, what stood there and what
-would be right.
+start + interval. Fields of a bar, quote, or tick that are not known are ignored and reported: a producer that gains a field must
+not stop a feed. A command with such a field is refused, because it might not do what its sender means. How fields are read stands in
+`jsonfields`.
+
+Readers take the rules version of their session, since a re-driven journal must give the dead letters that were written then.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
+from streams.engine.rules import RULES
 from streams.errors import BodyError, InvalidSymbolError
 from streams.records import EXTRA_STREAMS, PROVENANCE_FEED, Bar, CommandKind, ControlCommand, Quote, Tick, check_symbol
-from streams.times import interval_us, iso, parse_instant
+from streams.times import interval_us, iso
+from streams.wire.jsonfields import JsonFields, nearest
 
 BAR_FIELDS: Final = ("symbol", "interval", "start", "end", "open", "high", "low", "close", "volume", "vwap", "trades", "provenance")
 QUOTE_FIELDS: Final = ("symbol", "time", "bid", "ask", "bid_size", "ask_size", "provenance")
@@ -42,21 +46,20 @@ MAX_ID_LENGTH: Final = 200
 MAX_SENDER_LENGTH: Final = 200
 MAX_STREAMS: Final = 32
 MAX_PROVENANCE_LENGTH: Final = 64
-# 1973: a whole number below is a count of seconds or milliseconds, not a bar of 1972.
-_FIRST_PLAUSIBLE_US: Final = 10**14
-_YEAR_10000_US: Final = 253_402_300_800_000_000
-_LONG: Final = 2**63
-
-V = TypeVar("V")
 
 
-def bar_of(value: bytes) -> Bar:
-    """The bar of a JSON object.
+def bar_of(value: bytes, rules: int = RULES, unknown: list[str] | None = None) -> Bar:
+    """The bar of a JSON object; `unknown` takes the names of fields that a bar does not have.
+
+    Args:
+        value: the text.
+        rules: the rules version of the session; the first one refuses unknown fields.
+        unknown: a list to fill.
 
     Raises:
         BodyError: not a JSON object, or one that is no bar.
     """
-    fields = _Fields("bar", value, BAR_FIELDS)
+    fields = JsonFields("bar", value, BAR_FIELDS, rules, [] if unknown is None else unknown)
     symbol = fields.symbol()
     interval = fields.required_text("interval")
     try:
@@ -106,13 +109,13 @@ def bar_text(bar: Bar) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def quote_of(value: bytes) -> Quote:
-    """The quote of a JSON object.
+def quote_of(value: bytes, rules: int = RULES, unknown: list[str] | None = None) -> Quote:
+    """The quote of a JSON object; arguments as for `bar_of`.
 
     Raises:
         BodyError: not a JSON object, or one that is no quote.
     """
-    fields = _Fields("quote", value, QUOTE_FIELDS)
+    fields = JsonFields("quote", value, QUOTE_FIELDS, rules, [] if unknown is None else unknown)
     return Quote(
         fields.symbol(),
         fields.required_instant("time"),
@@ -131,13 +134,13 @@ def quote_text(quote: Quote) -> bytes:
     return msgspec.json.encode({**fields, "provenance": quote.provenance})
 
 
-def tick_of(value: bytes) -> Tick:
-    """The tick of a JSON object.
+def tick_of(value: bytes, rules: int = RULES, unknown: list[str] | None = None) -> Tick:
+    """The tick of a JSON object; arguments as for `bar_of`.
 
     Raises:
         BodyError: not a JSON object, or one that is no tick.
     """
-    fields = _Fields("tick", value, TICK_FIELDS)
+    fields = JsonFields("tick", value, TICK_FIELDS, rules, [] if unknown is None else unknown)
     return Tick(
         fields.symbol(),
         fields.required_instant("time"),
@@ -166,13 +169,13 @@ def _numbers(what: str, record: Bar | Quote | Tick, names: Iterable[str]) -> dic
     return numbers
 
 
-def command_of(value: bytes, default_id: str, default_sent_us: int) -> ControlCommand:
+def command_of(value: bytes, default_id: str, default_sent_us: int, rules: int = RULES) -> ControlCommand:
     """The command of a JSON object; `id` and `sent_at` may be missing.
 
     Raises:
         BodyError: not a JSON object, or one that is no command.
     """
-    fields = _Fields("command", value, COMMAND_FIELDS)
+    fields = JsonFields("command", value, COMMAND_FIELDS, rules)
     command_id = fields.text("id")
     sent_us = fields.instant("sent_at")
     return ControlCommand(
@@ -229,7 +232,7 @@ def checked_command(command: ControlCommand) -> ControlCommand:
     if not 0 < len(command.id) <= MAX_ID_LENGTH:
         raise BodyError(f"command: id must have 1 to {MAX_ID_LENGTH} characters, got {len(command.id)}")
     if command.kind not in tuple(CommandKind):
-        raise BodyError(f"command: command must be {' or '.join(CommandKind)}, got {command.kind!r}{_nearest(command.kind, CommandKind)}")
+        raise BodyError(f"command: command must be {' or '.join(CommandKind)}, got {command.kind!r}{nearest(command.kind, CommandKind)}")
     if command.sender is not None and len(command.sender) > MAX_SENDER_LENGTH:
         raise BodyError(f"command: sender must have at most {MAX_SENDER_LENGTH} characters, got {len(command.sender)}")
     if len(command.streams) > MAX_STREAMS:
@@ -271,119 +274,6 @@ def checked_tick(tick: Tick) -> Tick:
 def _check_provenance(what: str, provenance: str) -> None:
     if len(provenance) > MAX_PROVENANCE_LENGTH:
         raise BodyError(f"{what}: provenance must have at most {MAX_PROVENANCE_LENGTH} characters, got {len(provenance)}")
-
-
-def object_of(value: bytes, what: str) -> dict[str, object]:
-    """The fields of a JSON object.
-
-    Raises:
-        BodyError: the value is not JSON, or not an object.
-    """
-    try:
-        decoded = msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BodyError(f"{what}: not JSON: {error}") from None
-    if not isinstance(decoded, dict):
-        raise BodyError(f"{what}: a JSON object is needed, got {_shown_value(decoded)}")
-    return decoded
-
-
-class _Fields:
-    """The fields of one JSON object, taken out by name and type. `null` counts as left out."""
-
-    def __init__(self, what: str, value: bytes, known: tuple[str, ...]) -> None:
-        self._what = what
-        self._fields = object_of(value, what)
-        for name in self._fields:
-            if name not in known:
-                raise BodyError(f"{what}: unknown field {name!r}{_nearest(name, known)}; the fields are {', '.join(known)}")
-
-    def symbol(self) -> str:
-        try:
-            return check_symbol(self.required_text("symbol"))
-        except InvalidSymbolError as error:
-            raise BodyError(f"{self._what}: symbol: {error}") from None
-
-    def text(self, name: str) -> str | None:
-        value = self._fields.get(name)
-        if value is None or isinstance(value, str):
-            return value
-        raise self._wrong(name, "a text", value)
-
-    def required_text(self, name: str) -> str:
-        return self._there(name, self.text(name))
-
-    def number(self, name: str) -> float | None:
-        value = self._fields.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(name, "a number without quotes", value)
-        try:
-            return float(value)
-        except OverflowError:
-            raise self._wrong(name, "a number that a double can hold", value) from None
-
-    def required_number(self, name: str) -> float:
-        return self._there(name, self.number(name))
-
-    def whole(self, name: str) -> int | None:
-        value = self._fields.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int) or not -_LONG <= value < _LONG:
-            raise self._wrong(name, "a whole number without quotes", value)
-        return value
-
-    def instant(self, name: str) -> int | None:
-        value = self._fields.get(name)
-        if value is None:
-            return None
-        if isinstance(value, str):
-            try:
-                return parse_instant(value)
-            except ValueError as error:
-                raise BodyError(f"{self._what}: {name}: {error}") from None
-        if isinstance(value, bool) or not isinstance(value, int) or not _FIRST_PLAUSIBLE_US <= value < _YEAR_10000_US:
-            raise self._wrong(name, "an instant such as 2013-10-07T13:30:00Z, or whole microseconds since 1970 (from 1973 on)", value)
-        return value
-
-    def required_instant(self, name: str) -> int:
-        return self._there(name, self.instant(name))
-
-    def flag(self, name: str) -> bool:
-        value = self._fields.get(name)
-        if value is None:
-            return False
-        if isinstance(value, bool):
-            return value
-        raise self._wrong(name, "true or false", value)
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        value = self._fields.get(name)
-        if value is None:
-            return ()
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-        raise self._wrong(name, 'a list of texts such as ["1m"]', value)
-
-    def _there(self, name: str, value: V | None) -> V:
-        if value is None:
-            raise BodyError(f"{self._what}: {name} is missing")
-        return value
-
-    def _wrong(self, name: str, right: str, value: object) -> BodyError:
-        return BodyError(f"{self._what}: {name} must be {right}, got {_shown_value(value)}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), [str(word) for word in known], n=1, cutoff=0.6)
-    return f", did you mean {near[0]!r}?" if near else ""
-
-
-def _shown_value(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _instant_text(what: str, name: str, instant_us: int) -> str:

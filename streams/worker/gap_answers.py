@@ -18,7 +18,7 @@ from streams.calendar import TradingCalendar, TradingDay
 from streams.engine.placing import Place, place_of
 from streams.engine.quality import GapInfo
 from streams.engine.symbol import SymbolSessionData
-from streams.engine.validation import fault_of, future_fault, price_fault, text_of
+from streams.engine.validation import ABOVE_ZERO, fault_of, future_fault, price_fault, text_of
 from streams.errors import StreamsError
 from streams.history.source import words_of
 from streams.records import PROVENANCE_GAP_FILL, Bar
@@ -47,7 +47,7 @@ class Question(Struct, frozen=True):
     calendar: TradingCalendar
     anchor: str
     is_uneven: bool
-    lowest_price: float = 0.0
+    lowest_price: float = ABOVE_ZERO
 
     def __str__(self) -> str:
         return f"{self.interval} bars of {self.symbol} from {iso(self.start_us)} to {iso(self.end_us)}"

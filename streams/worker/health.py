@@ -34,6 +34,7 @@ _COUNTS: Final = {
     "out_of_hours": "bars dropped because they start outside trading hours",
     "other_interval": "bars dropped because they are not of the base interval",
     "other_day": "bars dropped because their trading day is over",
+    "unknown_fields": "bars that have fields which a bar does not have; they are ignored",
     "rejected": "bars that went to the dead-letter topic",
     "engine_errors": "bars on which the engine failed",
 }

@@ -24,6 +24,7 @@ _LEVELS: Final = {
     EventKind.SYMBOL_FAILED: "ERROR",
     EventKind.SOURCE_LOST: "ERROR",
     EventKind.SOURCE_WARNED: "WARNING",
+    EventKind.UNKNOWN_FIELDS: "WARNING",
     EventKind.COMMAND_REJECTED: "WARNING",
     EventKind.EXPORT_LOST: "WARNING",
     EventKind.SYMBOL_SILENT: "WARNING",

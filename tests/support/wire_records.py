@@ -262,6 +262,7 @@ _progress_longs = (
     "engine_errors",
     "consecutive_errors",
     "forming",
+    "unknown_fields",
 )
 progress_rows = made(
     ProgressRow,
@@ -296,7 +297,7 @@ stream_rows = made(
     symbol=symbols,
     **dict.fromkeys(("stream", "topic_id"), words),
     **dict.fromkeys(("incarnation", "trading_days", "consecutive_errors"), ints),
-    **dict.fromkeys(("offset", "count", "total", "out_of_hours", "rejected", "last_update_us", "engine_errors"), longs),
+    **dict.fromkeys(("offset", "count", "total", "out_of_hours", "rejected", "last_update_us", "engine_errors", "unknown_fields"), longs),
     updated=st.booleans(),
     reason=st.none() | words,
     quote=st.none()

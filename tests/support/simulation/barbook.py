@@ -97,7 +97,9 @@ class Barbook(Completebook):
         prices = [bar.open, bar.high, bar.low, bar.close, *([] if bar.vwap is None else [bar.vwap])]
         if any(not math.isfinite(number) or abs(number) > 1e100 for number in (*prices, bar.volume)) or bar.volume < 0:
             return "bad_prices"
-        if min(prices) < 0 and not self.may_be_negative(life.symbol):
+        if bar.volume == 0 and bar.vwap == 0:
+            prices.pop()  # the average price of no trades
+        if min(prices) <= 0 and not self.may_be_negative(life.symbol):
             return "bad_prices"
         if bar.trades is not None and not 0 <= bar.trades <= 10**12:
             return "bad_prices"

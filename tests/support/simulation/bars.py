@@ -95,12 +95,13 @@ def _as_it_may_come(bar: Bar, day: Day, slot: BaseSlot, zone: tzinfo, chance: Ra
 
 
 def oil_falls(world: World, symbol: str, chance: Random) -> None:
-    """A bar comes whose prices are below zero, as a correction of one that came before or in its place."""
+    """A bar comes whose prices are below zero, or whose low is zero, as a correction of one that came before or in its place."""
     sent = world.feeds[symbol].sent
     if sent:
         bar = sent[-1 - chance.randrange(min(len(sent), 3))]
-        low, high = bar.low - 5000, bar.high - 5000
-        below = replace(bar, open=bar.open - 5000, high=high, low=low, close=bar.close - 5000, vwap=None if bar.vwap is None else low)
+        fall = bar.low if bar.low == int(bar.low) else 5000
+        low, high = bar.low - fall, bar.high - fall
+        below = replace(bar, open=bar.open - fall, high=high, low=low, close=bar.close - fall, vwap=None if bar.vwap is None else low)
         world.topics[symbol].append(below)
 
 

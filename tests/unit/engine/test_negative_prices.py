@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streams.engine.transaction import Transaction
 from streams.records import Rejection
@@ -15,7 +16,7 @@ from streams.worker.gap_answers import judged, question_of
 from tests.support.engine import Desk, bar, config, quote, rejections, tick
 from tests.support.replay import run_replay, session_of
 
-KEY = "session_data_config.allow_negative_prices allows prices below zero"
+KEY = "session_data_config.allow_negative_prices allows prices of zero and below"
 DAY = "2020-04-20"
 
 
@@ -55,7 +56,7 @@ def test_elsewhere_they_are_dead_letters_that_name_the_key(allowed: object, symb
     desk.feed(bar(symbol, SETTLED, **OIL), quote(symbol, SETTLED, -37.7, -37.5), tick(symbol, SETTLED, -37.63), now_us=SETTLED + MINUTE_US)
     told = [(one.code, one.message) for one in rejections(desk.outcomes)]
     assert told == [
-        (Rejection.BAD_PRICES, f"open must be a number from 0 to 1e+100, got -35.2: {KEY}"),
+        (Rejection.BAD_PRICES, f"open must be a number above 0 and up to 1e+100, got -35.2: {KEY}"),
         (Rejection.BAD_PRICES, f"bid must be a number above 0 and up to 1e+100, or null for none, got -37.7: {KEY}"),
         (Rejection.BAD_PRICES, f"price must be a number above 0 and up to 1e+100, got -37.63: {KEY}"),
     ]
@@ -86,6 +87,51 @@ def test_all_else_is_judged_as_ever_and_a_volume_is_never_below_zero(fields: dic
     ]
     assert words in message
     assert KEY not in message
+
+
+ZERO: dict[str, Any] = {"open": 1.0, "high": 1.0, "low": 0.0, "close": 0.5, "volume": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"low": 0.0}, "low"),
+        ({"low": -0.0}, "low"),
+        ({"open": 0.0, "high": 0.0, "low": 0.0, "close": 0.0}, "open"),
+        ({"low": 0.25, "vwap": 0.0}, "vwap"),
+    ],
+)
+def test_a_price_of_zero_is_a_dead_letter_that_names_the_same_key(fields: dict[str, float], name: str) -> None:
+    desk = desk_of()
+    given = bar("CL", SETTLED, **{**ZERO, **fields})
+    ((code, message),) = [(one.code, one.message) for one in rejections(desk.feed(given, now_us=SETTLED + MINUTE_US))]
+    assert (code, message) == (Rejection.BAD_PRICES, f"{name} must be a number above 0 and up to 1e+100, got {fields[name]}: {KEY}")
+
+
+def test_a_price_of_zero_is_taken_where_prices_below_zero_are() -> None:
+    desk = desk_of(allow_negative_prices=["CL"])
+    desk.feed(bar("CL", SETTLED, **{**ZERO, "vwap": 0.0}), now_us=SETTLED + MINUTE_US)
+    assert [one.low for one in desk.bars("CL")] == [0.0]
+    desk.check_redriven()
+
+
+def test_a_bar_of_no_volume_may_have_an_average_price_of_zero() -> None:
+    desk = desk_of()
+    desk.feed(bar("CL", SETTLED, **{**ZERO, "low": 0.25, "volume": 0.0, "vwap": 0.0}), now_us=SETTLED + MINUTE_US)
+    assert [one.vwap for one in desk.bars("CL")] == [0.0]
+
+
+def test_under_the_first_rules_a_price_of_zero_was_taken_until_the_session_goes_on_under_the_newest() -> None:
+    desk = desk_of()
+    desk.produce(bar("CL", SETTLED, **ZERO), bar("CL", SETTLED + MINUTE_US, **ZERO))
+    for rules, kept in ((1, 1), (2, 1)):
+        now_us = desk.session.state.now_us + MINUTE_US
+        transaction = Transaction(desk.session, owner="tester", now_us=max(now_us, SETTLED + rules * MINUTE_US), rules=rules)
+        found = desk.range_of("CL")
+        assert found is not None
+        transaction.read([replace(found, next_offset=found.first_offset + 1, offsets=found.offsets[:1], records=found.records[:1])])
+        letters = transaction.finish().dead_letters
+        assert (len(desk.bars("CL")), len(letters)) == (kept, rules - 1)
 
 
 def test_a_changed_config_holds_from_the_next_bar_on() -> None:

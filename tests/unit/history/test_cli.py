@@ -73,7 +73,10 @@ def test_prices_below_zero_are_imported_where_they_are_asked_for(tmp_path: Path,
     oil.write_text("time,open,high,low,close,volume\n2020-04-20T18:28:00Z,-35.2,-34.1,-40.32,-37.63,1234\n")
     words = ["import", "csv", str(oil), "--symbol", "CL", "--interval", "1m", "--store", folder]
     assert run(words) == 1
-    assert "open must be a number from 0 to 1e+100, got -35.2: --allow-negative-prices takes prices below zero" in capsys.readouterr().err
+    assert (
+        "open must be a number above 0 and up to 1e+100, got -35.2: --allow-negative-prices takes prices of zero and below"
+        in capsys.readouterr().err
+    )
     assert run([*words, "--allow-negative-prices"]) == 0
     assert run(["history", "verify", "--store", folder]) == 0
     capsys.readouterr()
