@@ -125,7 +125,7 @@ is answered: no browser sends one.
 ## Limits
 
 A page has at most 5000 bars, a body 16 kB, so have path and headers together; 32 requests are worked on at once, 8 commands waited for
-and 2 exports written. What is more is told to come back (503, `Retry-After`). Reads are taken from the session between two transactions,
+and 2 exports written. Requests beyond that get 503 and `Retry-After`. Reads are taken from the session between two transactions,
 at most a hundred times a second, however many ask: the session goes on. The figures of `/metrics` are collected once for all who ask
 at the same time, with a rest after it of up to a second.
 
@@ -138,7 +138,7 @@ A connection that makes no progress is cut after 20 seconds. One that waits for 
 idle connections sooner, as `SessionClient` does after 5 seconds, so that no request meets that close.
 
 A request with both `Content-Length` and `Transfer-Encoding` gets 400, and its connection is closed: a proxy in front may take it for two.
-There is no encryption here: publish the port through a proxy that has it.
+The worker does not encrypt HTTP: publish the port through a proxy that does.
 """
 
 NOT_NOW: Final = "Not now."

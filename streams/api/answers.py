@@ -125,6 +125,13 @@ NEXT = Meta(
 )
 
 
+PREVIOUS = Meta(
+    description="Path of the page before, whose records are older; null when there are none, or when the request has `start`, `since`, "
+    "`last`, or `limit`.",
+    examples=["/v1/symbols/SPY/bars?interval=1m&end=2013-10-07T14%3A31%3A00Z"],
+)
+
+
 class SymbolsAnswer(Read, frozen=True):
     """Symbols of the session by name, a page of them."""
 
@@ -159,12 +166,13 @@ INTERVAL = Meta(
 
 
 class BarsAnswer(OfSymbol, frozen=True):
-    """Bars of the session in order of start, a page of them."""
+    """Bars of the session in order of start, a page of them: the newest, unless the request says otherwise."""
 
     interval: Annotated[str | None, INTERVAL]
     bars: list[BarView]
     bar_count: Annotated[int, Meta(description="How many bars of the interval the session has, on this page or not.", ge=0)]
     next: Annotated[str | None, NEXT]
+    previous: Annotated[str | None, PREVIOUS] = None
 
 
 class LatestAnswer(OfSymbol, frozen=True):
@@ -214,6 +222,7 @@ class GapsAnswer(OfSymbol, frozen=True):
     missing_bars: Annotated[int, Meta(description="How many bars are missing in all of them.", ge=0)]
     gaps: list[GapView]
     next: Annotated[str | None, NEXT]
+    previous: Annotated[str | None, PREVIOUS] = None
 
 
 class MetricsAnswer(OfSymbol, frozen=True):
@@ -229,6 +238,7 @@ class HistoryAnswer(OfSymbol, frozen=True):
     dates: Annotated[list[date], Meta(description="The trading days that are kept, oldest first.", examples=[["2013-10-04"]])]
     bars: list[BarView]
     next: Annotated[str | None, NEXT]
+    previous: Annotated[str | None, PREVIOUS] = None
 
 
 class IndicatorsAnswer(OfSymbol, frozen=True):

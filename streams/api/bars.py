@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypedDict, TypeVar
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -29,8 +29,11 @@ from streams.api.document import OF_SYMBOL, READ, answers
 from streams.api.parameters import LARGEST_PAGE, PAGE, Day, End, Instant, Interval, Limit, Start
 from streams.api.service import PREFIX, OfPath, Reading, Reads, View, answer
 from streams.engine.quality import completeness_of
+from streams.engine.views import GapInfo
 from streams.records import SessionBar
 from streams.times import date_of_days, iso, to_us
+
+R = TypeVar("R", SessionBar, GapInfo)
 
 router = APIRouter(prefix=f"{PREFIX}/symbols/{{symbol}}", tags=["one symbol"])
 
@@ -44,22 +47,29 @@ async def bars(
     since: Annotated[Instant | None, Query(description="As `start`; of both the later one counts.")] = None,
     start: Start = None,
     end: End = None,
-    limit: Limit = PAGE,
+    limit: Limit = None,
 ) -> Response:
-    """Bars of the session's trading day in order of start: all, those of a range, or the newest."""
+    """Bars of the session's trading day in order of start: the newest thousand, those of a range, or the newest so many.
+
+    With `start`, `since`, or `limit` pages go from the oldest bar on, by `next`; without them from the newest back, by `previous`.
+    """
     view = await reads.view(symbol)
     name, internal = view.interval(interval), reads.internal
     first = max((one for one in (since, start) if one is not None), default=None)
-    if last is None:
-        found = view.data.get_bars(symbol, name, start=first, end=end, limit=limit + 1, internal=internal)
+    from_newest = last is None and first is None and limit is None
+    if from_newest and end is None:
+        found = view.data.get_last_n_bars(symbol, PAGE + 1, name, internal=internal)
+    elif last is None:
+        most = None if from_newest else (limit or PAGE) + 1
+        found = view.data.get_bars(symbol, name, start=first, end=end, limit=most, internal=internal)
     elif first is None and end is None:
         found = view.data.get_last_n_bars(symbol, last, name, internal=internal)
     else:
         found = view.data.get_bars(symbol, name, start=first, end=end, internal=internal)
         found = found[max(0, len(found) - last) :]
-    shown, more = _paged(reads, symbol, "bars", found, name, end, limit)
+    shown, pages = _paged(reads, symbol, "bars", found, name, end, limit, from_newest=from_newest)
     count = view.data.get_bar_count(symbol, name, internal=internal)
-    return answer(BarsAnswer(**view.head, symbol=symbol, interval=name, bars=[bar_view(one) for one in shown], bar_count=count, next=more))
+    return answer(BarsAnswer(**view.head, symbol=symbol, interval=name, bars=[bar_view(one) for one in shown], bar_count=count, **pages))
 
 
 @router.get("/latest", summary="The newest bar", response_class=Response, responses=answers(LatestAnswer, *READ, *OF_SYMBOL))
@@ -99,16 +109,16 @@ def _quality(view: View, interval: str, quality: float | None) -> IntervalQualit
 
 @router.get("/gaps", summary="Missing bars", response_class=Response, responses=answers(GapsAnswer, *READ, *OF_SYMBOL))
 async def gaps(
-    symbol: OfPath, reads: Reading, interval: Interval = None, start: Start = None, end: End = None, limit: Limit = PAGE
+    symbol: OfPath, reads: Reading, interval: Interval = None, start: Start = None, end: End = None, limit: Limit = None
 ) -> Response:
-    """Runs of missing bars from the open until now."""
+    """Runs of missing bars from the open until now; pages as those of bars."""
     view = await reads.view(symbol)
     name = view.interval(interval)
     found = view.data.get_gaps(symbol, name, internal=reads.internal)
     first_us = None if start is None else to_us(start)
     end_us = None if end is None else to_us(end)
     meant = [one for one in found if (first_us is None or one.start_us >= first_us) and (end_us is None or one.start_us < end_us)]
-    more = _next(reads, symbol, "gaps", meant[limit].start_us, name, end, limit) if len(meant) > limit else None
+    shown, pages = _paged(reads, symbol, "gaps", meant, name, end, limit, from_newest=start is None and limit is None)
     return answer(
         GapsAnswer(
             **view.head,
@@ -116,8 +126,8 @@ async def gaps(
             interval=name,
             gap_count=len(found),
             missing_bars=sum(one.bar_count for one in found),
-            gaps=[gap_view(one) for one in meant[:limit]],
-            next=more,
+            gaps=[gap_view(one) for one in shown],
+            **pages,
         )
     )
 
@@ -138,9 +148,9 @@ async def history(
     on: Annotated[Day | None, Query(description="Only those of this trading day.")] = None,
     start: Start = None,
     end: End = None,
-    limit: Limit = PAGE,
+    limit: Limit = None,
 ) -> Response:
-    """Bars of the trading days before the session's that are kept, oldest first."""
+    """Bars of the trading days before the session's that are kept, oldest first; pages as those of bars."""
     view = await reads.view(symbol)
     former = {} if view.stored is None else view.stored.historical
     name = view.interval(interval, *(one for day in former.values() for one in day))
@@ -148,9 +158,10 @@ async def history(
     end_us = None if end is None else to_us(end)
     kept = view.data.get_historical_bars(symbol, name, on=on, internal=reads.internal)
     meant = [one for one in kept if (first_us is None or one.start_us >= first_us) and (end_us is None or one.start_us < end_us)]
-    shown, more = _paged(reads, symbol, "history", meant, name, end, limit, on=on)
+    shown, pages = _paged(reads, symbol, "history", meant, name, end, limit, from_newest=start is None and limit is None, on=on)
     dates = [date_of_days(days) for days in sorted(former)]
-    return answer(HistoryAnswer(**view.head, symbol=symbol, interval=name, dates=dates, bars=[bar_view(one) for one in shown], next=more))
+    views = [bar_view(one) for one in shown]
+    return answer(HistoryAnswer(**view.head, symbol=symbol, interval=name, dates=dates, bars=views, **pages))
 
 
 @router.get("/indicators", summary="Indicators", response_class=Response, responses=answers(IndicatorsAnswer, *READ, *OF_SYMBOL))
@@ -178,17 +189,31 @@ async def ticks(symbol: OfPath, reads: Reading) -> Response:
     return answer(TicksAnswer(**view.head, symbol=symbol, ticks=None if found is None else ticks_view(found)))
 
 
+class _Pages(TypedDict):
+    next: str | None
+    previous: str | None
+
+
 def _paged(
-    reads: Reads, symbol: str, what: str, found: list[SessionBar], interval: str | None, end: datetime | None, limit: int, **more: object
-) -> tuple[list[SessionBar], str | None]:
-    """The first page of some bars, and the path of the next."""
-    if len(found) <= limit:
-        return found, None
-    return found[:limit], _next(reads, symbol, what, found[limit].start_us, interval, end, limit, **more)
-
-
-def _next(
-    reads: Reads, symbol: str, what: str, start_us: int, interval: str | None, end: datetime | None, limit: int, **more: object
-) -> str:
+    reads: Reads,
+    symbol: str,
+    what: str,
+    found: list[R],
+    interval: str | None,
+    end: datetime | None,
+    limit: int | None,
+    *,
+    from_newest: bool,
+    **more: object,
+) -> tuple[list[R], _Pages]:
+    """A page of some bars or gaps, and the paths of its neighbors: the oldest with the next one, or the newest with the one before."""
+    most = limit or PAGE
+    path = ["symbols", symbol, what]
+    if len(found) <= most:
+        return found, {"next": None, "previous": None}
+    if from_newest:
+        shown = found[-most:]
+        return shown, {"next": None, "previous": reads.page(path, interval=interval, **more, end=iso(shown[0].start_us))}
     until = None if end is None else iso(to_us(end))
-    return reads.page(["symbols", symbol, what], interval=interval, **more, start=iso(start_us), end=until, limit=limit)
+    following = reads.page(path, interval=interval, **more, start=iso(found[most].start_us), end=until, limit=most)
+    return found[:most], {"next": following, "previous": None}

@@ -2,7 +2,7 @@
 
 It is plain ASGI around the app. A request that names another host, or whose length can be read in two ways, is refused. A body is read
 only where a route takes one: whole, up to a size and within a time, before the app sees the request. A request counts as
-worked on from then on, so that a client that never sends its body is in nobody's way. At most so many are worked on at
+worked on from then on, so that a client that never sends its body does not hold up others. At most so many are worked on at
 once, `/health` and `/metrics` apart, which have to answer when all else is busy. A failure that nobody expected is logged, and the
 client is told no more than that there was one.
 """

@@ -59,4 +59,7 @@ Interval = Annotated[
 ]
 Start = Annotated[Instant | None, Query(description="Only what starts at this instant or later.")]
 End = Annotated[Instant | None, Query(description="Only what starts before this instant.")]
-Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="The most that one page has; `next` leads to the one after it.")]
+Limit = Annotated[
+    int | None,
+    Query(ge=1, le=LARGEST_PAGE, description=f"The most that one page has, {PAGE} by default; with it `next` leads to the one after it."),
+]

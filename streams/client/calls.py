@@ -23,7 +23,6 @@ from streams.times import to_us
 
 PREFIX: Final = "/v1"
 PAGE: Final = 5000
-_NOT_THERE: Final = frozenset({"unknown_symbol", "unknown_interval", "unknown_indicator"})
 
 A = TypeVar("A", bound=Struct)
 T = TypeVar("T")
@@ -124,13 +123,21 @@ def refusal(got: Got) -> RequestRefusedError:
     return RequestRefusedError(got.status, fault.code, fault.message)
 
 
-def _read(path: Sequence[str], kind: type[A], *, internal: bool, **query: object) -> Call[A | None]:
-    """The answer to a read; None where there is no such symbol or interval, as the methods of `SessionData` have it."""
-    got = yield _ask(path, internal=internal, **query)
+def _read(path: Sequence[str], kind: type[A], *, internal: bool, **query: object) -> Call[A]:
+    """The answer to a read.
+
+    Raises:
+        RequestRefusedError: the worker refuses it, with status 404 where there is no such symbol or interval.
+    """
+    return told((yield _ask(path, internal=internal, **query)), kind)
+
+
+def _perhaps(read: Call[T]) -> Call[T | None]:
+    """The answer to a read that asks whether there is such a symbol: None where there is not."""
     try:
-        return told(got, kind)
+        return (yield from read)
     except RequestRefusedError as error:
-        if error.status == 404 and error.code in _NOT_THERE:
+        if (error.status, error.code) == (404, "unknown_symbol"):
             return None
         raise
 
@@ -167,20 +174,24 @@ def symbols(which: Callable[[Overview], frozenset[str]], *, internal: bool) -> C
 
 
 def symbol_data(symbol: str, *, internal: bool) -> Call[SymbolSnapshot | None]:
-    """A symbol as it stands."""
+    """A symbol as it stands; None where there is no such symbol."""
+    return (yield from _perhaps(_symbol_data(symbol, internal=internal)))
+
+
+def _symbol_data(symbol: str, *, internal: bool) -> Call[SymbolSnapshot | None]:
     found = yield from _read(["symbols", symbol], answers.OneSymbolFields, internal=internal)
-    return None if found is None or found.symbol is None else found.symbol.snapshot()
+    return None if found.symbol is None else found.symbol.snapshot()
 
 
 def streamed_data(symbol: str, *, internal: bool) -> Call[list[str]]:
     """What is streamed for a symbol."""
-    found = yield from symbol_data(symbol, internal=internal)
+    found = yield from _symbol_data(symbol, internal=internal)
     return [] if found is None else [found.base_interval, *found.streams]
 
 
 def generated_data(symbol: str, *, internal: bool) -> Call[list[str]]:
     """The intervals that are computed for a symbol."""
-    found = yield from symbol_data(symbol, internal=internal)
+    found = yield from _symbol_data(symbol, internal=internal)
     return [] if found is None else list(found.derived_intervals)
 
 
@@ -188,12 +199,16 @@ def snapshot(
     symbol: str, interval: str | None, *, start: datetime | None = None, end: datetime | None = None, what: str = "bars",
     on: date | None = None, internal: bool,
 ) -> Call[Snapshot | None]:  # fmt: skip
-    """All pages of bars, as of the first one's place: what came between the pages is on analysis from there on."""
+    """All pages of bars, as of the first one's place: what came between the pages is on analysis from there on; None as `symbol_data`."""
+    return (yield from _perhaps(_pages(symbol, interval, start=start, end=end, what=what, on=on, internal=internal)))
+
+
+def _pages(
+    symbol: str, interval: str | None, *, start: datetime | None, end: datetime | None, what: str, on: date | None, internal: bool
+) -> Call[Snapshot]:
     page = yield from _read(
         ["symbols", symbol, what], answers.BarsFields, internal=internal, interval=interval, start=start, end=end, on=on, limit=PAGE
     )  # fmt: skip
-    if page is None:
-        return None
     place, bars = page.as_of, [one.record() for one in page.bars]
     while page.next is not None:
         page = told((yield Ask(page.next, door="read" if internal else None)), answers.BarsFields)
@@ -206,8 +221,7 @@ def bars(
     on: date | None = None, internal: bool,
 ) -> Call[list[SessionBar]]:  # fmt: skip
     """Bars of the session, or of former days, in order."""
-    found = yield from snapshot(symbol, interval, start=start, end=end, what=what, on=on, internal=internal)
-    return [] if found is None else found.bars
+    return (yield from _pages(symbol, interval, start=start, end=end, what=what, on=on, internal=internal)).bars
 
 
 def bars_ref(symbol: str, interval: str | None, *, internal: bool) -> Call[tuple[SessionBar, ...]]:
@@ -223,25 +237,25 @@ def last_bars(symbol: str, count: int, interval: str | None, *, internal: bool) 
         found = yield from bars(symbol, interval, internal=internal)
         return found[-count:]
     page = yield from _read(["symbols", symbol, "bars"], answers.BarsFields, internal=internal, interval=interval, last=count)
-    return [] if page is None else [one.record() for one in page.bars]
+    return [one.record() for one in page.bars]
 
 
 def bar_count(symbol: str, interval: str | None, *, internal: bool) -> Call[int]:
     """How many bars the session has."""
     page = yield from _read(["symbols", symbol, "bars"], answers.BarsFields, internal=internal, interval=interval, last=0)
-    return 0 if page is None else page.bar_count
+    return page.bar_count
 
 
 def latest_bar(symbol: str, interval: str | None, *, internal: bool) -> Call[SessionBar | None]:
     """The newest bar."""
     found = yield from _read(["symbols", symbol, "latest"], answers.LatestFields, internal=internal, interval=interval)
-    return None if found is None or found.bar is None else found.bar.record()
+    return None if found.bar is None else found.bar.record()
 
 
 def qualities(symbol: str, interval: str | None, *, internal: bool) -> Call[dict[str, float | None]]:
     """How complete the bars are, by interval: the base interval first."""
     found = yield from _read(["symbols", symbol, "quality"], answers.QualityFields, internal=internal, interval=interval)
-    return {} if found is None else {one.interval: one.quality for one in found.intervals}
+    return {one.interval: one.quality for one in found.intervals}
 
 
 def quality(symbol: str, interval: str | None, *, internal: bool) -> Call[float | None]:
@@ -252,41 +266,41 @@ def quality(symbol: str, interval: str | None, *, internal: bool) -> Call[float 
 def gaps(symbol: str, interval: str | None, *, internal: bool) -> Call[list[GapInfo]]:
     """Runs of missing bars."""
     page = yield from _read(["symbols", symbol, "gaps"], answers.GapsFields, internal=internal, interval=interval, limit=PAGE)
-    found: list[answers.GapFields] = []
-    while page is not None:
+    found = list(page.gaps)
+    while page.next is not None:
+        page = told((yield Ask(page.next, door="read" if internal else None)), answers.GapsFields)
         found += page.gaps
-        page = told((yield Ask(page.next, door="read" if internal else None)), answers.GapsFields) if page.next is not None else None
     return [GapInfo(to_us(one.start), to_us(one.end), one.bar_count, one.retry_count) for one in found]
 
 
 def export_position(symbol: str, *, internal: bool) -> Call[ExportPosition | None]:
     """How far exports of what is new have come."""
     found = yield from _read(["symbols", symbol], answers.OneSymbolFields, internal=internal)
-    return None if found is None or found.export is None else ExportPosition(found.export.number, found.export.is_pending)
+    return None if found.export is None else ExportPosition(found.export.number, found.export.is_pending)
 
 
 def metrics(symbol: str, *, internal: bool) -> Call[SessionMetrics | None]:
     """Volume, high and low of the session."""
     found = yield from _read(["symbols", symbol, "metrics"], answers.MetricsFields, internal=internal)
-    return None if found is None else found.metrics
+    return found.metrics
 
 
 def quotes(symbol: str, *, internal: bool) -> Call[QuotesSnapshot | None]:
     """The latest quote, and how many there were."""
     found = yield from _read(["symbols", symbol, "quotes"], answers.OfQuotesFields, internal=internal)
-    return None if found is None else found.snapshot()
+    return found.snapshot()
 
 
 def ticks(symbol: str, *, internal: bool) -> Call[TicksSnapshot | None]:
     """The latest tick, and how many there were."""
     found = yield from _read(["symbols", symbol, "ticks"], answers.OfTicksFields, internal=internal)
-    return None if found is None else found.snapshot()
+    return found.snapshot()
 
 
 def indicators(symbol: str, *, internal: bool) -> Call[dict[str, float | None]]:
     """All indicators, by name."""
     found = yield from _read(["symbols", symbol, "indicators"], answers.IndicatorsFields, internal=internal)
-    return {} if found is None else found.indicators
+    return found.indicators
 
 
 def indicator(symbol: str, name: str, *, internal: bool) -> Call[float | None]:

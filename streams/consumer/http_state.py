@@ -22,7 +22,7 @@ from streams.client.session import SessionClient
 from streams.consumer.place import Position
 from streams.consumer.warmup import Snapshot, Source, Wanted, in_order
 from streams.engine.views import SymbolSnapshot
-from streams.errors import WarmUpError
+from streams.errors import RequestRefusedError, WarmUpError
 from streams.records import AnalysisKind, SessionBar
 from streams.times import days_of, from_us, to_us
 from streams.wire.messages import AnalysisBar, AnalysisEvent
@@ -127,8 +127,15 @@ class HttpState:
         with self._connect() as reads:
             self._open_session(source, reads)
             data = reads.get_symbol_data(symbol, internal=self._internal)
-            bars = reads.get_bars(symbol, interval, start=from_us(start_us), end=from_us(end_us), internal=self._internal)
-            return [] if data is None or reads.place is None else list(_events(data, interval, bars, reads.place))
+            if data is None:
+                return []
+            try:
+                bars = reads.get_bars(symbol, interval, start=from_us(start_us), end=from_us(end_us), internal=self._internal)
+            except RequestRefusedError as error:
+                if error.status == 404:  # the symbol went meanwhile, or came back with other intervals
+                    return []
+                raise
+            return [] if reads.place is None else list(_events(data, interval, bars, reads.place))
 
     def _open_session(self, source: Source, reads: Reads) -> Overview:
         """The session as it stands, once it may be read."""
@@ -157,7 +164,12 @@ class HttpState:
         events: list[AnalysisEvent] = []
         for interval in (data.base_interval, *data.derived_intervals):
             if wanted.has(symbol, interval):
-                found = reads.get_snapshot(symbol, interval, internal=self._internal)
+                try:
+                    found = reads.get_snapshot(symbol, interval, internal=self._internal)
+                except RequestRefusedError as error:
+                    if error.status == 404:  # the interval went with a change of the config
+                        raise _MovedError from None
+                    raise
                 self._checked(reads.place, begun)
                 if found is not None:
                     events += _events(data, interval, found.bars, found.place)

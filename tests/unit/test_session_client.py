@@ -77,27 +77,20 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("get_symbol_data", ("GONE",), {}),
     ("get_bars", ("SPY",), {}),
     ("get_bars", ("SPY", "5m"), {}),
-    ("get_bars", ("SPY", "30m"), {}),
-    ("get_bars", ("GONE",), {}),
     ("get_bars", ("SPY",), {"start": when("09:31"), "end": when("09:40")}),
     ("get_bars_ref", ("SPY",), {}),
     ("get_latest_bar", ("SPY",), {}),
     ("get_latest_bar", ("SPY", "5m"), {}),
-    ("get_latest_bar", ("GONE",), {}),
     ("get_last_n_bars", ("SPY", 3), {}),
     ("get_last_n_bars", ("SPY", 0), {}),
     ("get_last_n_bars", ("SPY", 2, "5m"), {}),
     ("get_last_n_bars", ("SPY", 100_000), {}),
     ("get_bars_since", ("SPY", when("09:40")), {}),
     ("get_bar_count", ("SPY",), {}),
-    ("get_bar_count", ("GONE",), {}),
     ("get_quality", ("SPY",), {}),
     ("get_quality", ("SPY", "5m"), {}),
-    ("get_quality", ("GONE",), {}),
     ("get_gaps", ("SPY",), {}),
-    ("get_gaps", ("GONE",), {}),
     ("get_session_metrics", ("SPY",), {}),
-    ("get_session_metrics", ("GONE",), {}),
     ("get_historical_bars", ("SPY",), {}),
     ("get_historical_bars", ("SPY", "5m"), {"on": date(2013, 10, 7)}),
     ("get_historical_bars", ("SPY",), {"on": date(2012, 10, 7)}),
@@ -105,11 +98,9 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("get_indicator", ("SPY", "close"), {}),
     ("get_indicator", ("SPY", "none"), {}),
     ("get_quotes", ("SPY",), {}),
-    ("get_quotes", ("GONE",), {}),
     ("get_ticks", ("SPY",), {}),
     ("get_ticks", ("NEW",), {}),
     ("get_export_position", ("SPY",), {}),
-    ("get_export_position", ("NOBODY",), {}),
 ]
 
 
@@ -138,6 +129,34 @@ def test_a_method_answers_over_http_what_it_answers_in_process(
             return await getattr(client, name)(*arguments, internal=internal, **more)
 
     assert asyncio.run(asked()) == expected
+
+
+BY_SYMBOL = sorted({name for name, arguments, _ in CALLS if arguments and name != "get_symbol_data"})
+MORE: dict[str, tuple[Any, ...]] = {"get_last_n_bars": (3,), "get_bars_since": (from_us(at("10:00")),), "get_indicator": ("sma",)}
+
+
+@pytest.mark.parametrize("name", [*BY_SYMBOL, "get_qualities"])
+def test_an_unknown_symbol_is_an_error_of_every_method_as_it_is_over_http(name: str) -> None:
+    app = app_over(active_desk())
+    with client_of(app) as client, pytest.raises(RequestRefusedError, match="GONE is not in the session") as caught:
+        getattr(client, name)("GONE", *MORE.get(name, ()))
+    assert (caught.value.status, caught.value.code) == (404, "unknown_symbol")
+
+    async def asked() -> None:
+        async with AsyncSessionClient("http://one:6066", transport=httpx.ASGITransport(app)) as client:
+            await getattr(client, name)("GONE", *MORE.get(name, ()))
+
+    with pytest.raises(RequestRefusedError, match="GONE is not in the session"):
+        asyncio.run(asked())
+
+
+def test_an_unknown_interval_is_an_error_and_whether_a_symbol_is_there_can_be_asked() -> None:
+    with client_of(app_over(active_desk())) as client:
+        for name in ("get_bars", "get_bars_ref", "get_latest_bar", "get_bar_count", "get_quality", "get_gaps", "get_snapshot"):
+            with pytest.raises(RequestRefusedError, match="SPY has no bars of 30m: it has 1m, 5m"):
+                getattr(client, name)("SPY", "30m")
+        assert client.get_symbol_data("GONE") is None
+        assert client.get_snapshot("GONE") is None
 
 
 def test_every_read_of_a_session_in_process_is_a_method_of_both_clients() -> None:

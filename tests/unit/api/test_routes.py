@@ -12,7 +12,9 @@ import pytest
 from streams.api.answers import SymbolView
 from streams.engine.reads import SymbolSnapshot
 from streams.errors import NotActiveError
+from streams.times import SECOND_US
 from tests.support.api import ANALYSIS_OFFSET, COMMAND_TOKEN, READ_TOKEN, Client, DeskCommander, app_over, bearer
+from tests.support.engine import Desk, at, bar, config
 from tests.unit.api.worlds import ODD, active_desk, inactive_desk
 
 Body = dict[str, Any]
@@ -404,3 +406,35 @@ def test_a_path_says_what_it_is_for(active: Client) -> None:
     answered = active.ask("PUT", "/v1/symbols")
     assert (answered.status_code, answered.headers["Allow"]) == (405, "GET, POST")
     assert "GET, POST is" in answered.json()["error"]["message"]
+
+
+def test_by_default_the_newest_thousand_come_in_order_and_lead_back_to_the_older_ones() -> None:
+    # 1,200 one-second bars from 10:00:00 on; the 200th begins at 10:03:20 in New York, which is 14:03:20 UTC.
+    desk = Desk(config("SPY", streams=["1s"], sparse_intervals=[]), at("10:00"))
+    desk.load("SPY")
+    desk.feed(*(bar("SPY", at("10:00") + second * SECOND_US, "1s") for second in range(1200)), now_us=at("10:20"))
+    client = Client(app_over(desk))
+    newest = client.get("/v1/symbols/SPY/bars?interval=1s").json()
+    assert [newest["bars"][place]["start"] for place in (0, -1)] == ["2013-10-07T14:03:20Z", "2013-10-07T14:19:59Z"]
+    assert (len(newest["bars"]), newest["bar_count"], newest["next"]) == (1000, 1200, None)
+    older = client.get(newest["previous"]).json()
+    assert [older["bars"][place]["start"] for place in (0, -1)] == ["2013-10-07T14:00:00Z", "2013-10-07T14:03:19Z"]
+    assert (len(older["bars"]), older["previous"]) == (200, None)
+    oldest = client.get("/v1/symbols/SPY/bars?interval=1s&limit=1000").json()
+    assert (oldest["bars"][0]["start"], oldest["previous"]) == ("2013-10-07T14:00:00Z", None)
+    assert client.get(oldest["next"]).json()["bars"][-1]["start"] == "2013-10-07T14:19:59Z"
+    until = client.get("/v1/symbols/SPY/bars?interval=1s&end=2013-10-07T14:18:00Z").json()
+    assert [until["bars"][place]["start"] for place in (0, -1)] == ["2013-10-07T14:01:20Z", "2013-10-07T14:17:59Z"]
+    since = client.get("/v1/symbols/SPY/bars?interval=1s&start=2013-10-07T14:01:00Z").json()
+    assert (since["bars"][0]["start"], len(since["bars"]), since["next"] is None) == ("2013-10-07T14:01:00Z", 1000, False)
+
+
+def test_gaps_come_from_the_newest_back_too() -> None:
+    # Every other second is missing: 1,200 gaps of one second.
+    desk = Desk(config("SPY", streams=["1s"], sparse_intervals=[], grace_seconds=0), at("09:30"))
+    desk.load("SPY")
+    desk.feed(*(bar("SPY", at("09:30") + second * SECOND_US, "1s") for second in range(1, 2401, 2)), now_us=at("10:10"))
+    page = Client(app_over(desk)).get("/v1/symbols/SPY/gaps?interval=1s").json()
+    assert (page["gap_count"], len(page["gaps"]), page["gaps"][-1]["start"]) == (1200, 1000, "2013-10-07T14:09:58Z")
+    older = Client(app_over(desk)).get(page["previous"]).json()
+    assert (len(older["gaps"]), older["gaps"][0]["start"], older["previous"]) == (200, "2013-10-07T13:30:00Z", None)
