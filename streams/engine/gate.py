@@ -294,14 +294,19 @@ def _join(state: SessionState, data: SymbolSessionData) -> None:
     data.dirty = True
     state.next_quiet_us = 0
     state.lagging.add(data.symbol)
-    state.tell(EventKind.SYMBOL_LAGGING, data, lag_seconds=f"{data.lag_us / SECOND_US:.3f}")
+    # Before its first bar a symbol has no lag: it waits for what it has not read.
+    if state.rules >= 2 and not data.checks and not data.lag_us:
+        state.tell(EventKind.SYMBOL_LAGGING, data, reason="no bar yet: it reads its backlog")
+    else:
+        state.tell(EventKind.SYMBOL_LAGGING, data, lag_seconds=f"{data.lag_us / SECOND_US:.3f}")
 
 
 def _leave(state: SessionState, data: SymbolSessionData, reason: str) -> None:
     data.lagging = False
     data.dirty = True
     state.lagging.discard(data.symbol)
-    state.tell(EventKind.SYMBOL_CAUGHT_UP, data, reason=reason, lag_seconds=f"{data.lag_us / SECOND_US:.3f}")
+    lag = {"lag_seconds": f"{data.lag_us / SECOND_US:.3f}"} if data.checks or data.lag_us or state.rules < 2 else {}
+    state.tell(EventKind.SYMBOL_CAUGHT_UP, data, reason=reason, **lag)
     open_if_clear(state, reason)
 
 

@@ -5,6 +5,10 @@ What would contradict bars that are already in the state is refused, with what t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
 from streams.config import SessionConfig
 from streams.engine import exports, extras, gate, history, indicators, lifecycle, punctuation, rollover, ungated
 from streams.engine.publish import RECONFIGURED, hold
@@ -41,7 +45,10 @@ def configure(state: SessionState, config: SessionConfig, config_json: str) -> N
     state.config_changed = True
     # Grace and intervals may differ: the next moment at which a window is due is looked up anew.
     state.next_close_us = state.next_roll_us = state.next_quiet_us = 0
-    state.tell(EventKind.CONFIG_CHANGED, symbols=",".join(config.symbols))
+    attributes: dict[str, object] = {"symbols": ",".join(config.symbols)}
+    if state.rules >= 2:
+        attributes["keys"] = ", ".join(changed_keys(old, config))
+    state.tell(EventKind.CONFIG_CHANGED, None, reason=None, **attributes)
     _apply_symbols(state, old, config)
     for data in list(state.ordered()):
         gate.apply_policy(state, data)
@@ -58,6 +65,19 @@ def configure(state: SessionState, config: SessionConfig, config_json: str) -> N
     ungated.begin(state, was_on=old.session_data_config.bars_topic)
     gate.open_if_clear(state, "configured")
     punctuation.renew(state)
+
+
+def changed_keys(old: SessionConfig, new: SessionConfig) -> list[str]:
+    """The keys of the config whose values differ, by their paths, in order."""
+    return sorted(_differing("", msgspec.json.decode(old.to_json()), msgspec.json.decode(new.to_json())))
+
+
+def _differing(path: str, old: object, new: object) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in old.keys() | new.keys():
+            yield from _differing(f"{path}.{name}" if path else name, old.get(name), new.get(name))
+    elif old != new:
+        yield path
 
 
 def _apply_symbols(state: SessionState, old: SessionConfig, config: SessionConfig) -> None:

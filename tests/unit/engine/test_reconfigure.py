@@ -6,7 +6,7 @@ import pytest
 
 from streams.engine.journal import InputKind
 from streams.engine.transaction import TransactionResult
-from streams.records import AnalysisKind, Marker, PublishedBar
+from streams.records import AnalysisKind, Event, Marker, PublishedBar
 from streams.times import SECOND_US
 from tests.support.engine import Desk, at, bar, config, minutes, shown
 
@@ -114,4 +114,16 @@ def test_bars_that_another_config_made_of_a_failed_symbol_are_accounted_for_when
     assert len(desk.bars("SPY", "2m")) == 6
     told = desk.command("add_symbol", "SPY")
     assert shown(told) == ["held_back SPY 2m 6"]
+    desk.check_redriven()
+
+
+def test_a_changed_config_is_reported_with_every_key_that_changed() -> None:
+    desk = desk_with_five(1)
+    desk.configure(config("SPY", "IBM", derived_intervals=["5m", "15m"], catchup_threshold_seconds=90, bars_topic=True))
+    (event,) = [one for one in desk.outcomes if isinstance(one, Event) and one.kind == "config_changed"]
+    assert event.attributes == {
+        "symbols": "SPY,IBM",
+        "keys": "session_data_config.bars_topic, session_data_config.derived_intervals, "
+        "session_data_config.streaming.catchup_threshold_seconds, session_data_config.symbols",
+    }
     desk.check_redriven()
