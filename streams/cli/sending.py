@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from streams.cli.options import print_json, say
 from streams.cli.words import plural
 from streams.client.pacing import Pace, Survey
-from streams.client.produce import BarProducer
+from streams.client.produce import DELIVERY_TIMEOUT_SECONDS, BarProducer
 from streams.errors import BarFileError
 from streams.records import Bar, Quote, Tick, known_us
 from streams.settings import Settings
@@ -21,6 +21,9 @@ from streams.times import Clock, SystemClock, iso
 
 _LONGEST_NAP_SECONDS: Final = 0.5
 _BARS_A_REDRAW: Final = 500
+_STALLED_SECONDS: Final = 5.0
+_OUTAGE_SECONDS: Final = 86_400.0
+"""How long records of a run with a speed wait for a broker that is away."""
 
 
 class Sender:
@@ -65,20 +68,31 @@ class Sender:
         Ctrl-C ends it early: what was sent until then is delivered and counted all the same.
         """
         began = self._clock.monotonic()
-        with BarProducer(self._settings, as_json=self._as_json, clock=self._clock) as producer, _progress(self._total) as (progress, task):
+        # One that goes on all day, as bars come, outlasts its broker; one that sends what is there ends, so that a script goes on.
+        patience = DELIVERY_TIMEOUT_SECONDS if self._speed is None else _OUTAGE_SECONDS
+        opened = BarProducer(self._settings, as_json=self._as_json, clock=self._clock, delivery_timeout_seconds=patience)
+        with opened as producer, _progress(self._total) as (progress, task):
+            outage = _Outage(producer, self._settings.bootstrap_servers, self._thing)
             self._created = producer.prepare(symbols)
             try:
                 for record in records:
                     if pace is None:
                         pace = Pace.plain(first_end_us=known_us(record), speed=self._speed, now_us=self._clock.now_us())
-                    self._wait(pace.due_us(record))
+                    self._wait(pace.due_us(record), outage)
                     moved = pace.moved(record)
                     producer.send(moved)
+                    outage.look()
                     self._sent.add(moved)
                     if pace.speed is not None or self._sent.count % _BARS_A_REDRAW == 0:
                         progress.update(task, completed=self._sent.count, symbol=record.symbol, at=iso(known_us(moved)))
+                outage.wait_out()
+            except KeyboardInterrupt:
+                producer.flush(DELIVERY_TIMEOUT_SECONDS)
+                raise
+            except BarFileError:
+                outage.wait_out()
+                raise
             finally:
-                producer.flush()
                 self._seconds = self._clock.monotonic() - began
 
     def summary(self, as_json: bool, skipped: int = 0) -> None:
@@ -110,10 +124,37 @@ class Sender:
         if skipped:
             print(f"skipped {plural(skipped, 'line')} that could not be read")
 
-    def _wait(self, due_us: int) -> None:
+    def _wait(self, due_us: int, outage: _Outage) -> None:
         while (left_us := due_us - self._clock.now_us()) > 0:
             # Short naps: a clock that is set back or forth must not make one endless.
             time.sleep(min(left_us / 1_000_000, _LONGEST_NAP_SECONDS))
+            outage.look()
+
+
+class _Outage:
+    """Says when the broker stops taking records, and when it takes them again."""
+
+    def __init__(self, producer: BarProducer, servers: str, thing: str) -> None:
+        self._producer = producer
+        self._servers = servers
+        self._thing = thing
+        self._is_said = False
+
+    def look(self) -> None:
+        """Look whether the broker takes records; raises what `BarProducer.send` does."""
+        stalled = self._producer.stalled_seconds()
+        if not self._is_said and stalled >= _STALLED_SECONDS:
+            self._is_said = True
+            say(f"no answer from {self._servers} for {stalled:.0f} s: waiting for it, the {self._thing}s are kept and sent in order")
+        elif self._is_said and stalled < _STALLED_SECONDS:
+            self._is_said = False
+            say(f"{self._servers} answers again")
+
+    def wait_out(self) -> None:
+        """Wait until all records are delivered, and say so while that takes long."""
+        while self._producer.pending:
+            self._producer.flush_for(_LONGEST_NAP_SECONDS)
+            self.look()
 
 
 class LineErrors:

@@ -12,9 +12,12 @@ from streams.cli.options import AsJson, Bootstrap, Session, load_settings, plain
 from streams.cli.waiting import once_there
 from streams.cli.words import clock_text, plural, seconds_text
 from streams.client.jsonlines import analysis_json
+from streams.client.state import StateReader, StateView
 from streams.consumer import BEGINNING, END, SessionConsumer
-from streams.errors import WireError
+from streams.engine.status import SymbolStatus
+from streams.errors import StreamsError, WireError
 from streams.records import AnalysisKind
+from streams.settings import Settings
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 
@@ -67,6 +70,8 @@ def watch(
             say(f"watching {settings.session} at {settings.bootstrap_servers}, Ctrl-C ends it")
         try:
             explains = not as_json
+            if not as_json and not from_beginning and (closed := closed_line(settings, clock)) is not None:
+                say(closed)
             for event in _until(consumer, count, idle, clock):
                 if as_json:
                     print_json(analysis_json(event))
@@ -77,6 +82,29 @@ def watch(
                     explains = False
         except KeyboardInterrupt:
             return
+
+
+def closed_line(settings: Settings, clock: Clock) -> str | None:
+    """What a reader from the end on is not told by the topic: that the gate is closed, and why. None while it is open."""
+    try:
+        with StateReader(settings, clock=clock) as reader:
+            reader.catch_up()
+            return closed_words(reader.view)
+    except StreamsError:
+        return None  # a reader of analysis may lack the right to read the state
+
+
+def closed_words(view: StateView) -> str | None:
+    """That the gate is closed, why, and which symbols keep it closed; None while it is open."""
+    session = view.session
+    if session is None or session.active:
+        return None
+    pending = sorted(name for name, row in view.symbols.items() if row.status == SymbolStatus.PENDING)
+    lagging = sorted(name for name in view.symbols if (row := view.progress_of(name)) is not None and row.lagging)
+    why = [session.gate_reason or "new"]
+    why += [f"lagging: {', '.join(lagging)}"] if lagging else []
+    why += [f"pending: {', '.join(pending)}"] if pending else []
+    return f"the gate of session {session.session} is closed ({'; '.join(why)}): bars come once it opens, `streams status` shows more"
 
 
 def _until(consumer: SessionConsumer, count: int | None, idle_seconds: float | None, clock: Clock) -> Iterator[AnalysisEvent]:

@@ -67,6 +67,8 @@ class BarProducer:
     ) -> None:
         self.sent = 0
         self._clock = clock or SystemClock()
+        self._answered_at = self._clock.monotonic()
+        self._delivered = 0
         self._patience_seconds = delivery_timeout_seconds
         self._settings = settings
         self._topics = topics or bar_topics_of(settings)
@@ -154,6 +156,26 @@ class BarProducer:
         self._raise_failure()
         if left:
             raise no_broker(self._settings, self._note)
+
+    @property
+    def pending(self) -> int:
+        """How many records are not delivered yet."""
+        return len(self._producer)
+
+    def flush_for(self, seconds: float) -> None:
+        """Wait until every record is in its topic, or for `seconds`; errors as for `send`."""
+        self._producer.flush(seconds)
+        self._raise_failure()
+
+    def stalled_seconds(self) -> float:
+        """How long records have waited since the broker took one last; 0 while none waits."""
+        self._producer.poll(0)
+        self._raise_failure()
+        # Deliveries are not reported one by one: they show in how many records are left.
+        left = len(self._producer)
+        if not left or self.sent - left > self._delivered:
+            self._delivered, self._answered_at = self.sent - left, self._clock.monotonic()
+        return self._clock.monotonic() - self._answered_at
 
     def _create(self, names: list[str]) -> None:
         config = {"cleanup.policy": "delete", "retention.ms": str(self._settings.bars_retention_ms)}

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from streams.cli import watch
 from streams.cli.main import run
+from streams.client.state import StateView
 from streams.wire.messages import AnalysisEvent
+from tests.support.engine import Desk, at, bar, config
 from tests.unit.test_cli_words import BAR, START_US
 
 EVENT = AnalysisEvent(
@@ -36,6 +38,7 @@ class Records:
 
 def watched(events: list[AnalysisEvent], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
     monkeypatch.setattr(watch, "once_there", lambda *_: Records(events))
+    monkeypatch.setattr(watch, "closed_line", lambda *_: None)
     count = ["--count", str(len(events))]
     assert run(["watch", "--session", "main", "--bootstrap", "localhost:1", *count, *words]) == 0
     return capsys.readouterr().out.splitlines()
@@ -59,3 +62,27 @@ def test_the_first_bar_that_lacks_base_bars_is_explained_and_no_other(monkeypatc
 def test_json_lines_are_records_alone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     lines = watched([EVENT, EVENT], monkeypatch, capsys, "--json")
     assert [line[0] for line in lines] == ["{", "{"]
+
+
+def test_a_closed_gate_is_named_with_its_reason_and_who_keeps_it_closed() -> None:
+    desk = Desk(config("IBM", "SPY"), at("10:00"))
+    view = StateView()
+
+    def words() -> str | None:
+        for key, row in desk.table.items():
+            if StateView.wants(key):
+                view.apply(key, row)
+        return watch.closed_words(view)
+
+    assert words() == "the gate of session main is closed (new; pending: IBM, SPY): bars come once it opens, `streams status` shows more"
+    desk.load("IBM", "SPY")
+    assert words() is None
+    desk.feed(bar("SPY", at("09:30")))
+    assert words() == "the gate of session main is closed (lagging; lagging: SPY): bars come once it opens, `streams status` shows more"
+
+
+def test_watch_says_it_once_before_the_first_record(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(watch, "once_there", lambda *_: Records([EVENT]))
+    monkeypatch.setattr(watch, "closed_line", lambda *_: "it is closed")
+    assert run(["watch", "--session", "main", "--bootstrap", "localhost:1", "--count", "1"]) == 0
+    assert capsys.readouterr().err.splitlines() == ["it is closed"]
