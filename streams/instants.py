@@ -9,6 +9,7 @@ What stands for an instant:
   `20131007093000250`. It is local as well.
 - A count since 1970 of seconds, milliseconds, microseconds or nanoseconds: the unit is the one that puts it between 1973 and
   2100. No number fits two of them. A count outside is refused, and the error says what the number may be.
+- A date and a time of the twelve-hour clock: `2013-10-07 9:30 AM`. It is local.
 - A time of day beside its date: `parse_moment("093000.250", day="20131007")`.
 
 A local time that the clocks of its zone show twice is two instants, `place` gives both; `read_instant` refuses it. A date
@@ -26,11 +27,11 @@ JSON on the wire has a contract of its own, text in ISO 8601 or whole microsecon
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from streams.times import DAY_US, SECOND_US, from_us, iso, to_us
+from streams.times import DAY_US, HOUR_US, SECOND_US, from_us, iso, to_us
 
 FIRST_US: Final = 94_694_400 * SECOND_US
 """1973-01-01: a count before it is taken for something else."""
@@ -42,6 +43,7 @@ AHEAD_US: Final = DAY_US
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE]\+?[0-9]{1,2})?")
 _POINTED: Final = re.compile(r"^([0-9]{4})([./])([0-9]{2})\2([0-9]{2})\b")
 _YEAR_LAST: Final = re.compile(r"[0-9]{1,2}([./-])[0-9]{1,2}\1[0-9]{2,4}\b")
+_HALF_DAY: Final = re.compile(r"[0-9] ?[AaPp][Mm](?:Z|z|[+-][0-9]{2}:?[0-9]{2})?$")
 _FINE: Final = re.compile(r"[.,][0-9]{6}([0-9]+)")
 _YEAR_START: Final = re.compile(r"(?:19[7-9]|20[0-9])[0-9]+")
 _COMPACT: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
@@ -111,10 +113,17 @@ def parse_moment(text: str, *, day: str | None = None, now_us: int | None = None
         return _beside(text, day.strip(), now_us)
     if _NUMBER.fullmatch(text):
         return _number(text, now_us)
+    date_text, _, clock = text.partition(" ")
+    if _HALF_DAY.search(clock):
+        # A date and a time of the twelve-hour clock in one column, as spreadsheets write them.
+        if _YEAR_LAST.match(date_text):
+            raise ValueError(f"{text!r} is not an instant: {_right_form(date_text)}")
+        return _beside(clock.strip(), date_text, now_us)._replace(text=text)
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} is not an instant: {_right_form(text)}") from None
+    _check_date(text, parsed, now_us)
     fine = _FINE.search(text)
     nanoseconds = int(fine[1][:3].ljust(3, "0")) if fine else 0
     if parsed.tzinfo is not None:
@@ -130,6 +139,14 @@ def unit_of_count(count: Decimal) -> tuple[str, int] | None:
         if FIRST_US <= (exact := count * factor) <= LAST_US:
             return unit, int(exact)
     return None
+
+
+def _check_date(text: str, parsed: datetime, now_us: int | None) -> None:
+    """Hold a date in ISO 8601 to the bounds that counts have."""
+    utc_us = to_us(parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC))
+    # A zone is at most 14 hours ahead.
+    if now_us is not None and utc_us > now_us + AHEAD_US + (0 if parsed.tzinfo is not None else 14 * HOUR_US):
+        raise ValueError(f"{text!r} is more than a day ahead of the clock, {iso(now_us)}")
 
 
 def _right_form(text: str) -> str:

@@ -71,6 +71,8 @@ def test_an_instant_may_be_written_in_many_forms(text: str, instant: str, why: s
         ("-1381152600", "before 1973"),
         ("0", "1970-01-01T00:00:00Z, before 1973"),
         ("1e99", "after the range of dates"),
+        ("10/07/2013 9:30 AM", "is not an instant: write the year first, such as 2013-10-07T13:30:00Z: otherwise day"),
+        ("2013-10-07 13:30 PM", "'13:30 PM' is not a time of day: write one such as 09:30"),
         ("10/07/2013 09:30", "is not an instant: write the year first, such as 2013-10-07T13:30:00Z: otherwise day"),
         ("13.10.2013 09:30", "is not an instant: write the year first"),
         ("7-10-13", "is not an instant: write the year first"),
@@ -102,7 +104,10 @@ def test_a_local_time_without_a_zone_is_refused(text: str) -> None:
         ("2013100709", False, "a date and an hour, as seconds of 2033"),
         ("20131008", True, "tomorrow"),
         ("20131010", False, "in three days"),
-        ("2050-01-01T00:00:00Z", True, "text says what it means; the session's own clock judges it"),
+        ("2013-10-08T13:30:00Z", True, "text, a day ahead"),
+        ("2050-01-01T00:00:00Z", False, "text is held to the same bound"),
+        ("2013-10-09T03:30:00", True, "a local time, of the zone that is furthest ahead"),
+        ("2013-10-09T03:31:00", False, "a minute more"),
     ],
 )
 def test_against_the_clock_a_number_may_be_a_day_ahead(text: str, is_taken: bool, why: str) -> None:
@@ -210,3 +215,11 @@ def test_a_number_is_refused_or_lies_in_the_plausible_range(number: int) -> None
     except ValueError:
         return
     assert 0 <= found <= LAST_US + 86_400_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "hour", "minute"),
+    [("2013-10-07 9:30 AM", 9, 30), ("2013-10-07 09:30pm", 21, 30), ("2013.10.07 12:00 AM", 0, 0), ("20131007 12:15 PM", 12, 15)],
+)
+def test_a_date_and_a_time_of_the_twelve_hour_clock_may_stand_in_one_column(text: str, hour: int, minute: int) -> None:
+    assert parse_moment(text).local == datetime(2013, 10, 7, hour, minute)  # noqa: DTZ001 - a local time
