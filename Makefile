@@ -15,7 +15,7 @@ INPUTS := pyproject.toml constraints.txt
 PEERS := .venv-peers
 PEER_INPUTS := benchmarks/peers/requirements.txt benchmarks/constraints-peers.txt
 
-.PHONY: help demo test lint docs bench bench-java chaos compose-test clean
+.PHONY: help demo test lint docs bench bench-java wheel chaos compose-test clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -50,6 +50,10 @@ bench-java: $(VENV)/.develops ## Measure beside Kafka Streams (needs a JDK and M
 
 compose-test: $(VENV)/.develops ## Bring docker-compose.yml up, kill the active worker, take all down (needs a container engine)
 	@$(BIN)/python -m pytest -m compose tests $(ARGS)
+
+wheel: $(VENV)/.made ## Build the wheel in dist/, to install elsewhere: pip install 'dist/session_streams-0.2.0-py3-none-any.whl[worker]'
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@ls dist/*.whl
 
 clean: ## Delete the virtual environment and all caches of this tree
 	@rm -rf $(VENV) $(PEERS) benchmarks/java/target build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

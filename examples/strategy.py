@@ -4,7 +4,7 @@
     python examples/strategy.py --session main                       # from the worker, over HTTP
 
 It begins with the bars of the day so far and goes on with each fresh bar once. What it knows stands in one file, together with the
-place on the topic that it is as of: ended at any moment, by kill -9 too, it goes on from there. `pip install session-streams` is
+place on the topic that it is as of: ended at any moment, by kill -9 too, it goes on from there. `pip install .` in the clone is
 all that it needs.
 """
 

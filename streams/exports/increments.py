@@ -275,6 +275,8 @@ def put(path: Path, content: Content, form: Format) -> None:
         with beside.open("wb") as stream:
             content.write(form, stream)
 
+    if not path.parent.is_dir():
+        raise ExportError(f"{path}: there is no folder {path.parent}: make it, or name another one")
     try:
         replace_file(path, write)
     except OSError as error:

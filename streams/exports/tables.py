@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 from streams.errors import ExportError
 from streams.exports.document import FORMAT
 from streams.exports.rows import Row
+from streams.installing import install_line
 from streams.times import date_of_days, iso
 
 COLUMNS: Final = (
@@ -45,9 +46,7 @@ def write_parquet(rows: Iterable[Row], stream: BinaryIO, metadata: Mapping[str, 
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ExportError(
-            "Parquet needs more than this install has: pip install 'session-streams[replay]', or export CSV or JSON"
-        ) from None
+        raise ExportError(f"Parquet needs more than this install has: {install_line('replay')}; or export CSV or JSON") from None
     schema = _schema(pa, metadata)
     remaining = iter(rows)
     with pq.ParquetWriter(stream, schema, compression="zstd") as writer:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streams.errors import HistoryError, SettingsError
 from streams.history.source import VARIABLE, HistorySource, ObjectPlace, StorePlace, TopicPlace, close_source, parse_place
+from streams.installing import install_line
 from streams.records import Bar
 from streams.settings import Settings
 
@@ -105,9 +106,7 @@ def _stored(folder: Path, adjustment: Adjustment) -> HistorySource:
     try:
         from streams.history.stored import StoreHistory
     except ImportError as error:
-        raise SettingsError(
-            f"{VARIABLE}={folder} names a Parquet store, which needs {error.name}: pip install 'session-streams[replay]'"
-        ) from error
+        raise SettingsError(f"{VARIABLE}={folder} names a Parquet store, which needs {error.name}: {install_line('replay')}") from error
     try:
         return StoreHistory.at(folder, adjustment)
     except HistoryError as error:

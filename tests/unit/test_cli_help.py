@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from streams import __version__
 from streams.cli.main import COMMANDS, build, exit_code_of, run
 from streams.errors import CommandRefusedError, FencedError, NobodyThereError, SettingsError, StreamsError
+from streams.installing import install_line
 
 LEAN = "examples/data/lean/equity/usa"
 
@@ -165,4 +166,4 @@ def test_a_command_that_this_install_lacks_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "streams.cli.worker", None)
     assert run(["worker", "config.json", "--any-option"]) == 1
-    assert "pip install 'session-streams[worker]'" in capsys.readouterr().err
+    assert install_line("worker") in capsys.readouterr().err

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from streams.cli.broker import app
+from streams.installing import install_line
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_without_the_extra_the_command_says_what_to_install(runner: CliRunner, m
     monkeypatch.setitem(sys.modules, "streams.broker", None)
     done = runner.invoke(app, ["status"])
     assert done.exit_code == 1
-    assert "pip install 'session-streams[broker]'" in done.output
+    assert install_line("broker") in done.output
 
 
 def test_the_default_port_is_kafkas(runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

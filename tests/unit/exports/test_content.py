@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from streams.errors import ExportError
 from streams.exports import tables
 from streams.exports.content import Content
 from streams.exports.rows import Format
+from streams.installing import install_line
 from streams.records import SessionBar
 from streams.times import parse_instant
 from tests.support.engine import Desk, at, bar, config, minutes
@@ -179,5 +181,5 @@ def test_a_long_day_comes_in_pieces_of_bounded_size() -> None:
 
 def test_without_pyarrow_parquet_says_what_to_install(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ExportError, match=r"pip install 'session-streams\[replay\]'"):
+    with pytest.raises(ExportError, match=re.escape(install_line("replay"))):
         list(Content.full(desk.session.state, ["SPY"]).pieces(Format.PARQUET))
