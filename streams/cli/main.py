@@ -29,8 +29,7 @@ from typer.models import CommandInfo
 from streams import __version__
 
 if TYPE_CHECKING:
-    from streams.installing import install_line
-from streams.errors import StreamsError
+    from streams.errors import StreamsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +184,8 @@ _ANY_ARGUMENTS: Final = {"allow_extra_args": True, "ignore_unknown_options": Tru
 
 def _not_installed(command: Command, error: ModuleNotFoundError) -> Callable[[], None]:
     def tell() -> None:
+        from streams.installing import install_line  # not needed by a start that works
+
         print(
             f"error: `streams {command.name}` needs more than this install has ({error}): {install_line(command.extra or 'worker')}",
             file=sys.stderr,
