@@ -38,6 +38,11 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
 
         def flush(self) -> None: ...
 
+        pending = 0
+
+        def stalled_seconds(self) -> float:
+            return 0.0
+
     monkeypatch.setattr(sending, "BarProducer", Producer)
     return records
 
@@ -93,3 +98,24 @@ def test_a_run_in_which_no_line_could_be_read_ends_with_one(tmp_path: Path, sent
     Path(path).write_text(BARS + "soon,1,2,1,2,5\n2013-10-07T13:30:00Z,1,2,1,2,5\n")
     assert run(words) == 0
     assert len(sent) == 1
+
+
+def test_an_outage_is_said_once_and_so_is_its_end_and_all_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    stalled = [0.0, 4.9, 5.2, 20.0, 40.0, 0.0, 0.0]
+
+    class Away:
+        @property
+        def pending(self) -> int:
+            return len(stalled)
+
+        def flush_for(self, seconds: float) -> None: ...
+
+        def stalled_seconds(self) -> float:
+            return stalled.pop(0)
+
+    outage = sending._Outage(Away(), "localhost:9092", "bar")  # type: ignore[arg-type]
+    outage.wait_out()
+    assert capsys.readouterr().err.splitlines() == [
+        "no answer from localhost:9092 for 5 s: waiting for it, the bars are kept and sent in order",
+        "localhost:9092 answers again",
+    ]
