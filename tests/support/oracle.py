@@ -168,13 +168,21 @@ def _bars_of(analysis: Iterable[AnalysisEvent]) -> list[tuple[Series, AnalysisBa
 def _check_repetition_and_order(evidence: Evidence, findings: _Findings) -> None:
     newest: dict[Series, tuple[int, int]] = {}
     seen: set[tuple[Series, int, int]] = set()
-    for series, bar in _bars_of(evidence.analysis):
+    # At the end of a backlog windows that lack bars are told of, behind those that were whole before.
+    ends = {
+        (given.symbol, given.incarnation, record.now_us)
+        for record in evidence.journal
+        for given in record.inputs
+        if given.kind is InputKind.CAUGHT_UP and record.rules >= 2
+    }
+    for event, (series, bar) in zip((one for one in evidence.analysis if one.bar is not None), _bars_of(evidence.analysis), strict=True):
         if (series, bar.start_us, bar.revision) in seen:
             findings.add("repeated", f"{series} {iso(bar.start_us)} revision {bar.revision}")
             continue
         seen.add((series, bar.start_us, bar.revision))
         before = newest.get(series, (0, 0))
-        if bar.revision == 0 and bar.start_us < before[0]:
+        is_left_over = not bar.complete and (event.symbol, event.incarnation, event.emitted_us) in ends
+        if bar.revision == 0 and bar.start_us < before[0] and not is_left_over:
             findings.add("order", f"{series} {iso(bar.start_us)} comes after {iso(before[0])}")
         newest[series] = max(before, (bar.start_us, bar.revision))
 

@@ -269,6 +269,22 @@ def two_records_in_the_wrong_order() -> Evidence:
     return with_analysis(lambda analysis: numbered([*analysis[:5], analysis[6], analysis[5], *analysis[7:]]))
 
 
+def test_a_window_that_lacks_bars_may_come_behind_others_at_the_end_of_a_backlog_only() -> None:
+    evidence = two_records_in_the_wrong_order()
+    late = evidence.analysis[6]
+    assert late.bar is not None
+    partial = msgspec.structs.replace(late, bar=msgspec.structs.replace(late.bar, complete=False))
+    evidence = replace(evidence, analysis=[*evidence.analysis[:6], partial, *evidence.analysis[7:]])
+    assert any(finding.startswith("order") for finding in judge(evidence))
+    end = JournalInput(InputKind.CAUGHT_UP, symbol=late.symbol, incarnation=late.incarnation)
+    journal = [
+        msgspec.structs.replace(record, rules=2, inputs=(*record.inputs, end)) if record.now_us == late.emitted_us else record
+        for record in evidence.journal
+    ]
+    assert journal != evidence.journal
+    assert not any(finding.startswith("order") for finding in judge(replace(evidence, journal=journal)))
+
+
 def a_bar_while_the_gate_is_shut() -> Evidence:
     return with_analysis(lambda analysis: numbered([*analysis[:4], analysis[5], analysis[4], *analysis[6:]]))
 
