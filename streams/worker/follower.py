@@ -53,6 +53,7 @@ class Follower:
         send: puts an item on the merge agent's channel.
         die: ends the process.
         history: loads past days.
+        user: who this worker is to the broker, for messages about rights.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Follower:
         clock: Clock,
         send: Callable[[Notice | Loads], None],
         die: Callable[[BaseException], object],
+        user: str,
     ) -> None:
         self._feed = feed
         self._sources = sources
@@ -73,6 +75,7 @@ class Follower:
         self._clock = clock
         self._send = send
         self._die = die
+        self._user = user
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading: set[tuple[str, int]] = set()
         self._locating: set[tuple[str, int, str]] = set()
@@ -406,12 +409,15 @@ class Follower:
         # Reading goes on while Kafka is asked: the ends are compared with where it stood before.
         stood_at = {topic: position_of(data, stream) for topic, (data, stream) in topics.items()}
         looks = await self._sources.look(topics)
-        reasons = {topic: looks[topic].refused or refused.get(topic) for topic in topics}
+        # What could not be fetched a while ago may be read by now: an answer of the broker's counts for more.
+        reasons = {topic: looks[topic].refused or (None if looks[topic].may_read else refused.get(topic)) for topic in topics}
         of_bars = [reasons[self._names.bars(data.symbol)] for data in reading]
         if len(of_bars) > 1 and all(of_bars):
             first = self._names.bars(reading[0].symbol)
-            raise SourceRefusedError(f"none of the {len(of_bars)} bar topics may be read, {first} for one: {reasons[first]}")
-        inputs = [_change(topic, *topics[topic], stood_at[topic], looks[topic], reasons[topic]) for topic in topics]
+            raise SourceRefusedError(
+                f"none of the {len(of_bars)} bar topics may be read, {first} for one ({reasons[first]}): allow {self._user} Read on them"
+            )
+        inputs = [_change(topic, *topics[topic], stood_at[topic], looks[topic], reasons[topic], self._user) for topic in topics]
         return [given for given in inputs if given is not None]
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
@@ -452,12 +458,12 @@ def _located(data: SymbolSessionData, stream: str, position: SourcePosition) -> 
 
 
 def _change(
-    topic: str, data: SymbolSessionData, stream: str | None, stood_at: int | None, look: TopicLook, refused: str | None
+    topic: str, data: SymbolSessionData, stream: str | None, stood_at: int | None, look: TopicLook, refused: str | None, user: str
 ) -> JournalInput | None:
-    """The input that says what became of a topic; None when it is as the state knows it."""
+    """The input that says what became of a topic, which `user` reads; None when it is as the state knows it."""
     failed = None
     if refused is not None:
-        way_out = "allow it, then add the symbol again" if stream is None else "allow it"
+        way_out = f"allow {user} Read on it" + (", then add the symbol again" if stream is None else "")
         failed = f"topic {topic} may not be read ({refused}): {way_out}"
     elif look.topic_id is None:
         failed = f"topic {topic} was deleted"

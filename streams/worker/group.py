@@ -64,6 +64,9 @@ def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object])
     """
     group = f"{app_id}{SUFFIX}"
     look, former = _look(settings, group), _look(settings, app_id)
+    if former.refused:
+        needed = right(AclOperation.DESCRIBE, f"group {app_id}")
+        logger.warning("whether a worker of a former version runs is not checked, since {}", refusal(settings, [needed]))
     if look.lacks is not None and former.lacks is None:
         logger.warning(
             "this user may not use the consumer group {}: allow Read on it; until then workers elect in the group {}, as before",

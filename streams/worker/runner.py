@@ -18,6 +18,7 @@ from typing import Final
 
 from loguru import logger
 
+from streams.client.rights import principal
 from streams.config import SessionConfig
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
@@ -110,7 +111,9 @@ class SessionRunner:
         self._die = die
         self._commands = CommandReader(codec, names, sources, clock, removal_seconds=settings.removal_deadline_seconds)
         self._calendars = CalendarKeeper(config)
-        self._follower = Follower(feed=feed, sources=sources, history=history, names=names, clock=clock, send=send, die=die)
+        self._follower = Follower(
+            feed=feed, sources=sources, history=history, names=names, clock=clock, send=send, die=die, user=principal(settings)
+        )  # fmt: skip
         self._send = send
         self._alarm: asyncio.TimerHandle | None = None
         self._lock = asyncio.Lock()

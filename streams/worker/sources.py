@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
+from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 from msgspec import Struct
 
 from streams.client.asking import PATIENCE_SECONDS, passes, until_answered
@@ -55,7 +55,7 @@ class SourceRefusedError(StreamsError):
 class TopicLook(Struct, frozen=True):
     """What a topic is like now: its id (None: there is none), how many partitions it has, and where its first one begins and ends.
 
-    `refused` says why the broker does not let us look; the rest is then not known.
+    `refused` says why the broker does not let us look; the rest is then not known. `may_read` is None where the broker does not tell.
     """
 
     topic_id: str | None = None
@@ -63,10 +63,12 @@ class TopicLook(Struct, frozen=True):
     first: int = 0
     end: int = 0
     refused: str | None = None
+    may_read: bool | None = None
 
 
 # About this one topic, not about the broker or our rights to anything else.
 _REFUSED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.TOPIC_EXCEPTION})
+_READ_REFUSED: Final = "TOPIC_AUTHORIZATION_FAILED: Read is not among the operations that are allowed"
 
 
 class Sources:
@@ -257,7 +259,16 @@ class Sources:
             looks = {topic: TopicLook(refused=refused.get(topic)) for topic in topics}
             for topic, found in described.items():
                 if found is not None and topic not in refused:
-                    looks[topic] = TopicLook(str(found.topic_id), len(found.partitions), firsts[topic], ends[topic])
+                    allowed = getattr(found, "authorized_operations", None)
+                    may_read = None if allowed is None else AclOperation.READ in allowed
+                    looks[topic] = TopicLook(
+                        str(found.topic_id),
+                        len(found.partitions),
+                        firsts[topic],
+                        ends[topic],
+                        _READ_REFUSED if may_read is False else None,
+                        may_read,
+                    )
             return looks
         raise AssertionError
 
@@ -279,7 +290,9 @@ class Sources:
             return {}
         described: dict[str, TopicDescription | None] = {}
         admin = self._admin  # held while its answers are awaited: another question may replace it meanwhile
-        for topic, future in admin.describe_topics(TopicCollection(topics), request_timeout=REQUEST_SECONDS).items():
+        for topic, future in admin.describe_topics(
+            TopicCollection(topics), include_authorized_operations=True, request_timeout=REQUEST_SECONDS
+        ).items():
             try:
                 found = described[topic] = future.result()
             except KafkaException as error:

@@ -26,6 +26,9 @@ from tests.support.rights import ROLES, RightsBroker, documented
 from tests.support.sessions import second_bars
 from tests.support.workers import Worker, Workers
 
+OF_SYMBOLS = ("bars.", "quotes.", "ticks.")
+"""Prefixes of topics that a session without symbols does not need."""
+
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RightsBroker]:
@@ -122,7 +125,7 @@ def test_a_right_that_a_worker_lacks_at_its_start_is_named_and_ends_it_with_a_co
         assert worker.stop() == 0
         for binding in rights["worker"]:
             if (
-                binding.name == "bars."
+                binding.name in OF_SYMBOLS
                 or binding.operation == AclOperation.CREATE
                 or (binding.name == session_name and binding.restype == ResourceType.GROUP)
             ):
@@ -151,7 +154,7 @@ def test_a_right_that_is_taken_from_a_running_worker_is_named_and_ends_it_with_a
     with Workers(guarded.servers, tmp_path) as workers:
         worker = start(guarded, workers, config)
         for binding in rights["worker"]:
-            is_of_session = binding.name != "bars." and binding.operation in (AclOperation.READ, AclOperation.WRITE)
+            is_of_session = binding.name not in OF_SYMBOLS and binding.operation in (AclOperation.READ, AclOperation.WRITE)
             if not is_of_session:
                 continue
             if binding.name == f"{session_name}-" and binding.operation == AclOperation.READ:

@@ -32,7 +32,7 @@ from streams.settings import Settings
 from tests.support.certificates import HOST, Certificates
 from tests.support.waiting import wait_until
 
-ROLES = ("worker", "producer", "consumer", "operator", "auditor")
+ROLES = ("worker", "producer", "consumer", "operator", "auditor", "researcher")
 _DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 _RESOURCES = {"--topic": ResourceType.TOPIC, "--group": ResourceType.GROUP, "--transactional-id": ResourceType.TRANSACTIONAL_ID}
 _OPERATIONS = {
@@ -41,6 +41,7 @@ _OPERATIONS = {
     "Create": AclOperation.CREATE,
     "Describe": AclOperation.DESCRIBE,
     "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+    "Delete": AclOperation.DELETE,
 }
 
 

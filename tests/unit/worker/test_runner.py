@@ -460,7 +460,9 @@ def test_a_topic_that_may_not_be_read_when_a_worker_starts_fails_its_symbol_alon
         bench.sources.refused[bench.topic] = "TOPIC_AUTHORIZATION_FAILED: denied"
         await bench.runner.activate()
         assert bench.identity().status == "failed"
-        assert "may not be read (TOPIC_AUTHORIZATION_FAILED: denied): allow it" in (bench.identity().reason or "")
+        assert "may not be read (TOPIC_AUTHORIZATION_FAILED: denied): allow User:ANONYMOUS Read on it, then" in (
+            bench.identity().reason or ""
+        )
         assert sorted(bench.feed.assigned) == sorted([bench.names.control, bench.names.bars("AIG"), bench.names.bars("IBM")])
 
     run(scenario())
@@ -614,7 +616,10 @@ def test_a_quotes_topic_that_may_not_be_read_costs_the_quotes_until_it_may_and_g
         bench.sources.refused[quotes] = "TOPIC_AUTHORIZATION_FAILED: denied"
         await bench.runner.activate()
         assert bench.identity().status == "loaded"
-        assert quotes_of(bench).reason == f"topic {quotes} may not be read (TOPIC_AUTHORIZATION_FAILED: denied): allow it"
+        assert (
+            quotes_of(bench).reason
+            == f"topic {quotes} may not be read (TOPIC_AUTHORIZATION_FAILED: denied): allow User:ANONYMOUS Read on it"
+        )
         assert sorted(bench.feed.assigned) == sorted([bench.names.control, bench.topic])
         before = len(bench.table)
         await looked_around(bench)

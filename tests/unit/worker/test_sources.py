@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AclOperation
 
 from streams.settings import Settings
 from streams.worker.sources import SourceRefusedError, Sources, TopicLook
@@ -87,3 +88,26 @@ def test_a_topic_that_is_not_there_is_no_refusal() -> None:
 def test_a_refusal_that_is_about_more_than_a_topic_is_told_to_the_caller() -> None:
     with pytest.raises(SourceRefusedError, match="CLUSTER_AUTHORIZATION_FAILED"):
         looked(Admin({"fine": "id", "denied": KafkaError.CLUSTER_AUTHORIZATION_FAILED}))
+
+
+def test_a_topic_that_may_be_described_and_not_read_is_refused_by_what_the_broker_allows() -> None:
+    admin = Admin({"bars.SPY": "id", "bars.IBM": "id"})
+    operations = {"bars.SPY": [AclOperation.DESCRIBE, AclOperation.WRITE], "bars.IBM": [AclOperation.DESCRIBE, AclOperation.READ]}
+
+    def describe_topics(topics: TopicCollection, **options: Any) -> dict[str, Future[Any]]:
+        assert options["include_authorized_operations"] is True
+        found = {
+            topic: SimpleNamespace(topic_id="id", partitions=[0], authorized_operations=operations[topic]) for topic in topics.topic_names
+        }
+        return {topic: answer(description) for topic, description in found.items()}
+
+    admin.describe_topics = describe_topics  # type: ignore[method-assign]
+    sources = Sources(Settings.load(bootstrap_servers="127.0.0.1:1"))
+    sources._admin = admin  # type: ignore[assignment]
+    try:
+        looks = asyncio.run(sources.look(["bars.SPY", "bars.IBM"]))
+    finally:
+        sources.close()
+    assert (looks["bars.SPY"].may_read, looks["bars.IBM"].may_read) == (False, True)
+    assert (looks["bars.SPY"].refused or "").startswith("TOPIC_AUTHORIZATION_FAILED")
+    assert looks["bars.IBM"].refused is None
