@@ -137,7 +137,7 @@ def test_a_source_that_fails_hangs_or_gives_nonsense_costs_a_symbol_its_past_day
     symbols = {}
     for kind, words in (
         ("RAISE", "PermissionError: the licence has run out"),
-        ("NONSENSE", ": close must be a number from 0 to 1e+100, got nan"),
+        ("NONSENSE", ": close must be a number above 0 and up to 1e+100, got nan"),
         ("NOTHING", "no 1m bars of "),
         ("HANG", "the source gave no answer within 30 s"),
         ("AFTER", "the source is left alone for a while, after this: the source gave no answer within 30 s"),

@@ -89,17 +89,22 @@ def test_status_shows_quotes_and_ticks_where_a_symbol_streams_them() -> None:
     )
     quote = LatestQuote(NOW_US, 167.4, 167.5, None, None, "feed")
     view.apply(
-        "quotes|SPY", blank(StreamRow, symbol="SPY", incarnation=1, stream="quotes", count=12_345, total=20_000, rejected=3, quote=quote)
+        "quotes|SPY",
+        blank(
+            StreamRow, symbol="SPY", incarnation=1, stream="quotes", count=12_345, total=20_000, rejected=3, unknown_fields=7, quote=quote
+        ),
     )
     view.apply("ticks|SPY", blank(StreamRow, symbol="SPY", incarnation=1, stream="ticks", reason="topic ticks.SPY was deleted"))
     text = shown(view)
     assert "quotes" in text
     assert "12,345" in text
     assert "no ticks: topic ticks.SPY was deleted" in text
+    assert "SPY: 7 quotes had unknown fields, which are ignored: the event unknown_fields names them" in text
     assert "SPY: 3 quotes are dead letters: `streams dead-letters list --session main --symbol SPY` shows why" in text
     _, spy = status_facts(view, now_us=NOW_US)["symbols"]
     assert spy["quotes"] == {
-        "count": 12_345, "total": 20_000, "latest": "2013-10-05T11:00:00Z", "out_of_hours": 0, "dead_letters": 3, "reason": None,
+        "count": 12_345, "total": 20_000, "latest": "2013-10-05T11:00:00Z", "out_of_hours": 0, "dead_letters": 3, "unknown_fields": 7,
+        "reason": None,
     }  # fmt: skip
     view.apply("quotes|SPY", None)
     assert status_facts(view, now_us=NOW_US)["symbols"][1]["quotes"] is None

@@ -79,7 +79,10 @@ def test_numbers_of_numpy_become_those_of_python() -> None:
         ([replace(GOOD[0], start_us=10**30)], f"it gave a bar that starts at {10**30} us since 1970, which no calendar has, outside"),
         ([replace(GOOD[0], start_us=GOOD[0].start_us + 1, end_us=GOOD[0].end_us + 1)], "it gave a bar that can't be one: start"),
         ([replace(GOOD[0], end_us=GOOD[0].end_us + MINUTE_US)], "it gave a bar that can't be one: a 1m bar that starts at"),
-        ([replace(GOOD[0], close=float("nan"))], "it gave a bar that can't be one: close must be a number above 0 and up to 1e+100, got nan"),
+        (
+            [replace(GOOD[0], close=float("nan"))],
+            "it gave a bar that can't be one: close must be a number above 0 and up to 1e+100, got nan",
+        ),
         ([replace(GOOD[0], high=float("inf"))], "it gave a bar that can't be one: high must be a number above 0 and up to 1e+100, got inf"),
         ([replace(GOOD[0], volume=-1.0)], "it gave a bar that can't be one: volume must be a number from 0 to 1e+100, got -1.0"),
         ([replace(GOOD[0], low=101.0)], "it gave a bar that can't be one: low 101.0 is above high 100.25"),
