@@ -249,7 +249,7 @@ def test_a_symbol_that_starts_in_the_past_has_the_days_before_that() -> None:
 FAULTS: list[tuple[str, list[Bar], str]] = [
     ("twice", [bar("SPY", at("10:00", FRIDAY)), bar("SPY", at("10:00", FRIDAY), price=101)], "14:00:00Z is given twice"),
     ("not rising", [bar("SPY", at("10:01", FRIDAY)), bar("SPY", at("10:00", FRIDAY))], "14:00:00Z is out of order"),
-    ("not a number", [bar("SPY", at("10:00", FRIDAY), close=nan)], "close must be a number from 0 to 1e+100, got nan"),
+    ("not a number", [bar("SPY", at("10:00", FRIDAY), close=nan)], "close must be a number above 0 and up to 1e+100, got nan"),
     ("low above high", [bar("SPY", at("10:00", FRIDAY), low=200.0)], "low 200.0 is above high 100.25"),
     ("misaligned", [bar("SPY", at("10:00:30", FRIDAY))], "starts at the open, 2013-10-04T13:30:00Z, and every 1m after it"),
     ("too long", [bar("SPY", at("10:00", FRIDAY), end_us=at("10:02", FRIDAY))], "ends at 2013-10-04T14:01:00Z, not at"),
