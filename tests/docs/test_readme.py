@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,39 @@ def test_the_commands_by_hand_work_when_they_are_pasted(shell: dict[str, str], t
     assert done.returncode == 0, done.stdout
     assert "IBM: completed" in done.stdout
     assert re.search(r"SPY .* loaded", done.stdout), done.stdout
+    assert "Traceback" not in done.stdout, done.stdout
+
+
+FEED = """#!/usr/bin/env python3
+import json, time
+while True:
+    end = int(time.time())
+    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end - 1))
+    print(json.dumps({"time": start, "open": 167.4, "high": 167.5, "low": 167.3, "close": 167.45, "volume": 1200}), flush=True)
+    time.sleep(1)
+"""
+
+
+def test_bars_of_ones_own_are_published_and_replayed_as_the_readme_says(shell: dict[str, str], tmp_path: Path) -> None:
+    feed = tmp_path / "my-feed"
+    feed.write_text(FEED)
+    feed.chmod(0o755)
+    wait_until(lambda: time.time() % 86_400 < 86_340, "the new day: the replay is of the day on which the bars were recorded", 90)
+    port, data = free_port(), tmp_path / "broker"
+    pasted = block("Your own bars", "sh").replace("mine.json", str(tmp_path / "mine.json")).replace("1m", "1s")
+    pasted = pasted.replace("--count 3", "--count 12 --json").replace("streams broker up", f"streams broker up --port {port}")
+    script = f"""
+        trap 'trap - EXIT; kill $(jobs -p) || true; wait || true; streams broker down' EXIT
+        {pasted}
+    """
+    environment = {
+        **shell, "STREAMS_BROKER_DATA": str(data), "STREAMS_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}", "STREAMS_HTTP_PORT": "0",
+        "STREAMS_INSTANCE_ID": f"readme-{port}", "PATH": f"{tmp_path}{os.pathsep}{shell['PATH']}",
+    }  # fmt: skip
+    done = run(script, environment)
+    assert done.returncode == 0, done.stdout  # 1 where the replay accepts no bar
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"sequence"')]
+    assert any(event["kind"] == "bar" and event["symbol"] == "BTC/USD" and event["bar"]["close"] == 167.45 for event in events), done.stdout
     assert "Traceback" not in done.stdout, done.stdout
 
 
