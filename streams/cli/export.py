@@ -58,6 +58,9 @@ def export(
     form = chosen_form(form, output)
     if form is Format.PARQUET and output is None:
         raise typer.BadParameter("a Parquet file needs a name, such as --output bars.parquet", param_hint="--output")
+    folder = None if output is None else output if delta else output.parent
+    if folder is not None and not folder.is_dir():
+        raise typer.BadParameter(f"there is no folder {folder}: make it, or name another one", param_hint="--output")
     settings = load_settings(bootstrap, session)
     if delta and output is not None:
         _export_new(settings, wanted, output, form, internal=internal, timeout_seconds=timeout, as_json=as_json)

@@ -7,11 +7,13 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from streams.cli.main import run
 from streams.errors import ExportError
 from streams.exports import tables
 from streams.exports.content import Content
@@ -183,3 +185,12 @@ def test_without_pyarrow_parquet_says_what_to_install(desk: Desk, monkeypatch: p
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ExportError, match=re.escape(install_line("replay"))):
         list(Content.full(desk.session.state, ["SPY"]).pieces(Format.PARQUET))
+
+
+@pytest.mark.parametrize("words", [["SPY", "--output", "{}/exported/spy.csv"], ["--all", "--delta", "--output", "{}/exported"]])
+def test_a_folder_that_is_not_there_is_refused_before_anything_is_exported(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", "--session", "main", "--bootstrap", "127.0.0.1:1", *(word.format(tmp_path) for word in words)]) == 2
+    assert "there is no folder" in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
