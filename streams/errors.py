@@ -42,6 +42,7 @@
         ├── CalendarEndedError       (20)    no trading days are known from now on
         ├── ForbiddenError           (21)    the worker's user lacks a right on the broker
         ├── LoginError               (22)    the broker does not accept the worker's user or password
+        ├── ClockError               (23)    the worker's clock is ahead of the brokers', or can't be right
         └── InternalError            (70)    a bug: anything that was not expected
 
 Messages say what was wrong, where, and what would be right.
@@ -284,6 +285,12 @@ class LoginError(FatalError):
     """The broker does not accept the worker's user or password. To try again may lock the account."""
 
     exit_code = 22
+
+
+class ClockError(FatalError):
+    """The worker's clock is ahead of the brokers' clocks, or says a time that can't be right; the message says what it is off by."""
+
+    exit_code = 23
 
 
 class InternalError(FatalError):

@@ -13,6 +13,7 @@ name such as `1m`; `interval_us` gives its length.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -147,6 +148,8 @@ class Leap(Struct, frozen=True):
     seconds: float
     is_believed: bool | None
     """None while it is in doubt; then whether it stayed, or the clock came back."""
+    is_contradicted: bool = False
+    """It stayed, and is not believed, since other clocks say otherwise."""
 
 
 class SteadyClock:
@@ -156,7 +159,8 @@ class SteadyClock:
     back. So the wall clock is held against one that counts the time that passes. What both agree on is believed at once: a
     machine that slept, a process that was paused. A wall clock that goes off by more than `LEAP_SECONDS` (it was set, or the
     whole virtual machine stood still) is in doubt: `now_us` goes on by the time that passed, and `is_certain` says no, until
-    the leap has stayed for `DOUBT_SECONDS`, or the clock has come back. Smaller steps are followed as they come.
+    the leap has stayed for `DOUBT_SECONDS`, or the clock has come back. Smaller steps are followed as they come. A leap that stays and
+    that other clocks contradict (`contradicts`) is not believed for as long as they do: `now_us` goes on by the time that passes.
 
     Args:
         wall_us: microseconds since the epoch, which may leap.
@@ -176,21 +180,39 @@ class SteadyClock:
         self._offset_us = self._reading()[1]
         self._doubted_us: int | None = None
         self._doubted_since = 0.0
+        self._is_contradicted = False
+        self._lock = threading.Lock()  # it is read by several threads
+        self.contradicts: Callable[[int, int, float], bool] = lambda old_us, new_us, since: False
+        """Whether other clocks, read since then, say that the wall clock leapt away from the right time. Given are where it stood and
+        where it stands, each minus the time elapsed, and since when the leap is in doubt."""
+
+    def elapsed(self) -> float:
+        """Seconds that passed since the machine's start; they never leap."""
+        return self._elapsed()
 
     def now_us(self) -> int:
         """Wall-clock microseconds since the epoch, without the leaps that are in doubt."""
+        with self._lock:
+            return self._now_us()
+
+    def _now_us(self) -> int:
         elapsed, offset_us = self._reading()
         leap_us = offset_us - self._offset_us
         if abs(leap_us) <= LEAP_SECONDS * SECOND_US:
             if self._doubted_us is not None:
                 self._tell(Leap((self._doubted_us - self._offset_us) / SECOND_US, False))
-            self._offset_us, self._doubted_us = offset_us, None
+            self._offset_us, self._doubted_us, self._is_contradicted = offset_us, None, False
         elif self._doubted_us is None or abs(offset_us - self._doubted_us) > LEAP_SECONDS * SECOND_US:
-            self._doubted_us, self._doubted_since = offset_us, elapsed
+            self._doubted_us, self._doubted_since, self._is_contradicted = offset_us, elapsed, False
             self._tell(Leap(leap_us / SECOND_US, None))
         elif elapsed - self._doubted_since >= DOUBT_SECONDS:
-            self._tell(Leap(leap_us / SECOND_US, True))
-            self._offset_us, self._doubted_us = offset_us, None
+            if self.contradicts(self._offset_us, offset_us, self._doubted_since):
+                if not self._is_contradicted:
+                    self._tell(Leap(leap_us / SECOND_US, False, is_contradicted=True))
+                self._doubted_us, self._is_contradicted = offset_us, True
+            else:
+                self._tell(Leap(leap_us / SECOND_US, True))
+                self._offset_us, self._doubted_us, self._is_contradicted = offset_us, None, False
         else:
             self._doubted_us = offset_us
         return self._offset_us + round(elapsed * SECOND_US)
@@ -202,7 +224,12 @@ class SteadyClock:
     def is_certain(self) -> bool:
         """Whether no leap is in doubt."""
         self.now_us()
-        return self._doubted_us is None
+        return self._doubted_us is None or self._is_contradicted
+
+    def wall_ahead_us(self) -> int:
+        """How far the wall clock is ahead of `now_us` by a leap that other clocks contradict; 0 without one."""
+        self.now_us()
+        return self._doubted_us - self._offset_us if self._is_contradicted and self._doubted_us is not None else 0
 
     def _reading(self) -> tuple[float, int]:
         """The time that passed, and how far the wall clock is ahead of it."""

@@ -110,6 +110,12 @@ def log_leap(leap: Leap) -> None:
     where = f"{'ahead' if leap.seconds > 0 else 'back'} by {abs(leap.seconds):.1f} s"
     if leap.is_believed is None:
         logger.warning("the wall clock leapt {}: reading waits until it has stayed so for {:g} s, or has come back", where, DOUBT_SECONDS)
+    elif leap.is_contradicted:
+        logger.error(
+            "the wall clock leapt {} and stayed there, and the brokers' clocks say otherwise: this worker goes on by the time that passes. "
+            "Set the clock before the worker is started again",
+            where,
+        )
     elif leap.is_believed:
         logger.warning("the wall clock leapt {} and stayed there: it is believed", where)
     else:

@@ -114,3 +114,38 @@ def test_the_machines_own_clocks_agree() -> None:
     first = clock.now_us()
     assert clock.is_certain()
     assert clock.now_us() >= first
+
+
+def test_a_leap_that_other_clocks_contradict_is_not_believed_and_reading_goes_on_by_the_time_that_passes() -> None:
+    machine = Machine()
+    asked: list[tuple[int, float]] = []
+
+    def contradicts(old_us: int, new_us: int, since: float) -> bool:
+        asked.append((new_us - old_us, since))
+        return True
+
+    machine.clock.contradicts = contradicts
+    since = machine.elapsed
+    machine.is_set(3000)
+    seen = []
+    for _ in range(12):
+        seen.append(machine.read())
+        machine.passes(1)
+    assert seen == list(range(12))
+    assert asked[0] == (3000 * SECOND_US, since)
+    assert (machine.clock.is_certain(), machine.clock.wall_ahead_us()) == (True, 3000 * SECOND_US)
+    assert machine.leaps == [Leap(3000, None), Leap(3000, False, is_contradicted=True)], "it is said once"
+    machine.is_set(-3000)
+    assert (machine.read(), machine.clock.wall_ahead_us()) == (12, 0)
+    assert machine.leaps[2:] == [Leap(3000, False)]
+
+
+def test_a_leap_is_believed_as_soon_as_nobody_contradicts_it_any_more() -> None:
+    machine = Machine()
+    machine.clock.contradicts = lambda old_us, new_us, since: machine.elapsed - since < 30
+    machine.is_set(-120)
+    machine.read()
+    machine.passes(29)
+    assert machine.read() == 29
+    machine.passes(1)
+    assert (machine.read(), machine.leaps[-1]) == (-90, Leap(-120, True))
