@@ -34,6 +34,7 @@ def main(config: Path, offset_us: int) -> None:
     set_up(settings)
     wanted = SessionConfig.load(config)
     try:
+        settings = settings.model_copy(update={"clock_tolerance_seconds": 0.0})  # the broker's clock is not of that day
         worker = SessionWorker(wanted, settings, Instance.claim(settings, wanted.session_name), clock=ShiftedClock(offset_us))
         worker.prepare(settings)
     except Exception as error:

@@ -30,6 +30,7 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_TRANSACTION_TIMEOUT_MS` | `30000` | how long brokers have to take a transaction; one whose worker is gone ends after it |
 | `STREAMS_SESSION_TIMEOUT_SECONDS` | `6` | after it a worker without a heartbeat is taken for dead; brokers ask for at least 6 |
 | `STREAMS_HEARTBEAT_TIMEOUT_SECONDS` | `3` | how long readers take a session for active without a record on analysis; 0: for ever |
+| `STREAMS_CLOCK_TOLERANCE_SECONDS` | `5` | how far a worker's clock may be off from the brokers' and the feeds'; 0: it is not compared |
 | `STREAMS_REMOVAL_DEADLINE_SECONDS` | `30` | how long a graceful removal may drain before the symbol goes anyway |
 | `STREAMS_KAFKA_CONFIG` | `{}` | JSON of further librdkafka properties: `{"security.protocol": "SSL"}` |
 """
@@ -240,6 +241,7 @@ class Settings(BaseSettings):
     transaction_timeout_ms: int = Field(default=30_000, ge=1_000, le=900_000)
     session_timeout_seconds: float = Field(default=6.0, ge=1, le=1800)
     heartbeat_timeout_seconds: Annotated[float, AfterValidator(_check_heartbeat)] = Field(default=HEARTBEAT_TIMEOUT_SECONDS, le=3600)
+    clock_tolerance_seconds: Seconds = Field(default=5.0, ge=0)
     removal_deadline_seconds: Seconds = Field(default=30.0, ge=0)
     kafka_config: Annotated[Mapped, AfterValidator(_check_properties)] = Field(default_factory=dict, repr=False)
 

@@ -51,6 +51,7 @@ class SessionFacts(TypedDict):
     gate_open: bool
     topics_unchecked_since: str | None
     topics_unchecked_reason: str | None
+    clock: str | None
     symbols: list[SymbolFacts]
     remarks: list[str]
 
@@ -73,7 +74,7 @@ def status(
         reader.catch_up()
 
         def facts() -> SessionFacts:
-            return status_facts(reader.view, now_us=clock.now_us(), ask=health_of)
+            return status_facts(reader.view, now_us=clock.now_us(), ask=health_of, ask_clock=clock_of)
 
         found = facts()
         if as_json:
@@ -99,20 +100,38 @@ def _follow(reader: StateReader, page: Callable[[], RenderableType], console: Co
 
 def health_of(url: str, owner: str) -> str | None:
     """What the worker `owner` says of itself at `url`; None where it is not to be reached, or another one answers."""
+    report = _health(url, owner)
+    return None if report is None else str(report.get("status"))
+
+
+def clock_of(url: str, owner: str) -> str | None:
+    """What the worker `owner` says at `url` is wrong with its clock; None for nothing, or where it is not to be reached."""
+    report = _health(url, owner)
+    return None if report is None or report.get("clock") is None else str(report["clock"])
+
+
+def _health(url: str, owner: str) -> dict[str, object] | None:
     try:
         answer = httpx.get(f"{url}/health", timeout=_HEALTH_SECONDS).json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
-    return str(answer.get("status")) if isinstance(answer, dict) and answer.get("worker") == owner else None
+    return answer if isinstance(answer, dict) and answer.get("worker") == owner else None
 
 
-def status_facts(view: StateView, *, now_us: int, ask: Callable[[str, str], str | None] = lambda url, owner: None) -> SessionFacts:
+def status_facts(
+    view: StateView,
+    *,
+    now_us: int,
+    ask: Callable[[str, str], str | None] = lambda url, owner: None,
+    ask_clock: Callable[[str, str], str | None] = lambda url, owner: None,
+) -> SessionFacts:
     """What there is to tell of the session.
 
     Args:
         view: the session's rows.
         now_us: the wall clock, for how old the rows are.
         ask: `health_of`; asked where nothing was committed for a while, since a worker may be there and not get through.
+        ask_clock: `clock_of`; asked at that time too, since a worker whose clock is ahead commits nothing.
 
     Raises:
         NobodyThereError: there is no session in the rows; its state may be begun anew while one looks on.
@@ -123,7 +142,10 @@ def status_facts(view: StateView, *, now_us: int, ask: Callable[[str, str], str 
     symbols = [symbol_facts(view, symbol, now_us) for _, symbol in sorted(view.symbols.items())]
     calendar = _calendar_of(view)
     outside = outside_hours(view, calendar)
-    age_seconds = (now_us - row.now_us) / SECOND_US
+    age_seconds = (now_us - row.now_us - row.clock_behind_us) / SECOND_US
+    clock = row.clock_reason
+    if clock is None and age_seconds > NOBODY_AFTER_SECONDS and row.owner_url:
+        clock = ask_clock(row.owner_url, row.owner)
     return {
         "session": row.session,
         "epoch": row.epoch,
@@ -141,6 +163,7 @@ def status_facts(view: StateView, *, now_us: int, ask: Callable[[str, str], str 
         "gate_open": row.active and age_seconds <= NOBODY_AFTER_SECONDS,
         "topics_unchecked_since": iso(row.unchecked_us) if row.unchecked_us > 0 else None,
         "topics_unchecked_reason": row.unchecked_reason or None,
+        "clock": clock,
         "symbols": symbols,
         "remarks": [*_about_end(calendar, now_us), *(remark for symbol in symbols for remark in _remarks(symbol, outside, row.session))],
     }
@@ -162,6 +185,8 @@ def status_page(facts: SessionFacts) -> RenderableType:
         parts.append(Text(f"{stuck}: brokers do not take its transactions; its log says why", style="bold yellow"))
     if facts["topics_unchecked_since"] and facts["worker"] == "active":
         parts.append(Text(_unchecked_words(facts), style="bold yellow"))
+    if facts["clock"]:
+        parts.append(Text(f"clock of worker {facts['owner']}: {facts['clock']}", style="bold red"))
     parts.append(SymbolTable(facts["symbols"], facts["as_of"]) if facts["symbols"] else Text("no symbols"))
     parts.extend(Text(remark) for remark in facts["remarks"])
     return Group(*parts)

@@ -11,8 +11,10 @@ from loguru import logger
 
 from streams.cli.options import Bootstrap, SessionName, load_settings, named
 from streams.config import SessionConfig
-from streams.errors import SessionConfigError, SettingsError
+from streams.errors import ClockError, SessionConfigError, SettingsError
+from streams.times import SystemClock
 from streams.worker.app import SessionWorker
+from streams.worker.clock_judge import check_possible
 from streams.worker.fatal import die
 from streams.worker.instance import Instance
 from streams.worker.log import set_up
@@ -69,6 +71,10 @@ def worker(
     wanted = named(SessionConfig.load(config), session)
     if wanted.mode != "live":
         raise typer.BadParameter("mode is backtest in this config: `streams replay` runs it; for the worker it must be live")
+    try:
+        check_possible(SystemClock().now_us())  # before anything goes by it
+    except ClockError as error:
+        die(error, settings)
     try:
         wanted.calendar()  # an exchange that is none is a mistake in the file, to be said before anything is made
     except SessionConfigError as error:

@@ -73,7 +73,7 @@ class TopicNames:
             raise SettingsError("the session's name must not be empty: topics are named after it")
         self.session: Final = session
         self._session_prefix = prefix + session
-        self._own = (self.control, self.replies, self.analysis, self.events, self.dlq, self.journal, self.all_bars)
+        self._own = (self.control, self.replies, self.analysis, self.events, self.dlq, self.journal, self.all_bars, self.clock)
         for name in self._own:
             _check_name(name, f"session {session!r}")
         patterns = {None: bars_pattern, QUOTES: quotes_pattern, TICKS: ticks_pattern}
@@ -194,9 +194,14 @@ class TopicNames:
         """Bars of all symbols, published or held back; optional."""
         return f"{self._session_prefix}.bars"
 
+    @property
+    def clock(self) -> str:
+        """Records by which workers read the brokers' clocks; optional."""
+        return f"{self._session_prefix}.clock"
+
     def all_session_topics(self) -> tuple[str, ...]:
         """Every topic that a session always has, but those of its symbols and the changelogs."""
-        return tuple(name for name in self._own if name != self.all_bars)
+        return tuple(name for name in self._own if name not in (self.all_bars, self.clock))
 
 
 class _Pattern:

@@ -39,6 +39,9 @@ from streams.settings import Settings
 from streams.times import Clock, SteadyClock
 from streams.wire.codec import Codec
 from streams.wire.ids import IdFile
+from streams.worker.broker_clock import BrokerClocks
+from streams.worker.clock_judge import check_possible
+from streams.worker.clock_watch import ClockWatch
 from streams.worker.fatal import die
 from streams.worker.feed import Feed, FeedBatch, Trouble
 from streams.worker.gapfill import GapFiller
@@ -85,6 +88,7 @@ class SessionWorker:
         adopt_config: whether a standby may take over a session that runs under another config.
 
     Raises:
+        ClockError: the clock says a time that can't be right.
         SettingsError: the settings name a property that librdkafka does not know, a value that it does not take, or a history
             source in a way that means nothing.
     """
@@ -93,6 +97,7 @@ class SessionWorker:
         self, config: SessionConfig, settings: Settings, instance: Instance, *, clock: Clock | None = None, adopt_config: bool = False
     ) -> None:
         clock = SteadyClock(tell=log_leap) if clock is None else clock
+        check_possible(clock.now_us())
         settings = settings.model_copy(update={"session": config.session_name})
         codec = Codec() if settings.schema_ids_file is None else Codec(IdFile(settings.schema_ids_file.parent))
         names = named_topics(settings, config.session_name)
@@ -114,11 +119,16 @@ class SessionWorker:
             self._feed = Feed(settings, deliver=self._deliver, die=self.die)
             self._sources = Sources(settings, self._codec)
         self._history = late_source(settings, adjustment=config.session_data_config.historical.adjustment, of_topics=TopicHistory.at)
+        self._watch = ClockWatch(
+            clock, tolerance_seconds=settings.clock_tolerance_seconds, names=names,
+            make_clocks=lambda elapsed: BrokerClocks(settings, names.clock, elapsed),
+        )  # fmt: skip
         self.runner = SessionRunner(
             config=config, settings=settings, clock=clock, table=table, ledger=self.ledger, feed=self._feed, sources=self._sources,
             codec=codec, names=names, send=self._put, owner=instance.name, owner_url=settings.own_url(),
             adopt_config=adopt_config, die=self.die, history=HistoryLoader(self._history, clock),
             filler=self._make_filler(config, clock), torn=TornTransactions(settings, names, codec, table.changelog_topic_name, clock),
+            watch=self._watch,
         )  # fmt: skip
         self.health = Health(
             self.runner, self.ledger, clock, owner=instance.name, session=config.session_name, overdue_seconds=settings.overdue_seconds
@@ -148,7 +158,8 @@ class SessionWorker:
             BrokerLostError: the broker does not answer.
             ForbiddenError: a right is missing.
             LoginError: the broker does not accept the user or the password.
-            DemotedError: other consumers are in the session's consumer group.
+            ClockError: the clock is off by more than an hour.
+        DemotedError: other consumers are in the session's consumer group.
         """
         if self._http is not None:
             self._http.start()
@@ -156,6 +167,7 @@ class SessionWorker:
             threading.Thread(target=_try_history, args=(self._history,), name="history", daemon=True).start()
         bars_topic = self._config.session_data_config.bars_topic
         prepare_topics(settings, self.names, f"{self.app_id}-{TABLE}-changelog", bars_topic=bars_topic)
+        self._watch.prepare(lambda: self.health.enter(WorkerStatus.WAITING))
         self.group = choose_group(self._settings, self.app_id, waiting=lambda: self.health.enter(WorkerStatus.STANDBY))
         self.health.enter(WorkerStatus.STARTING)
         self._began = journal_end(self._settings, self.names.journal), self._clock.now_us()
@@ -302,6 +314,7 @@ class SessionWorker:
         self._loop = asyncio.get_running_loop()
         self._reader.begin()
         self._feed.start()
+        self._watch.start()
 
     async def _tick(self) -> None:
         while not self.app.should_stop:
@@ -393,6 +406,7 @@ class SessionWorker:
 
     async def _shutdown(self, app: Any, **kwargs: Any) -> None:
         await self.runner.close()
+        self._watch.stop()
         self._feed.stop()
         self._sources.close()
         await self.ledger.close()

@@ -54,6 +54,7 @@ class Follower:
         die: ends the process.
         history: loads past days.
         user: who this worker is to the broker, for messages about rights.
+        is_held: says whether a topic is not to be read for now.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Follower:
         send: Callable[[Notice | Loads], None],
         die: Callable[[BaseException], object],
         user: str,
+        is_held: Callable[[str], bool] = lambda topic: False,
     ) -> None:
         self._feed = feed
         self._sources = sources
@@ -76,6 +78,7 @@ class Follower:
         self._send = send
         self._die = die
         self._user = user
+        self._is_held = is_held
         self._tasks: set[asyncio.Task[None]] = set()
         self._loading: set[tuple[str, int]] = set()
         self._locating: set[tuple[str, int, str]] = set()
@@ -155,8 +158,10 @@ class Follower:
             if data.status not in READING:
                 continue
             for stream in _read_streams(data):
-                reading += 1
                 topic, wanted = self._names.of(data.symbol, stream), _assignment(data, stream)
+                if self._is_held(topic):
+                    continue
+                reading += 1
                 known = assigned.get(topic)
                 if known is None or known.incarnation != wanted.incarnation or known.topic_id != wanted.topic_id:
                     self._feed.add(topic, wanted)

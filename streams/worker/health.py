@@ -1,7 +1,8 @@
 """What a worker says about itself: its state for a load balancer, and its figures for Prometheus.
 
 `starting` and `recovering` pass by themselves; `standby` and `active` are healthy; `failing` is an active worker whose
-transactions no longer get through. Figures are taken from the engine's state when they are asked for.
+transactions no longer get through; `waiting` is one that does not begin, since its clock is ahead. Figures are taken from the engine's
+state when they are asked for.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class WorkerStatus(StrEnum):
     STANDBY = "standby"
     ACTIVE = "active"
     FAILING = "failing"
+    WAITING = "waiting"
 
 
 HEALTHY: Final = frozenset({WorkerStatus.STANDBY, WorkerStatus.ACTIVE})
@@ -100,6 +102,9 @@ class Health:
         """The state in a few fields, for JSON."""
         report: dict[str, object] = {"status": self.status, **self.identity()}
         report |= self.report_of_checks()
+        reason, off_seconds = self._runner.watch.reason(), self._runner.watch.off_seconds
+        report |= {} if reason is None else {"clock": reason}
+        report |= {} if off_seconds is None else {"clock_off_seconds": round(off_seconds, 3)}
         session = self._runner.session
         if session is not None and self._runner.active:
             state = session.state
@@ -176,6 +181,14 @@ class _Figures:
             "streams_topics_unchecked_seconds", "how long questions about topics are refused or not answered, 0 when they are answered",
             self._health.unchecked_seconds(),
         )  # fmt: skip
+        watch = self._runner.watch
+        if watch.off_seconds is not None:
+            yield self._gauge(
+                "streams_clock_off_seconds",
+                "how far the machine's clock is ahead of the brokers', below zero: behind",
+                watch.off_seconds,
+            )
+        yield self._gauge("streams_clock_wrong", "1 while the clock is off by more than is tolerated", float(watch.reason() is not None))
         yield self._counter("streams_dead_letters", "records that went to the dead-letter topic", self._runner.dead_letters)
         if self._runner.filler is not None:
             counts = self._runner.filler.counts

@@ -24,7 +24,7 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
 from streams.engine.session import Session
 from streams.engine.state import SessionState
-from streams.engine.transaction import DeadLetter, Transaction, TransactionResult
+from streams.engine.transaction import DeadLetter, RangeRead, Transaction, TransactionResult
 from streams.errors import ConfigConflictError, DemotedError, ForbiddenError, NotActiveError, StateError
 from streams.settings import Settings
 from streams.times import SECOND_US, Clock
@@ -32,6 +32,7 @@ from streams.wire.codec import Codec
 from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.topics import TopicNames
 from streams.worker.calendars import CalendarKeeper, check_not_ended
+from streams.worker.clock_watch import ClockWatch
 from streams.worker.commands import CommandReader
 from streams.worker.digest import CARRIER, HEADER, RowDigest, check
 from streams.worker.ends import ReachedEnds
@@ -49,9 +50,9 @@ from streams.worker.prepared import Prepared, no_raw, rows_of
 from streams.worker.sources import SourceRefusedError, Sources
 from streams.worker.torn import TornTransactions
 from streams.worker.unchecked import Unchecked, news
+from streams.worker.wake import Wake
 
 HEARTBEAT_SECONDS: Final = 1.0
-_SHORTEST_ALARM_SECONDS: Final = 0.001
 
 
 class SessionRunner:
@@ -71,6 +72,7 @@ class SessionRunner:
         history: loads past days of pending symbols.
         filler: asks a history source for missing bars; None where that is not wanted.
         torn: looks for a transaction that is only partly there as the state is taken over; None where there can be none.
+        watch: watches the clock; None where it is not to be compared with others.
     """
 
     def __init__(
@@ -93,9 +95,11 @@ class SessionRunner:
         history: HistoryLoader,
         filler: GapFiller | None = None,
         torn: TornTransactions | None = None,
+        watch: ClockWatch | None = None,
     ) -> None:
         self.filler = filler
         self._torn = torn
+        self.watch = ClockWatch(clock, tolerance_seconds=0, names=names) if watch is None else watch
         self._config = config
         self._settings = settings
         self._clock = clock
@@ -112,10 +116,11 @@ class SessionRunner:
         self._commands = CommandReader(codec, names, sources, clock, removal_seconds=settings.removal_deadline_seconds)
         self._calendars = CalendarKeeper(config)
         self._follower = Follower(
-            feed=feed, sources=sources, history=history, names=names, clock=clock, send=send, die=die, user=principal(settings)
+            feed=feed, sources=sources, history=history, names=names, clock=clock, send=send, die=die, user=principal(settings),
+            is_held=self.watch.holds,
         )  # fmt: skip
         self._send = send
-        self._alarm: asyncio.TimerHandle | None = None
+        self._wake = Wake(send)
         self._lock = asyncio.Lock()
         self._encoder: Encoder | None = None
         self._in_flight: asyncio.Future[None] | None = None
@@ -147,6 +152,8 @@ class SessionRunner:
                 committed.
         """
         async with self._lock:
+            verdict = await self.watch.measured()
+            self.watch.check_ahead(verdict)
             await self._complete_torn()
             self._digest = check(self._table.items(), self._table.committed_digest)
             rows = {key.decode(): self._codec.row_from(value) for key, value in self._table.items()}
@@ -156,6 +163,8 @@ class SessionRunner:
             except SourceRefusedError as error:
                 raise ForbiddenError(f"the broker does not let this worker read what it needs: {error}") from error
             session = self._require_session()
+            if (news := self.watch.news(session.state, verdict)) is not None:
+                transaction.apply(news)
             self._encoder = Encoder(self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch)
             self._commit(self._prepare(transaction.finish(), no_raw))
             await self._settled()
@@ -225,7 +234,7 @@ class SessionRunner:
             # Becoming active may have been under way, and is now done.
             self.active = False
             self._feed.pause()
-            self._cancel_alarm()
+            self._wake.cancel()
             await self._settled()
 
     async def close(self) -> None:
@@ -280,6 +289,7 @@ class SessionRunner:
                 if self._taken is not None:
                     self._taken += 1
                 if self.active:
+                    self._judge_clock()
                     await self._process(item)
                     self._set_alarm()
                 if isinstance(item, FeedBatch):
@@ -298,6 +308,16 @@ class SessionRunner:
                 if self.active:
                     self._tick()  # the heartbeat goes on
             await asyncio.sleep(HEARTBEAT_SECONDS * 0.9)
+
+    def _judge_clock(self) -> None:
+        """Tell the session when its clock is found to be wrong, or right again: then all is read again from the state's positions."""
+        verdict = self.watch.verdict()
+        self.watch.check_ahead(verdict)
+        news = self.watch.news(self._require_session().state, verdict)
+        if news is not None:
+            self._write_inputs([news])
+            if news.reason is None:
+                self._read_from_state()
 
     def _answer(self, batch: FeedBatch) -> None:
         """Tell the feed that a batch has been dealt with: a full one now, a small one once its commit is through."""
@@ -331,19 +351,9 @@ class SessionRunner:
 
     def _set_alarm(self) -> None:
         """Be woken up when the next bar that waits has ended, or a heartbeat is due: up to the next tick it may be a second."""
-        self._cancel_alarm()
         state = self._require_session().state
         seconds = (state.next_waiting_us - self._clock.now_us()) / SECOND_US
-        if state.active:
-            seconds = min(seconds, self._heartbeat.seconds_left(self._wrote_at))
-        # A later bar is found at a tick, by which the clock may have been set.
-        if seconds < 2 * HEARTBEAT_SECONDS:
-            self._alarm = asyncio.get_running_loop().call_later(max(_SHORTEST_ALARM_SECONDS, seconds), self._send, Alarm())
-
-    def _cancel_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self._wake.set(min(seconds, self._heartbeat.seconds_left(self._wrote_at)) if state.active else seconds)
 
     def _take_notice(self, notice: Notice) -> None:
         if self._follower.is_of_now(self._require_session(), notice):
@@ -379,6 +389,8 @@ class SessionRunner:
         found = SourceReads(self._codec, session, reads)
         # Before anything is skipped: a symbol that is to drain later may be at its end already, and is told so only once.
         self._ends.note(reads)
+        if found.ranges:
+            self._hold_back(found, await self.watch.sift(session, found.ranges, max(self._clock.now_us(), session.state.now_us)))
         if not commands.inputs and not found:
             return
         transaction = Transaction(session, owner=self._owner, now_us=self._clock.now_us())
@@ -393,6 +405,16 @@ class SessionRunner:
         prepared = self._prepare(self._finish(transaction), found.raw, commands.dead_letters)
         await self._settled()
         self._commit(prepared)
+
+    def _hold_back(self, found: SourceReads, sifted: list[RangeRead]) -> None:
+        """Go on with what of the ranges is to be read now. The topics of the others are read no further until they are tried again."""
+        held = [read for read in found.ranges if self.watch.holds(self._names.of(read.symbol, read.stream))]
+        found.ranges = sifted
+        for read in held:
+            self._feed.remove(self._names.of(read.symbol, read.stream))
+            if read.stream is None:
+                self._ends.forget(read.symbol, read.incarnation)
+                found.at_end = [one for one in found.at_end if one != (read.symbol, read.incarnation)]
 
     def _write_inputs(self, inputs: list[JournalInput], dead_letters: list[Record] | None = None) -> None:
         transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
@@ -416,6 +438,7 @@ class SessionRunner:
             self._rewind(f"{lost} items")
             return
         self._tick()
+        self.watch.release()
         if self.filler is not None:
             self.filler.ask(self._require_session(), self._clock.now_us())
 
@@ -428,6 +451,7 @@ class SessionRunner:
     def _read_from_state(self) -> None:
         self._next_number = 1
         self._ends.clear()
+        self.watch.forget()
         self._follower.begin(self._require_session())
         if self.filler is not None:
             self.filler.begin()

@@ -5,6 +5,7 @@ python -m tests.support.late_worker worker session.json
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from typing import Any
 
@@ -34,5 +35,6 @@ class LateWorker(SessionWorker):
 
 
 if __name__ == "__main__":
+    os.environ["STREAMS_CLOCK_TOLERANCE_SECONDS"] = "0"  # the broker's clock is not of that day
     command.SessionWorker = LateWorker  # type: ignore[misc]
     main()

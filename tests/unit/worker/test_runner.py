@@ -26,6 +26,8 @@ from streams.wire.codec import Codec
 from streams.wire.outputs import Record
 from streams.wire.topics import TopicNames
 from streams.worker import runner
+from streams.worker.clock_judge import BrokerTime
+from streams.worker.clock_watch import ClockWatch
 from streams.worker.feed import Assignment, Feed, FeedBatch, TopicRead, Trouble
 from streams.worker.history import HistoryLoader
 from streams.worker.inbox import Alarm, GapAnswers, Notice, Tick
@@ -136,6 +138,18 @@ class Sources:
         return SourcePosition(topic_id, 7, 9, None)
 
 
+class Brokers:
+    """One broker, by whose clock the worker's is ahead by what the test says; None: it does not answer."""
+
+    def __init__(self, off_seconds: Callable[[], float | None]) -> None:
+        self._off_seconds = off_seconds
+
+    def read(self) -> list[BrokerTime]:
+        off_seconds = self._off_seconds()
+        off_us = 0 if off_seconds is None else round(off_seconds * 1_000_000)
+        return [] if off_seconds is None else [BrokerTime(1, -off_us, -off_us)]
+
+
 class Bench:
     """A runner of a session with SPY, loaded, of which `read` records were read before."""
 
@@ -147,6 +161,7 @@ class Bench:
         extra: Sequence[str] = (),
         source: HistorySource | None = None,
         calendar: str = "",
+        off_seconds: Callable[[], float | None] | None = None,
         **config_parts: Any,
     ) -> None:
         desk = Desk(config("SPY", *others, streams=["1m", *extra], **config_parts), TEN, calendar=calendar)
@@ -166,9 +181,13 @@ class Bench:
         self.feed = Feed(settings, deliver=lambda item: None, die=self._die)
         history = HistoryLoader(source, self.clock)
         parts: dict[str, Any] = {"history": history, "table": self.table, "ledger": self.ledger, "sources": self.sources, "feed": self.feed}
+        watch = None
+        if off_seconds is not None:
+            brokers: Any = Brokers(off_seconds)
+            watch = ClockWatch(self.clock, tolerance_seconds=5, names=self.names, make_clocks=lambda elapsed: brokers)
         self.runner = SessionRunner(
             config=desk.config, settings=settings, clock=self.clock, codec=CODEC, names=self.names,
-            send=self.sent.append, owner="tester", owner_url="http://tester:1", adopt_config=False, die=self._die, **parts,
+            send=self.sent.append, owner="tester", owner_url="http://tester:1", adopt_config=False, die=self._die, watch=watch, **parts,
         )  # fmt: skip
         self.ends: list[BaseException] = []
 
