@@ -75,6 +75,7 @@ def test_without_any_variable_the_defaults_hold() -> None:
         "transaction_timeout_ms": 30_000,
         "session_timeout_seconds": 6.0,
         "heartbeat_timeout_seconds": 3.0,
+        "clock_tolerance_seconds": 5.0,
         "removal_deadline_seconds": 30.0,
         "kafka_config": {},
     }
@@ -112,6 +113,7 @@ def test_without_any_variable_the_defaults_hold() -> None:
         ("TRANSACTION_TIMEOUT_MS", "1000", 1_000, "the lower bound"),
         ("TRANSACTION_TIMEOUT_MS", "900000", 900_000, "what a broker allows unless told otherwise"),
         ("SESSION_TIMEOUT_SECONDS", "1", 1.0, "the lower bound"),
+        ("CLOCK_TOLERANCE_SECONDS", "0", 0.0, "no clock is compared"),
         ("REMOVAL_DEADLINE_SECONDS", "0", 0.0, "no draining"),
         ("KAFKA_CONFIG", '{"security.protocol": "SSL"}', {"security.protocol": "SSL"}, "a property"),
         (
@@ -174,6 +176,7 @@ TOPIC = "must be letters, digits, '.', '_' and '-', as Kafka allows in a topic, 
         ("TRANSACTION_TIMEOUT_MS", "900001", 'must be between 1000 and 900000, got "900001"', "just above"),
         ("SESSION_TIMEOUT_SECONDS", "0.5", 'must be between 1 and 1800, got "0.5"', "just below"),
         ("SESSION_TIMEOUT_SECONDS", "nan", 'must be a finite number, got "nan"', "no number"),
+        ("CLOCK_TOLERANCE_SECONDS", "-1", 'must be >= 0, got "-1"', "just below"),
         ("REMOVAL_DEADLINE_SECONDS", "-1", 'must be >= 0, got "-1"', "just below"),
         ("KAFKA_CONFIG", '{"acks": 1}', "must not set acks: each client sets its own", "exactly once depends on it"),
         (
