@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from confluent_kafka import Message
@@ -17,6 +17,7 @@ from streams.engine.transaction import DeadLetter, RangeRead
 from streams.wire.codec import Codec
 from streams.wire.outputs import RawRecord
 from streams.wire.ranges import range_read
+from streams.worker.ends import ReachedEnds
 from streams.worker.feed import Assignment, FeedBatch, TopicRead, Trouble
 
 
@@ -95,6 +96,16 @@ class SourceReads:
 
     def __bool__(self) -> bool:
         return bool(self.ranges or self.at_end)
+
+    def keep(self, ranges: list[RangeRead], is_held: Callable[[RangeRead], bool], ends: ReachedEnds) -> list[RangeRead]:
+        """Go on with these ranges alone; gives those whose topics are held back, which have not come to their ends."""
+        held = [read for read in self.ranges if is_held(read)]
+        self.ranges = ranges
+        for read in held:
+            if read.stream is None:
+                ends.forget(read.symbol, read.incarnation)
+                self.at_end = [one for one in self.at_end if one != (read.symbol, read.incarnation)]
+        return held
 
     def raw(self, letter: DeadLetter) -> RawRecord:
         """The record of a dead letter."""

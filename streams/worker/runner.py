@@ -24,7 +24,7 @@ from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
 from streams.engine.session import Session
 from streams.engine.state import SessionState
-from streams.engine.transaction import DeadLetter, RangeRead, Transaction, TransactionResult
+from streams.engine.transaction import DeadLetter, Transaction, TransactionResult
 from streams.errors import ConfigConflictError, DemotedError, ForbiddenError, NotActiveError, StateError
 from streams.settings import Settings
 from streams.times import SECOND_US, Clock
@@ -390,7 +390,9 @@ class SessionRunner:
         # Before anything is skipped: a symbol that is to drain later may be at its end already, and is told so only once.
         self._ends.note(reads)
         if found.ranges:
-            self._hold_back(found, await self.watch.sift(session, found.ranges, max(self._clock.now_us(), session.state.now_us)))
+            sifted = await self.watch.sift(session, found.ranges, max(self._clock.now_us(), session.state.now_us))
+            for held in found.keep(sifted, lambda read: self.watch.holds(self._names.of(read.symbol, read.stream)), self._ends):
+                self._feed.remove(self._names.of(held.symbol, held.stream))
         if not commands.inputs and not found:
             return
         transaction = Transaction(session, owner=self._owner, now_us=self._clock.now_us())
@@ -405,16 +407,6 @@ class SessionRunner:
         prepared = self._prepare(self._finish(transaction), found.raw, commands.dead_letters)
         await self._settled()
         self._commit(prepared)
-
-    def _hold_back(self, found: SourceReads, sifted: list[RangeRead]) -> None:
-        """Go on with what of the ranges is to be read now. The topics of the others are read no further until they are tried again."""
-        held = [read for read in found.ranges if self.watch.holds(self._names.of(read.symbol, read.stream))]
-        found.ranges = sifted
-        for read in held:
-            self._feed.remove(self._names.of(read.symbol, read.stream))
-            if read.stream is None:
-                self._ends.forget(read.symbol, read.incarnation)
-                found.at_end = [one for one in found.at_end if one != (read.symbol, read.incarnation)]
 
     def _write_inputs(self, inputs: list[JournalInput], dead_letters: list[Record] | None = None) -> None:
         transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
