@@ -163,8 +163,8 @@ class SessionRunner:
             except SourceRefusedError as error:
                 raise ForbiddenError(f"the broker does not let this worker read what it needs: {error}") from error
             session = self._require_session()
-            if (news := self.watch.news(session.state, verdict)) is not None:
-                transaction.apply(news)
+            if (of_clock := self.watch.news(session.state, verdict)) is not None:
+                transaction.apply(of_clock)
             self._encoder = Encoder(self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch)
             self._commit(self._prepare(transaction.finish(), no_raw))
             await self._settled()
@@ -313,10 +313,10 @@ class SessionRunner:
         """Tell the session when its clock is found to be wrong, or right again: then all is read again from the state's positions."""
         verdict = self.watch.verdict()
         self.watch.check_ahead(verdict)
-        news = self.watch.news(self._require_session().state, verdict)
-        if news is not None:
-            self._write_inputs([news])
-            if news.reason is None:
+        of_clock = self.watch.news(self._require_session().state, verdict)
+        if of_clock is not None:
+            self._write_inputs([of_clock])
+            if of_clock.reason is None:
                 self._read_from_state()
 
     def _answer(self, batch: FeedBatch) -> None:
