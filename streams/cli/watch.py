@@ -77,7 +77,7 @@ def watch(
                     print_json(analysis_json(event))
                     continue
                 console.print(event_line(event, clock.now_us()))
-                if explains and event.bar is not None and not event.bar.complete:
+                if explains and event.bar is not None and event.bar.base_count < event.bar.expected_count:
                     console.print(partial_line(event.bar), style="dim")
                     explains = False
         except KeyboardInterrupt:

@@ -118,5 +118,10 @@ def test_the_strategy_goes_on_where_it_was_killed(running: tuple[LiveDesk, Worke
     newest = [event.bar.start.isoformat() for event in published if event.bar is not None][-BARS:]
     with program(words, desk.servers, said):
         wait_until(lambda: known_starts(kept, symbol) == newest, "all of the newest bars to be known", SECONDS)
-    assert f"{symbol} above its mean" in said.read_text() or f"{symbol} below its mean" in said.read_text()
+
+        def acts() -> bool:
+            send()  # what was on the topic when reading began is no sign that the session is at work
+            return re.search(rf"^{symbol} (above|below) its mean$", said.read_text(), re.MULTILINE) is not None
+
+        wait_until(acts, "the strategy to act on a bar", SECONDS)
     assert "hole" not in said.read_text()

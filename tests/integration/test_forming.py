@@ -27,11 +27,14 @@ FINAL_VOLUME = 600.0
 
 
 def updates(symbol: str, first_us: int) -> Iterator[Bar]:
-    """Each candle of ten seconds, every half second of it: its volume grows by thirty up to 600, its price goes up and comes back."""
+    """Each candle of ten seconds, twenty times, the last a second before its end, so that it is in time on a busy machine too.
+
+    Its volume grows by thirty up to 600, its price goes up and comes back.
+    """
     for number in range(CANDLES):
         start_us = first_us + number * 10 * SECOND_US
         for half in range(1, 21):
-            due_us = start_us + half * SECOND_US // 2 - SECOND_US // 10
+            due_us = start_us + half * 9 * SECOND_US // 20
             time.sleep(max(0, due_us - CLOCK.now_us()) / SECOND_US)
             high = 100.0 + min(half, 12) / 4
             close = high if half < 12 else high - (half - 12) / 4
