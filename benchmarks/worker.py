@@ -38,7 +38,7 @@ def main(config: Path, offset_us: int) -> None:
         worker = SessionWorker(wanted, settings, Instance.claim(settings, wanted.session_name), clock=ShiftedClock(offset_us))
         worker.prepare(settings)
     except Exception as error:
-        die(error)
+        die(error, settings)
     run(worker)
 
 
