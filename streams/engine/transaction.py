@@ -62,6 +62,13 @@ class RangeRead(Struct, frozen=True):
     stream: str | None = None
     unknown: Mapping[int, Sequence[str]] | None = None
 
+    def before(self, place: int) -> RangeRead:
+        """The range up to one of its records, without it: what is read again later is not counted now."""
+        unknown = {number: names for number, names in (self.unknown or {}).items() if number < place}
+        return msgspec.structs.replace(
+            self, next_offset=self.offsets[place], offsets=self.offsets[:place], records=self.records[:place], unknown=unknown or None
+        )
+
 
 class DeadLetter(Struct, frozen=True):
     """A record of one of a symbol's topics that goes to the dead-letter topic; `stream` as of its range.

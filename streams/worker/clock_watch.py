@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
 from loguru import logger
 
 from streams.engine.journal import InputKind, JournalInput
@@ -228,8 +227,7 @@ class ClockWatch:
             self._held[topic] = read.offsets[place]
             self._seen[topic] = max(self._seen.get(topic, -1), read.offsets[-1])
             if read.offsets[place] > read.first_offset:
-                cut = read.offsets[place]
-                sifted.append(msgspec.structs.replace(read, next_offset=cut, offsets=read.offsets[:place], records=read.records[:place]))
+                sifted.append(read.before(place))
         return sifted
 
     def _is_held(self, session: Session, read: RangeRead, place: int, now_us: int, verdict: Verdict, elapsed: float, symbols: int) -> bool:

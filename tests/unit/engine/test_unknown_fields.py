@@ -90,3 +90,16 @@ def test_a_replay_reports_what_the_live_session_did() -> None:
 def test_a_range_without_such_fields_names_none() -> None:
     given = range_read(CODEC, "SPY", 1, 0, 1, [0], [text_of(bar("SPY", TEN))])
     assert given == RangeRead("SPY", 1, 0, 1, [0], [bar("SPY", TEN)], None, None)
+
+
+def test_a_range_that_is_cut_counts_each_record_once_when_the_rest_is_read_later() -> None:
+    desk = desk_of_spy()
+    values = [json.dumps({"symbol": "SPY", "time": iso(TEN + second), "bid": 1.0, "venue": "X"}).encode() for second in range(5)]
+    whole = range_read(CODEC, "SPY", 1, 0, 5, range(5), values, "quotes")
+    transaction = desk.begin(TEN + 10 * MINUTE_US)
+    transaction.read([whole.before(2)])
+    desk.end(transaction)
+    extra = desk.data("SPY").extras["quotes"]
+    assert (extra.offset, extra.unknown_fields) == (2, 2)
+    read(desk, *values[2:], stream="quotes")
+    assert (extra.offset, extra.unknown_fields) == (5, 5)
