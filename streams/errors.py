@@ -17,7 +17,7 @@
     │   └── UnansweredError                  a command was sent, and its final reply did not come in time
     ├── BrokerRefusedError                   the broker answered, and did not do what was asked (exit code 1)
     │   ├── OffsetGoneError                  a topic no longer has the place at which reading was to go on
-    │   ├── MissingRightError                the user lacks a right; the message names operation, resource and user
+    │   ├── MissingRightError                the user lacks a right; the message names operation, resource and user (exit code 21)
     │   └── BrokerConnectionError            a broker is there, and refuses the connection: password, certificate, protocol
     ├── SequenceGapError                     records of the analysis topic are missing: a reader must read the state anew
     ├── WarmUpError                          the bars of the day could not be had for a strategy to begin from

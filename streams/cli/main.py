@@ -9,7 +9,7 @@ What is expected to go wrong ends in one sentence on standard error and an exit 
     2    the command was not called rightly
     3    nobody there: no broker, or no worker of the session
     4    the gate is shut, so an external read tells nothing
-    10+  a worker's fatal errors, see `streams.errors`
+    10+  a worker's fatal errors, see `streams.errors`; 21, a right on the broker is missing, is also every other command's
     130  interrupted
 """
 
@@ -115,11 +115,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def exit_code_of(error: StreamsError) -> int:
     """The exit code that stands for an error, as the module's docstring lists them."""
-    from streams.errors import FatalError, NobodyThereError, SettingsError
+    from streams.errors import FatalError, ForbiddenError, MissingRightError, NobodyThereError, SettingsError
 
     match error:
         case FatalError():
             return error.exit_code
+        case MissingRightError():
+            return ForbiddenError.exit_code
         case NobodyThereError():
             return 3
         case SettingsError():

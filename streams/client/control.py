@@ -19,6 +19,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message
 
+from streams.client.delivery import SafeProducer
 from streams.client.kafka import ConfigValue, ErrorNote, codec_of, explain, make_producer, no_broker, require_topic, session_of, topics_of
 from streams.client.reader import END, TopicReader
 from streams.config_parts import check_stream
@@ -60,13 +61,14 @@ class SessionControl:
         control = self._topics.control
         require_topic(settings, control, self._missing, needs=f"Write on topic {control}")
         own: dict[str, ConfigValue] = {"enable.idempotence": True, "message.timeout.ms": 10_000}
-        self._producer = make_producer(settings, self._note, own)
+        self._producer = SafeProducer(make_producer(settings, self._note, own), settings, self._note)
 
     def __enter__(self) -> SessionControl:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._producer.flush(1.0)
+        with suppress(StreamsError):  # what was sent has been waited for, or its error was raised
+            self._producer.flush(1.0)
 
     def add_symbol(
         self,

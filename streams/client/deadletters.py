@@ -19,6 +19,7 @@ from typing import Final
 from confluent_kafka import KafkaError, Message
 from msgspec import Struct
 
+from streams.client.delivery import SafeProducer
 from streams.client.kafka import ErrorNote, codec_of, existing_topics, explain, make_producer, session_of, topics_of
 from streams.client.produce import DELIVERY_TIMEOUT_SECONDS, message_ms
 from streams.client.reader import BEGINNING, Record, TopicReader
@@ -37,6 +38,7 @@ RESENT_FROM: Final = "streams.resent_from"
 """The header of a record that was sent again: the dead letter's topic and offset, `main.dlq:12`."""
 
 READ_SECONDS: Final = 60.0
+_PURGED: Final = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
 _TOLERANCE_US: Final = 5 * SECOND_US
 _ON_A_GRID_US: Final = HOUR_US
 """Intervals below it divide every trading day, so a bar's start is a multiple of its interval."""
@@ -252,36 +254,39 @@ def send_again(settings: Settings, resends: Iterable[Resend], *, codec: Codec | 
     existing = existing_topics(settings)
     note = ErrorNote()
     own = {"enable.idempotence": True, "message.timeout.ms": round(DELIVERY_TIMEOUT_SECONDS * 1000)}
-    producer = make_producer(settings, note, {**own, "allow.auto.create.topics": False})
+    producer = SafeProducer(make_producer(settings, note, {**own, "allow.auto.create.topics": False}), settings, note)
     outcomes: dict[int, Resent] = {}
 
     def report(letter: DeadLetter, error: KafkaError | None, message: Message) -> None:
         topic = letter.topic
         if error is None:
             outcomes[letter.offset] = Resent(letter, message.offset())
-        else:
+        elif error.code() not in _PURGED:  # these follow a fatal error, which says why
             failure: StreamsError = explain(error, settings, note, f"producing to {topic}", needs=f"Write on topic {topic}")
             outcomes[letter.offset] = Resent(letter, error=str(failure))
 
-    for resend in resends:
-        letter = resend.letter
-        if letter.topic not in existing:
-            outcomes[letter.offset] = Resent(letter, error=f"topic {letter.topic} does not exist at {settings.bootstrap_servers}")
-            continue
-        headers: list[tuple[str, str | bytes | None]] = [*letter.headers, (RESENT_FROM, f"{dlq}:{letter.offset}".encode())]
-        stamp_ms = _stamp_ms(resend, codec, now_us)
-        while True:
-            try:
-                producer.produce(
-                    letter.topic, resend.value, letter.key, partition=0, on_delivery=partial(report, letter), timestamp=stamp_ms,
-                    headers=headers,
-                )  # fmt: skip
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-    producer.flush(DELIVERY_TIMEOUT_SECONDS + 5)
     unknown = f"the broker at {settings.bootstrap_servers} did not say in time whether it has the record"
+    try:
+        for resend in resends:
+            letter = resend.letter
+            if letter.topic not in existing:
+                outcomes[letter.offset] = Resent(letter, error=f"topic {letter.topic} does not exist at {settings.bootstrap_servers}")
+                continue
+            headers: list[tuple[str, str | bytes | None]] = [*letter.headers, (RESENT_FROM, f"{dlq}:{letter.offset}".encode())]
+            stamp_ms = _stamp_ms(resend, codec, now_us)
+            while True:
+                try:
+                    producer.produce(
+                        letter.topic, resend.value, letter.key, partition=0, on_delivery=partial(report, letter), timestamp=stamp_ms,
+                        headers=headers,
+                    )  # fmt: skip
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            producer.poll(0)
+        producer.flush(DELIVERY_TIMEOUT_SECONDS + 5)
+    except StreamsError as error:
+        unknown = str(error)
     return [outcomes.get(resend.letter.offset) or Resent(resend.letter, error=unknown) for resend in resends]
 
 

@@ -15,12 +15,14 @@ Leaving the block waits until everything is delivered.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import NewTopic
 
+from streams.client.delivery import SafeProducer
 from streams.client.kafka import ConfigValue, ErrorNote, bar_topics_of, codec_of, explain, make_admin, make_producer, no_broker, topics_on
 from streams.errors import BrokerRefusedError, StreamsError
 from streams.records import QUOTES, TICKS, Bar, Quote, Tick, known_us
@@ -87,7 +89,8 @@ class BarProducer:
             "delivery.report.only.error": True,
             "message.timeout.ms": round(delivery_timeout_seconds * 1000),
         }
-        self._producer = make_producer(settings, self._note, own, {"linger.ms": 5, "compression.type": "lz4"})
+        producer = make_producer(settings, self._note, own, {"linger.ms": 5, "compression.type": "lz4"})
+        self._producer = SafeProducer(producer, settings, self._note)
 
     def __enter__(self) -> BarProducer:
         return self
@@ -96,7 +99,8 @@ class BarProducer:
         if kind is None:
             self.flush()
         else:
-            self._producer.flush(1.0)  # the block's own error is the one to tell
+            with suppress(StreamsError):  # the block's own error is the one to tell
+                self._producer.flush(1.0)
 
     def prepare(self, symbols: Iterable[str], stream: str | None = None) -> list[str]:
         """Make the topics of these symbols' bars that are missing, all at once; returns the names of those it made.

@@ -12,6 +12,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from streams.client.delivery import SafeProducer
 from streams.client.kafka import (
     BROKER_TIMEOUT_SECONDS,
     ConfigValue,
@@ -27,6 +28,7 @@ from streams.client.offsets import earliest, latest
 from streams.errors import ReplayError, StreamsError
 from streams.records import HeldBackBar, Marker, PublishedBar
 from streams.settings import Settings
+from streams.times import Clock, SystemClock
 from streams.wire.analysis import AnalysisEncoder, Header
 
 DELIVERY_TIMEOUT_SECONDS: Final = 30.0
@@ -41,6 +43,7 @@ class TopicSink:
         session, epoch: of the replayed session.
         overwrite: empty the topic first.
         all_bars: a second topic, for all bars, published or held back; None without one.
+        clock: gives the time of sending, which a message has whose replayed time is later.
 
     Raises:
         ReplayError: a topic is not empty.
@@ -49,12 +52,21 @@ class TopicSink:
     """
 
     def __init__(
-        self, settings: Settings, topic: str, *, session: str, epoch: int, overwrite: bool = False, all_bars: str | None = None
+        self,
+        settings: Settings,
+        topic: str,
+        *,
+        session: str,
+        epoch: int,
+        overwrite: bool = False,
+        all_bars: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._all_bars = all_bars
         self._session_key = session.encode()
+        self._clock = clock or SystemClock()
         self._note = ErrorNote()
         self._failure: StreamsError | None = None
         self._admin = make_admin(settings, self._note)
@@ -67,7 +79,8 @@ class TopicSink:
             "delivery.report.only.error": True,
             "message.timeout.ms": round(DELIVERY_TIMEOUT_SECONDS * 1000),
         }
-        self._producer = make_producer(settings, self._note, own, {"linger.ms": 5, "compression.type": "lz4"})
+        producer = make_producer(settings, self._note, own, {"linger.ms": 5, "compression.type": "lz4"})
+        self._producer = SafeProducer(producer, settings, self._note)
 
     def write(self, outcome: PublishedBar | Marker, line: str, now_us: int) -> None:
         """Hand one record over; it is delivered in the background.
@@ -89,10 +102,12 @@ class TopicSink:
             self._produce(self._all_bars, outcome.symbol.encode(), value, headers, now_us)
 
     def _produce(self, topic: str, key: bytes, value: bytes, found: list[Header], now_us: int) -> None:
+        # A replay of today ends with the day, and a broker refuses messages that are more than an hour ahead.
+        stamp_ms = min(now_us, self._clock.now_us()) // 1000
         headers: list[tuple[str, str | bytes | None]] = [*found]
         while True:
             try:
-                self._producer.produce(topic, value, key, partition=0, on_delivery=self._report, timestamp=now_us // 1000, headers=headers)
+                self._producer.produce(topic, value, key, partition=0, on_delivery=self._report, timestamp=stamp_ms, headers=headers)
                 break
             except BufferError:
                 self._producer.poll(0.1)

@@ -33,6 +33,7 @@ from confluent_kafka.admin import AclOperation
 from loguru import logger
 
 from streams.client.asking import UNANSWERED
+from streams.client.delivery import fatal_of
 from streams.client.kafka import ErrorNote, make_admin
 from streams.client.rights import FORBIDDEN, lacking, refusal, right
 from streams.errors import FatalError, FencedError, ForbiddenError, LedgerError, StreamsError
@@ -270,18 +271,21 @@ class Ledger:
         """Why a record did not arrive: told while the producer is polled, which the commit that failed may not have done."""
         for _ in range(_REPORT_POLLS):
             if self._undelivered is None and self._producers:
-                self._producers[self._turn].poll(_REPORT_POLL_SECONDS)
+                try:
+                    self._producers[self._turn].poll(_REPORT_POLL_SECONDS)
+                except (KafkaException, SystemError) as error:  # the producer's fatal error
+                    return fatal_of(error) or self._undelivered
         return self._undelivered
 
     def _fatal(self, error: KafkaError, doing: str, topics: Iterable[str]) -> FatalError:
+        # That records of a transaction did not arrive says nothing yet: why they did not is told to each of them.
+        if error.code() == KafkaError._INCONSISTENT:
+            error = self._why_undelivered() or error
         if error.code() in _FENCED:
             return FencedError(
                 f"{doing}: another worker has taken this session over, or the transaction was open for more than "
                 f"{self._timeout_seconds:g} s ({error.str()})"
             )
-        # That records of a transaction did not arrive says nothing yet: why they did not is told to each of them.
-        if error.code() == KafkaError._INCONSISTENT:
-            error = self._why_undelivered() or error
         if error.code() in UNANSWERED:
             return broker_lost(self._servers, self._note.last or error.str(), doing)
         if error.code() in FORBIDDEN:

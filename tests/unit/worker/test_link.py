@@ -110,6 +110,22 @@ def test_a_commit_that_fails_says_why(codes: tuple[int, int | None], kind: type[
     assert "_INCONSISTENT" not in str(fatal)
 
 
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_a_fatal_error_that_comes_as_a_commit_is_asked_for_its_reason_is_the_reason(is_behind: bool) -> None:
+    fenced = KafkaException(KafkaError(KafkaError._FENCED, fatal=True))
+
+    class Producer:
+        def poll(self, seconds: float) -> int:
+            if is_behind:  # a delivery report was handed over while the error was pending
+                raise SystemError("returned a result with an exception set") from fenced
+            raise fenced
+
+    ledger = Ledger(SETTINGS, transactional_id="t", changelog="c", analysis="a", clock=ManualClock())
+    ledger._producers, ledger._turn = [Producer()], 0  # type: ignore[list-item]
+    fatal = ledger._fatal(KafkaError(KafkaError._INCONSISTENT), "committing a transaction of 3 records", ["c"])
+    assert isinstance(fatal, FencedError)
+
+
 def test_a_broker_that_is_away_is_said_once_in_a_while_and_not_at_each_attempt(said: list[str]) -> None:
     clock = ManualClock()
     lines = LibraryLines(SETTINGS, clock)
