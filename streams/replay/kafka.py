@@ -33,6 +33,7 @@ from streams.client.kafka import (
 )
 from streams.client.offsets import latest
 from streams.client.probing import TopicProbe
+from streams.client.rights import FORBIDDEN
 from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, StreamsError, WireError
 from streams.records import Bar, Quote, Tick, known_us
 from streams.replay.source import KnownWhen, OpenedTopic, Read, no_bars, no_extras
@@ -158,6 +159,7 @@ class KafkaSource:
             self._ends.update(self._present_ends([symbol], stream))
         end = self._ends.get(topic)
         if end is None:
+            self._require_visible(topic)
             where = self._settings.bootstrap_servers
             raise HistoryError(f"there is no topic {topic} at {where}: `streams produce` makes it", reason=missing)
         start = self._asked(f"asking where {topic} begins", lambda: self._probe.start(topic, stream, from_us, end=end, at_us=known))
@@ -166,6 +168,13 @@ class KafkaSource:
             self._consumer.list_topics(topic, BROKER_TIMEOUT_SECONDS)
         reading = self._readings[topic] = _Reading(topic, stream, start.offset, end)
         return OpenedTopic(topic, start.offset, self._records(reading), start.note, lambda: self._stop(reading))
+
+    def _require_visible(self, topic: str) -> None:
+        """See that a topic that is in no list is not left out of it for want of a right: one that is asked for by its name says so."""
+        what = f"asking for topic {topic}"
+        found = self._asked(what, lambda: self._consumer.list_topics(topic, BROKER_TIMEOUT_SECONDS).topics.get(topic))
+        if found is not None and found.error is not None and found.error.code() in FORBIDDEN:
+            raise self._explained(found.error, what, f"Read on topic {topic}")
 
     def _records(self, reading: _Reading) -> Iterator[Read]:
         while True:

@@ -17,7 +17,7 @@ from streams.client.reader import Record as Found
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.session import Session
 from streams.engine.transaction import DeadLetter, RangeRead, TransactionResult, redrive
-from streams.errors import HistoryError, WireError
+from streams.errors import BrokerRefusedError, HistoryError, NobodyThereError, WireError
 from streams.replay.verify_compare import Tape, TopicComparison
 from streams.replay.verify_control import ControlComparison, Inputs
 from streams.replay.verify_fields import FieldDifference, first_difference, in_words
@@ -178,6 +178,8 @@ class Redrive:
         try:
             letters = self._control.take(self._session, record, found.offset)
             session, result = redrive(self._session, record, partial(self._read, record.rules))
+        except (BrokerRefusedError, NobodyThereError):
+            raise  # a missing right, or a broker that is away, says nothing about the session
         except HistoryError as error:
             self._report.unchecked.append(f"transaction {record.transaction} of epoch {record.epoch} can't be driven again: {error}")
             self._stop()
