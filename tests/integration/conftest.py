@@ -1,4 +1,4 @@
-"""Workers for integration tests."""
+"""Workers for integration tests, and a broker that asks for users and rights."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AclBinding
 
 from tests.support.desk import LiveDesk
+from tests.support.rights import ROLES, RightsBroker, documented
 from tests.support.sessions import second_bars
 from tests.support.workers import Worker, Workers
 
@@ -26,3 +28,24 @@ def alone(bootstrap_servers: str, session_name: str, workers: Workers) -> tuple[
     worker = workers.start(desk.config)
     worker.wait_until("active")
     return desk, worker
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RightsBroker]:
+    """A broker that denies what is not granted, and has ports that speak TLS."""
+    broker = RightsBroker(tmp_path_factory.mktemp("guarded"))
+    try:
+        broker.up()
+        yield broker
+    finally:
+        broker.down()
+
+
+@pytest.fixture
+def rights(guarded: RightsBroker, session_name: str) -> Iterator[dict[str, list[AclBinding]]]:
+    """The documented rights of each role, granted for the session of this test."""
+    of_roles = {role: documented(role, session_name) for role in ROLES}
+    every = [binding for bindings in of_roles.values() for binding in bindings]
+    guarded.grant(every)
+    yield of_roles
+    guarded.revoke(every)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -22,17 +21,6 @@ from tests.support.feeders import made_up_bars, now_us
 from tests.support.rights import RightsBroker
 
 LOGIN = {"sasl.mechanism": "PLAIN", "sasl.username": "operator", "sasl.password": "operator-secret"}
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RightsBroker]:
-    """A broker with ports of every kind."""
-    broker = RightsBroker(tmp_path_factory.mktemp("connections"))
-    try:
-        broker.up()
-        yield broker
-    finally:
-        broker.down()
 
 
 @dataclass(frozen=True)
@@ -111,11 +99,11 @@ DOINGS: dict[str, Callable[[Settings], object]] = {"a reader": read_state, "a pr
 
 
 @pytest.fixture(scope="module")
-def errors(broker: RightsBroker) -> Iterator[dict[tuple[str, str], Exception]]:
+def errors(guarded: RightsBroker) -> Iterator[dict[tuple[str, str], Exception]]:
     """What each of them raises in each case: all at the same time, since each takes seconds to give up."""
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(8) as pool:
         patch.setattr(setup, "BROKER_WAIT_SECONDS", 0.0)
-        attempts = {(name, doing): pool.submit(DOINGS[doing], CASES[name].settings(broker)) for name in CASES for doing in DOINGS}
+        attempts = {(name, doing): pool.submit(DOINGS[doing], CASES[name].settings(guarded)) for name in CASES for doing in DOINGS}
         raised = {which: attempt.exception() for which, attempt in attempts.items()}
         yield {which: error for which, error in raised.items() if isinstance(error, Exception)}
 
@@ -123,22 +111,22 @@ def errors(broker: RightsBroker) -> Iterator[dict[tuple[str, str], Exception]]:
 @pytest.mark.parametrize("doing", DOINGS)
 @pytest.mark.parametrize("name", CASES)
 def test_a_connection_that_is_refused_is_told_by_its_cause_and_by_what_helps(
-    broker: RightsBroker, errors: dict[tuple[str, str], Exception], name: str, doing: str
+    guarded: RightsBroker, errors: dict[tuple[str, str], Exception], name: str, doing: str
 ) -> None:
     case, error = CASES[name], errors[name, doing]
     of_worker = LoginError if case.is_login else BrokerLostError
     assert type(error) is (of_worker if doing == "a worker that starts" else BrokerConnectionError), error
     said = str(error)
-    assert said.startswith(f"a broker is at {case.settings(broker).bootstrap_servers}, and the connection failed: "), said
+    assert said.startswith(f"a broker is at {case.settings(guarded).bootstrap_servers}, and the connection failed: "), said
     assert case.said in said
     assert case.helps in said
     assert "broker up" not in said
     assert "secret" not in said
 
 
-def test_the_command_line_says_it_in_one_line_and_ends_with_1(broker: RightsBroker, tmp_path: Path) -> None:
+def test_the_command_line_says_it_in_one_line_and_ends_with_1(guarded: RightsBroker) -> None:
     case = CASES["no login where one is asked for"]
-    environment = {**os.environ, "STREAMS_BOOTSTRAP_SERVERS": case.settings(broker).bootstrap_servers, "STREAMS_SESSION": "main"}
+    environment = {**os.environ, "STREAMS_BOOTSTRAP_SERVERS": case.settings(guarded).bootstrap_servers, "STREAMS_SESSION": "main"}
     command = [sys.executable, "-m", "streams.cli.main", "status", "--once"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1

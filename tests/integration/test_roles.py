@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,33 +21,12 @@ from streams.settings import Settings
 from tests.support import unique_symbol, wait_until
 from tests.support.desk import LiveDesk
 from tests.support.feeders import made_up_bars, now_us
-from tests.support.rights import ROLES, RightsBroker, documented
+from tests.support.rights import RightsBroker
 from tests.support.sessions import second_bars
 from tests.support.workers import Worker, Workers
 
 OF_SYMBOLS = ("bars.", "quotes.", "ticks.")
 """Prefixes of topics that a session without symbols does not need."""
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RightsBroker]:
-    """A broker that denies what is not granted."""
-    broker = RightsBroker(tmp_path_factory.mktemp("roles"))
-    try:
-        broker.up()
-        yield broker
-    finally:
-        broker.down()
-
-
-@pytest.fixture
-def rights(guarded: RightsBroker, session_name: str) -> Iterator[dict[str, list[AclBinding]]]:
-    """The documented rights of each role, granted for the session of this test."""
-    of_roles = {role: documented(role, session_name) for role in ROLES}
-    every = [binding for bindings in of_roles.values() for binding in bindings]
-    guarded.grant(every)
-    yield of_roles
-    guarded.revoke(every)
 
 
 def start(guarded: RightsBroker, workers: Workers, config: SessionConfig, instance: str | None = None) -> Worker:

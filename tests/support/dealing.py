@@ -22,9 +22,9 @@ SECONDS = {
     "integration/test_export.py": 35, "integration/test_forming.py": 40, "integration/test_gap_filler.py": 75,
     "integration/test_group.py": 75, "integration/test_history_loading.py": 65, "integration/test_http.py": 65,
     "integration/test_live_equals_replay.py": 80, "integration/test_positions.py": 20, "integration/test_quotes.py": 65,
-    "integration/test_rights.py": 35, "integration/test_roles.py": 110, "integration/test_standby.py": 45,
-    "integration/test_topic_faults.py": 65, "integration/test_verify.py": 35, "integration/test_worker.py": 35,
-    "integration/test_worker_life.py": 70,
+    "integration/test_rights.py": 35, "integration/test_roles.py": 110, "integration/test_roles_without.py": 80,
+    "integration/test_standby.py": 45, "integration/test_topic_faults.py": 65, "integration/test_verify.py": 35,
+    "integration/test_worker.py": 35, "integration/test_worker_life.py": 70,
 }  # fmt: skip
 """About how long a file takes; one that is not here takes a second for each test. Only the balance depends on it."""
 
