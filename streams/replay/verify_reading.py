@@ -140,10 +140,12 @@ def read_tables(settings: Settings, codec: Codec, clock: Clock) -> Tables:
 class _Shelf:
     """What was read of a topic and not asked for yet: records from `first` on, all before `position`."""
 
-    __slots__ = ("first", "position", "records")
+    __slots__ = ("end", "first", "position", "records")
 
     def __init__(self, first: int) -> None:
         self.first = self.position = first
+        self.end: int | None = None
+        """Where librdkafka reported the topic's end since the topic was assigned. It reports each end once."""
         self.records: deque[RawRecord] = deque()
 
 
@@ -249,17 +251,16 @@ class SourceTopics:
             self._assign(topic, shelf)
         deadline = self._clock.monotonic() + PATIENCE_SECONDS
         while shelf.position < following:
-            # More than one waits for once the first is there: what is asked for next lies behind it.
-            first = self._consumer.poll(_POLL_SECONDS)
-            has_ended = False
-            for message in [] if first is None else [first, *self._consumer.consume(self._fetch_records - 1, 0)]:
-                has_ended = self._take(topic, shelf, message) or has_ended
-            if has_ended and shelf.position < following:
-                # In a running session the end may be that of an earlier fetch, before what is asked for was there.
+            if shelf.end == shelf.position:
+                # In a running session this may be the end that an earlier fetch saw, before what is asked for was there.
                 if is_anew:
                     raise HistoryError(f"{topic} ends at offset {shelf.position}, records up to {following - 1} were read from it")
                 self._assign(topic, shelf)
                 is_anew = True
+            # More than one waits for once the first is there: what is asked for next lies behind it.
+            first = self._consumer.poll(_POLL_SECONDS)
+            for message in [] if first is None else [first, *self._consumer.consume(self._fetch_records - 1, 0)]:
+                self._take(topic, shelf, message)
             if shelf.position < following and self._clock.monotonic() > deadline:
                 raise NobodyThereError(
                     f"offset {following} of {topic} was not reached within {PATIENCE_SECONDS:g} s, reading stands at {shelf.position}: "
@@ -269,25 +270,24 @@ class SourceTopics:
     def _assign(self, topic: str, shelf: _Shelf) -> None:
         self._consumer.assign([TopicPartition(topic, 0, shelf.position)])
         self._assigned = topic
+        shelf.end = None
 
-    def _take(self, topic: str, shelf: _Shelf, message: Message) -> bool:
-        """Put a record on the shelf; whether it is no record, but the topic's end."""
+    def _take(self, topic: str, shelf: _Shelf, message: Message) -> None:
+        """Put a record on the shelf, or note the topic's end."""
         error, offset = message.error(), message.offset() or 0
         if message.topic() not in (topic, None):
-            return False  # it was on its way when the topic before was let go
+            return  # it was on its way when the topic before was let go
         if error is None:
             shelf.records.append(_raw(topic, offset, message))
             shelf.position = offset + 1
         elif error.code() == KafkaError._PARTITION_EOF:
-            shelf.position = max(shelf.position, offset)
-            return True
+            shelf.end = shelf.position = max(shelf.position, offset)
         elif error.code() in _OUT_OF_RANGE:
             raise HistoryError(f"{topic} no longer holds offset {shelf.position}: it begins at {self._beginning(topic)}")
         elif error.code() in _NO_TOPIC:
             raise HistoryError(f"topic {topic} is no longer there")
         elif error.code() not in _PASSING:
             raise self._explained(error, topic, f"reading {topic} at offset {shelf.position}")
-        return False
 
     def _explained(self, error: KafkaError, topic: str, what: str) -> StreamsError:
         group = reading_group(self._settings, "verify")
