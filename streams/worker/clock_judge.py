@@ -7,7 +7,8 @@ held against others:
   bounds, as far apart as the answer took. It is off for sure only as far as the nearer bound. Of several brokers the median counts, so
   that one broker whose clock is wrong is outvoted; of two middle ones the one nearer to this clock.
 * The feeds. Where every bar that comes live has its end after this clock's now, and no other comes, the clock is behind or all feeds
-  are stamped wrongly. One symbol suffices where no broker's clock is known, two where the brokers agree with this clock.
+  are stamped wrongly. One symbol suffices where no broker's clock is known, two where the brokers agree with this clock. What counts is
+  the newest record of a topic that is sound but for its time: one with a wrong time among others says nothing of the clock.
 
 What the clock is off by is kept against the time that has passed since the machine's start (`elapsed`), which never leaps: so one
 measurement goes on being true when the clock is set.
@@ -89,7 +90,7 @@ class ClockJudge:
         self._times: tuple[BrokerTime, ...] = ()
         self._measured_at = -1.0
         self._was_wrong = False
-        self._ahead: dict[str, tuple[float, int]] = {}
+        self._ahead: dict[str, tuple[float, int, str | None]] = {}
         self._considered: dict[str, float] = {}
         self._fresh_at: float | None = None
         self._latched: tuple[int, int] | None = None
@@ -127,11 +128,17 @@ class ClockJudge:
         self._considered.clear()
         self._latched = None
 
-    def saw_ahead(self, symbol: str, ahead_us: int, elapsed: float) -> None:
-        """A bar has come that ends `ahead_us` after this clock's now."""
+    def saw_ahead(self, symbol: str, ahead_us: int, elapsed: float, stream: str | None = None) -> None:
+        """The newest record of a symbol's bars, or of a stream besides, is of `ahead_us` after this clock's now."""
         if ahead_us <= FARTHEST_US:
-            self._ahead[symbol] = elapsed, ahead_us
+            self._ahead[symbol] = elapsed, ahead_us, stream
             self._considered.setdefault(symbol, elapsed)
+
+    def saw_past(self, symbol: str, stream: str | None = None) -> None:
+        """The newest record is not from the future: one that was is contradicted by those behind it."""
+        if symbol in self._ahead and self._ahead[symbol][2] == stream:
+            del self._ahead[symbol]
+            self._considered.pop(symbol, None)
 
     def verdict(self, offset_us: int, elapsed: float) -> Verdict:
         """How the clock stands; `offset_us` is its now minus elapsed."""
@@ -178,7 +185,7 @@ class ClockJudge:
         if self._is_fresh(elapsed):
             return 0
         ahead = [
-            ahead_us for at, ahead_us in list(self._ahead.values()) if elapsed - at < EVIDENCE_SECONDS and ahead_us > self._tolerance_us
+            ahead_us for at, ahead_us, _ in list(self._ahead.values()) if elapsed - at < EVIDENCE_SECONDS and ahead_us > self._tolerance_us
         ]
         if len(ahead) < enough:
             return 0

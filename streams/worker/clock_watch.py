@@ -15,11 +15,12 @@ from typing import Final
 from loguru import logger
 
 from streams.engine.journal import InputKind, JournalInput
-from streams.engine.placing import placer
+from streams.engine.placing import Place, place_of, placer
 from streams.engine.session import Session
 from streams.engine.state import SessionState
 from streams.engine.symbol import SymbolSessionData
 from streams.engine.transaction import RangeRead
+from streams.engine.validation import fault_of, fault_of_quote, fault_of_tick, price_fault
 from streams.errors import ClockError
 from streams.records import Bar, Quote, Tick
 from streams.times import SECOND_US, Clock, SteadyClock
@@ -241,25 +242,32 @@ class ClockWatch:
         return end_us is not None and end_us <= now_us - verdict.off_us + session.state.future_tolerance_us + SECOND_US
 
     def _first_ahead(self, session: Session, read: RangeRead, now_us: int) -> int | None:
-        """Where the first record stands that ends too long after now; what the last one says is noted."""
+        """Where the first record stands that ends too long after now; what the newest one says of the clock is noted."""
         data, tolerance_us = session.symbol(read.symbol), session.state.future_tolerance_us
         if data is None or not read.records:
             return None
-        first, latest_us = None, 0
+        self._note_newest(session, data, read, now_us)
         for place, record in enumerate(read.records):
             end_us = _end_us(session, data, record)
-            if end_us is None:
+            if end_us is not None and end_us - now_us > tolerance_us and _is_sound(session, data, record):
+                return place
+        return None
+
+    def _note_newest(self, session: Session, data: SymbolSessionData, read: RangeRead, now_us: int) -> None:
+        """Tell the judge what the newest sound record says. One from the future before it, as a broken record is, has been contradicted."""
+        for record in reversed(read.records):
+            end_us = _end_us(session, data, record)
+            if end_us is None or not _is_sound(session, data, record):
                 continue
-            latest_us = end_us
-            if end_us - now_us > tolerance_us:
-                first = place
-                break
-        ahead_us = latest_us - now_us
-        if first is not None and ahead_us <= FARTHEST_US:
-            self._judge.saw_ahead(read.symbol, ahead_us, self._elapsed())
-        elif first is None and read.stream is None and -data.threshold_us <= ahead_us and read.offsets[-1] > self._seen_of(read):
-            self._judge.saw_fresh(self._elapsed())
-        return first
+            ahead_us = end_us - now_us
+            if ahead_us > session.state.future_tolerance_us:
+                if ahead_us <= FARTHEST_US:
+                    self._judge.saw_ahead(read.symbol, ahead_us, self._elapsed(), read.stream)
+                return
+            self._judge.saw_past(read.symbol, read.stream)
+            if read.stream is None and -data.threshold_us <= ahead_us and read.offsets[-1] > self._seen_of(read):
+                self._judge.saw_fresh(self._elapsed())
+            return
 
     def _seen_of(self, read: RangeRead) -> int:
         """Up to where a topic was held back: what waited there has come late by this worker's own doing."""
@@ -275,3 +283,18 @@ def _end_us(session: Session, data: SymbolSessionData | None, record: object) ->
             return placer(data.base_interval, data.anchor, session.state.calendar)(record).end_us
         return record.end_us
     return record.time_us if isinstance(record, Quote | Tick) else None
+
+
+def _is_sound(session: Session, data: SymbolSessionData, record: object) -> bool:
+    """Whether nothing but its time may be wrong with a record of the symbol. A broken one says nothing of the clock."""
+    match record:
+        case Bar() if data.is_uneven:
+            placed = price_fault(record, data.lowest_price) or place_of(record, data.anchor, session.state.calendar)
+            return isinstance(placed, Place)
+        case Bar():
+            return fault_of(record, data.base_us, record.end_us, 0, data.lowest_price) is None
+        case Quote():
+            return fault_of_quote(record, record.time_us, 0, min(data.lowest_price, 0.0)) is None
+        case Tick():
+            return fault_of_tick(record, record.time_us, 0, min(data.lowest_price, 0.0)) is None
+    return False
