@@ -7,6 +7,7 @@ error, never a silent jump.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final
@@ -82,6 +83,7 @@ class TopicReader:
             "fetch.wait.max.ms": 100,
             "allow.auto.create.topics": False,
         }
+        self._fetched: deque[Message] = deque()
         self._consumer = make_consumer(settings, self._note, own)
         try:
             self._require_topic(missing)
@@ -106,6 +108,7 @@ class TopicReader:
         """Go on reading from this offset."""
         self._position = offset
         self.at_end = False
+        self._fetched.clear()
         self._consumer.assign([TopicPartition(self.topic, 0, offset)])
 
     def offset_at(self, timestamp_ms: int) -> int | None:
@@ -148,18 +151,25 @@ class TopicReader:
     def read(self, timeout_seconds: float = _WAIT_SECONDS) -> list[Record]:
         """What is there, at most 1000 records; waits up to `timeout_seconds` for the first.
 
-        `at_end` tells afterwards whether everything committed has been read.
+        `at_end` tells afterwards whether everything committed has been read. What came before an error is returned first, and the
+        next call raises it; what came behind it is read after that.
 
         Raises:
             BrokerRefusedError: the broker does not let this client read on from here.
             OffsetGoneError: the topic no longer has the records from here on.
         """
-        first = self._consumer.poll(timeout_seconds)
-        if first is None:
-            return []
-        # consume() waits to fill its batch, so it only takes what is there already.
-        messages = [first, *self._consumer.consume(_BATCH - 1, 0)]
-        return [record for message in messages if (record := self._take(message)) is not None]
+        if not self._fetched:
+            first = self._consumer.poll(timeout_seconds)
+            if first is None:
+                return []
+            # consume() waits to fill its batch, so it only takes what is there already.
+            self._fetched.extend([first, *self._consumer.consume(_BATCH - 1, 0)])
+        records: list[Record] = []
+        while self._fetched and not (records and _is_failure(self._fetched[0])):
+            record = self._take(self._fetched.popleft())
+            if record is not None:
+                records.append(record)
+        return records
 
     def read_to_end(self, timeout_seconds: float) -> list[Record]:
         """Everything committed at this moment that is not read yet.
@@ -231,6 +241,11 @@ class TopicReader:
         if not low <= start <= high:
             raise OffsetGoneError(f"{self.topic} has no offset {start}: it holds {low} to {high}; read from the beginning or the end")
         return start
+
+
+def _is_failure(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() != KafkaError._PARTITION_EOF and error.code() not in _PASSING
 
 
 def _headers(message: Message) -> Sequence[tuple[str, bytes]]:

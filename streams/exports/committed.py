@@ -21,7 +21,7 @@ from streams.engine.rows import CONFIG_KEY, SESSION_KEY, Row, SessionRow, is_sym
 from streams.engine.state import SessionState
 from streams.errors import NobodyThereError, StateError
 from streams.settings import Settings
-from streams.times import Clock, SystemClock
+from streams.times import Clock
 from streams.wire.codec import Codec
 
 TIMEOUT_SECONDS: Final = 60.0
@@ -47,7 +47,6 @@ class CommittedState:
     ) -> None:
         self._symbols = None if symbols is None else frozenset(symbols)
         self._codec = codec or codec_of(settings)
-        self._clock = clock or SystemClock()
         self._missing = f"no worker has ever run session {session_of(settings)!r} here"
         self._reader = TopicReader(settings, state_changelog(settings), start=BEGINNING, missing=self._missing, clock=clock)
         self._rows: dict[str, bytes] = {}
@@ -65,14 +64,9 @@ class CommittedState:
         Raises:
             NobodyThereError: the end was not reached in time, or there is no session in the state yet.
         """
-        deadline = self._clock.monotonic() + timeout_seconds
-        is_read = False
-        while not is_read:
-            for record in self._reader.read():
-                self._take((record.key or b"").decode("utf-8", "replace"), record.value)
-            is_read = self._reader.at_end
-            if not is_read and self._clock.monotonic() > deadline:
-                raise NobodyThereError(f"the end of {self._reader.topic} was not reached within {timeout_seconds:g} s")
+        # Not up to the end that reading has seen last: what has been committed since may lie behind it.
+        for record in self._reader.up_to(self._reader.bounds()[1], timeout_seconds):
+            self._take((record.key or b"").decode("utf-8", "replace"), record.value)
         if SESSION_KEY not in self._rows:
             raise NobodyThereError(f"{self._missing}: {self._reader.topic} holds no session yet")
 
