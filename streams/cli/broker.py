@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from streams.cli.folders import check_folder
 from streams.errors import BrokerError
 from streams.installing import install_line
 
@@ -63,6 +64,8 @@ def up(
 
     The first time, Kafka's jars (39 MB) are downloaded from Maven Central, checked, and cached (STREAMS_CACHE names the folder).
     """
+    if data is not None:
+        check_folder(data.expanduser().absolute().parent, "--data")
     with _refusals():
         broker = _broker(data, port)
         with _jar_progress() as progress:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.folders import check_folder
 from streams.cli.options import AsJson, Bootstrap, Session, Timeout, load_settings, print_json, say
 from streams.cli.words import plural
 from streams.client.control import REPLY_TIMEOUT_SECONDS
@@ -59,8 +60,8 @@ def export(
     if form is Format.PARQUET and output is None:
         raise typer.BadParameter("a Parquet file needs a name, such as --output bars.parquet", param_hint="--output")
     folder = None if output is None else output if delta else output.parent
-    if folder is not None and not folder.is_dir():
-        raise typer.BadParameter(f"there is no folder {folder}: make it, or name another one", param_hint="--output")
+    if folder is not None:
+        check_folder(folder, "--output")
     settings = load_settings(bootstrap, session)
     if delta and output is not None:
         _export_new(settings, wanted, output, form, internal=internal, timeout_seconds=timeout, as_json=as_json)

@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from streams.cli.bars import Counter, Store, counting
+from streams.cli.folders import check_folder
 from streams.cli.options import AsJson, Zone, data_console, parse_zone, print_json, say
 from streams.cli.words import plural
 from streams.errors import HistoryError
@@ -119,6 +120,8 @@ def export(
     """Write records of a store to a file or to standard output, symbol after symbol, each in order of time."""
     if form is Format.PARQUET and out is None:
         raise typer.BadParameter("a Parquet file needs a name, such as --out bars.parquet", param_hint="--out")
+    if out is not None:
+        check_folder(out.parent, "--out")
     place = parse_zone(zone) or UTC
     bounds = _bound(first, "--from", place), _bound(last, "--to", place)
     opened = HistoryStore.open(store, calendar=None if hours is None else _calendar(hours))

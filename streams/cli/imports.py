@@ -10,7 +10,8 @@ from typing import Annotated, Final
 
 import typer
 
-from streams.cli.bars import Store, counting
+from streams.cli.bars import counting
+from streams.cli.folders import check_folder
 from streams.cli.leanfiles import chosen, lean_found, parse_assumed
 from streams.cli.options import (
     AsJson,
@@ -27,7 +28,7 @@ from streams.cli.options import (
     print_json,
     say,
 )
-from streams.cli.words import plural
+from streams.cli.words import plural, unknown_summary, unknown_total, unknown_words
 from streams.errors import BarFileError
 from streams.history.fields import BAR_FIELDS, Form
 from streams.history.importing import ImportedFile, ImportFile, csv_imports, import_file, lean_import, parquet_imports
@@ -68,6 +69,15 @@ class Only(StrEnum):
     QUOTES = "quotes"
 
 
+def _with_folder(store: Path) -> Path:
+    check_folder(store.parent, "--store")
+    return store
+
+
+NewStore = Annotated[
+    Path,
+    typer.Option("--store", metavar="DIR", help="The store's folder, made if it is not there.", show_default=False, callback=_with_folder),
+]
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders of them.", show_default=False)]
 Adjusted = Annotated[
     Prices,
@@ -89,7 +99,7 @@ Sparse = Annotated[
 @app.command(epilog="Example: streams import lean examples/data/lean/equity/usa/minute --symbols SPY,IBM --store bars")
 def lean(
     paths: Paths,
-    store: Store,
+    store: NewStore,
     only: Annotated[Only | None, typer.Option("--kind", help="Only these; by default both.", show_default=False)] = None,
     symbols: Annotated[str | None, typer.Option("--symbols", metavar="A,B", help="Only these.", show_default=False)] = None,
     interval: Annotated[str | None, typer.Option("--interval", metavar="1s|1m|1h|1d", help="Only this.", show_default=False)] = None,
@@ -116,7 +126,7 @@ def lean(
 @app.command(epilog="Example: streams import csv bars.csv --symbol SPY --interval 1m --zone America/New_York --store bars")
 def csv(
     paths: Paths,
-    store: Store,
+    store: NewStore,
     symbol: SymbolOfLines = None,
     interval: IntervalOfLines = None,
     zone: Zone = None,
@@ -143,7 +153,7 @@ def csv(
 @app.command(epilog="Example: streams import parquet bars.parquet --symbol SPY --interval 1m --column start=ts --store bars")
 def parquet(
     paths: Paths,
-    store: Store,
+    store: NewStore,
     symbol: SymbolOfLines = None,
     interval: IntervalOfLines = None,
     zone: Zone = None,
@@ -181,8 +191,9 @@ def _form(
 
 def _import(files: list[ImportFile], folder: Path, prices: Prices, max_errors: int, *, negative: bool, as_json: bool) -> None:
     adjustment: Adjustment = next(known for known in ADJUSTMENTS if known == prices.value)
-    store = HistoryStore.create(folder, adjustment=adjustment)
+    store = HistoryStore.planned(folder, adjustment=adjustment)
     done: list[ImportedFile] = []
+    known: set[str] = set()
     with counting("files", len(files)) as counter:
         for file in files:
             counter.at(file.path.name)
@@ -191,14 +202,20 @@ def _import(files: list[ImportFile], folder: Path, prices: Prices, max_errors: i
             )
             done.append(one)
             counter.add(1)
-            _tell(done[-1], plain=not (as_json or counter.is_shown))
+            _tell(one, plain=not (as_json or counter.is_shown))
+            if new := [name for name in one.unknown_columns if name not in known]:
+                known.update(new)
+                say(f"note: {one.path}: {unknown_words(new)}")
     refused = [one for one in done if one.refused is not None]
     total = sum((one.result for one in done), WriteResult())
     if as_json:
-        print_json({"files": [_facts(one) for one in done], "refused": len(refused), **_numbers(total)})
+        unknown = unknown_total(one.unknown_columns for one in done)
+        print_json({"files": [_facts(one) for one in done], "refused": len(refused), **_numbers(total), "unknown_columns": unknown})
     else:
         kept = len(done) - len(refused)
         print(f"imported {plural(kept, 'file')} into {folder}: {_words(total)}")
+        if counts := unknown_total(one.unknown_columns for one in done if one.refused is None):
+            print(unknown_summary(counts))
         if refused:
             print(f"refused {plural(len(refused), 'file')}: nothing of it is imported")
     if refused:
@@ -234,4 +251,4 @@ def _numbers(result: WriteResult) -> dict[str, int]:
 
 def _facts(one: ImportedFile) -> dict[str, object]:
     said = {"path": str(one.path), "kind": one.kind, "series": one.series, "refused": one.refused}
-    return {**said, "fault_count": one.fault_count, "faults": one.faults, **_numbers(one.result)}
+    return {**said, "fault_count": one.fault_count, "faults": one.faults, "unknown_columns": one.unknown_columns, **_numbers(one.result)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -35,7 +35,7 @@ from streams.cli.options import (
     say,
 )
 from streams.cli.sending import LineErrors, Sender
-from streams.cli.words import plural
+from streams.cli.words import plural, unknown_words
 from streams.client.pacing import Pace, Survey
 from streams.errors import BarFileError
 from streams.history.checks import Check, OnError, OrderCheck
@@ -45,6 +45,7 @@ from streams.history.fields import Form as LineForm
 from streams.history.lean import LeanFile, read_lean_files
 from streams.history.selection import TimeWindow
 from streams.history.textfiles import TextFormat, read_csv, read_jsonl
+from streams.history.unknown import UnknownColumns
 from streams.records import QUOTES, TICKS, Bar, Quote, Tick
 from streams.settings import Settings
 from streams.times import SystemClock
@@ -236,7 +237,7 @@ def _send_extras(kind: str, form: _Form | None, source: _TextSource, delivery: _
             total = survey.count
             pace = Pace.rebased(survey, speed=delivery.speed, now_us=SystemClock().now_us())
         sender = Sender(delivery.settings, speed=delivery.speed, as_json=delivery.json_values, total=total, thing=kind.removesuffix("s"))
-        _run(sender, records, pace, (), as_json=delivery.as_json, errors=source.errors, thing=kind.removesuffix("s"))
+        _run(sender, records, pace, (), as_json=delivery.as_json, source=source, thing=kind.removesuffix("s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +293,12 @@ def _form(
         # Bars that are moved to now may be of any time.
         now_us=None if delivery.rebase else SystemClock().now_us,
         in_order=delivery.speed is not None,
+        unknown=UnknownColumns(_tell_unknown),
     )
+
+
+def _tell_unknown(names: Sequence[str]) -> None:
+    say(f"note: {unknown_words(names)}")
 
 
 def _send_text(read: _Reader, source: _TextSource, delivery: _Delivery) -> None:
@@ -307,7 +313,7 @@ def _send_text(read: _Reader, source: _TextSource, delivery: _Delivery) -> None:
             total = survey.count
             pace = Pace.rebased(survey, speed=delivery.speed, now_us=SystemClock().now_us())
         sender = Sender(delivery.settings, speed=delivery.speed, as_json=delivery.json_values, total=total)
-        _run(sender, bars, pace, (), as_json=delivery.as_json, errors=source.errors)
+        _run(sender, bars, pace, (), as_json=delivery.as_json, source=source)
 
 
 def _run(
@@ -317,7 +323,7 @@ def _run(
     symbols: Iterable[str],
     *,
     as_json: bool,
-    errors: LineErrors | None = None,
+    source: _TextSource | None = None,
     thing: str = "bar",
 ) -> None:
     interrupted = False
@@ -328,8 +334,9 @@ def _run(
     except BarFileError:
         say(f"sent {plural(sender.count, thing)}, then met a line that can't be read:")
         raise
-    skipped = errors.count if errors else 0
-    sender.summary(as_json, skipped)
+    skipped = source.errors.count if source else 0
+    unknown = source.form.unknown.counts if source and source.form.unknown else {}
+    sender.summary(as_json, skipped, unknown)
     if interrupted:
         say("interrupted: what is counted above was sent")
         raise typer.Exit(130)

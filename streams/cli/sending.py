@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from streams.cli.options import print_json, say
-from streams.cli.words import plural
+from streams.cli.words import plural, unknown_summary
 from streams.client.pacing import Pace, Survey
 from streams.client.produce import DELIVERY_TIMEOUT_SECONDS, BarProducer
 from streams.errors import BarFileError
@@ -95,8 +95,8 @@ class Sender:
             finally:
                 self._seconds = self._clock.monotonic() - began
 
-    def summary(self, as_json: bool, skipped: int = 0) -> None:
-        """Say what was sent."""
+    def summary(self, as_json: bool, skipped: int = 0, unknown: Mapping[str, int] | None = None) -> None:
+        """Say what was sent, how many lines were skipped, and in how many records which columns were not read."""
         sent = self._sent
         rate = sent.count / self._seconds if self._seconds > 0 else 0.0
         first, last = (iso(sent.first_end_us), iso(sent.last_end_us)) if sent.count else (None, None)
@@ -110,6 +110,7 @@ class Sender:
                     "seconds": round(self._seconds, 3),
                     "created_topics": self._created,
                     "skipped_lines": skipped,
+                    "unknown_columns": dict(unknown or {}),
                 }
             )
             return
@@ -123,6 +124,8 @@ class Sender:
             print(f"created {', '.join(self._created)}")
         if skipped:
             print(f"skipped {plural(skipped, 'line')} that could not be read")
+        if unknown:
+            print(unknown_summary(unknown))
 
     def _wait(self, due_us: int, outage: _Outage) -> None:
         while (left_us := due_us - self._clock.now_us()) > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypedDict
 
 from streams.client.state import StateView
@@ -16,6 +17,7 @@ NOBODY_AFTER_SECONDS: Final = 5.0
 """A worker commits at least once a second; one that did not for so long is taken for gone."""
 
 _DAY_SECONDS: Final = 86_400
+_NAMES_SHOWN: Final = 8
 _HOUR_SECONDS: Final = 3_600
 _MINUTE_SECONDS: Final = 60
 
@@ -138,6 +140,30 @@ def short_instant(instant: str | None, beside: str) -> str:
 def plural(count: int, thing: str) -> str:
     """`1 bar`, `412 bars`, `4,120 bars`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def unknown_words(names: Sequence[str]) -> str:
+    """That columns of these names are not read, and what to do about it."""
+    shown = ", ".join(name or repr(name) for name in names[:_NAMES_SHOWN])
+    more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+    holds, them = ("it holds", "it") if len(names) == 1 else ("they hold", "them")
+    return f"not read: {shown}{more}: say with --column what {holds}, or leave {them} out with --ignore-column"
+
+
+def unknown_total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sums of counts of unknown columns."""
+    total: dict[str, int] = {}
+    for one in counts:
+        for name, count in one.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def unknown_summary(counts: Mapping[str, int]) -> str:
+    """Counts of unknown columns in a line of a summary: `not read: adj_close (390 records), note (12 records)`."""
+    parts = [f"{name or repr(name)} ({plural(count, 'record')})" for name, count in counts.items()]
+    more = f" and {len(parts) - _NAMES_SHOWN:,} more" if len(parts) > _NAMES_SHOWN else ""
+    return f"not read: {', '.join(parts[:_NAMES_SHOWN])}{more}"
 
 
 def _stream_facts(row: StreamRow | None) -> StreamFacts | None:

@@ -7,12 +7,14 @@ column turns it into a `BarFileError`. How an instant may be written is the affa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Final, Generic, Literal, TypeVar
 
 from streams.errors import InvalidSymbolError
+from streams.history.unknown import UnknownColumns
 from streams.instants import Moment, parse_moment, place, two_instants
 from streams.records import Bar, Quote, Tick, check_symbol
 from streams.times import MINUTE_US
@@ -22,6 +24,7 @@ R = TypeVar("R", Bar, Quote, Tick)
 Value = str | int | float | bool | None
 Stamp = Literal["open", "close"]
 
+_INDEX: Final = re.compile(r"__index_level_[0-9]+__")
 _LATE_US: Final = MINUTE_US
 """How far the clock of a feed may be ahead of ours."""
 
@@ -106,6 +109,7 @@ class Form:
         ignored: columns that are left aside.
         now_us: the clock, for records that come as they happen; None for files of any age.
         in_order: keep the order of the lines across symbols, where a line waits for others of its symbol.
+        unknown: counts the columns that are not read, if anyone asks.
     """
 
     symbol: str | None = None
@@ -116,6 +120,7 @@ class Form:
     ignored: Collection[str] = ()
     now_us: Callable[[], int] | None = None
     in_order: bool = False
+    unknown: UnknownColumns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,15 @@ def find_fields(names: list[str], fields: Fields, form: Form) -> dict[str, str]:
     if fields.time in form.columns:
         found.pop("day", None)
     return found | dict(form.columns)
+
+
+def unknown_names(names: Iterable[str], found: Mapping[str, str], form: Form) -> list[str]:
+    """The names that are neither read nor ignored: what is lost unless someone hears of it.
+
+    The unnamed indexes that pandas writes into a Parquet file are not among them: they number the rows.
+    """
+    read = {*found.values(), *form.ignored}
+    return [name for name in names if name not in read and _INDEX.fullmatch(name) is None]
 
 
 def missing_fields(fields: Fields, found: Collection[str]) -> str | None:

@@ -11,7 +11,7 @@ reading goes on, so that all of it is known at once; a file with more of that th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from streams.history.quotes import QuoteBar
 from streams.history.store import HistoryStore, WriteResult
 from streams.history.tables import adjustment_in, read_parquet
 from streams.history.textfiles import read_csv
+from streams.history.unknown import UnknownColumns
 from streams.records import Bar
 
 RECORDS_A_TELL: Final = 5000
@@ -44,6 +45,7 @@ class ImportFile:
         symbol, interval: where its path says them.
         adjustment: what it says itself of its prices.
         sparse: its records may all lie on a coarser grid than that of their interval.
+        unknown: counts the columns of it that are not read.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class ImportFile:
     interval: str | None = None
     adjustment: Callable[[], str | None] = lambda: None
     sparse: bool = True
+    unknown: UnknownColumns = field(default_factory=UnknownColumns)
 
 
 class ImportedFile(Struct):
@@ -64,6 +67,7 @@ class ImportedFile(Struct):
         result: what the store made of it.
         faults: what is wrong with lines of it, the first ten; `fault_count` says how many there are.
         refused: why nothing of it was imported, None when it was.
+        unknown_columns: columns that are not read, each with the number of records that have it.
     """
 
     path: Path
@@ -73,6 +77,7 @@ class ImportedFile(Struct):
     faults: list[str] = []
     fault_count: int = 0
     refused: str | None = None
+    unknown_columns: dict[str, int] = {}
 
 
 def lean_import(file: LeanFile) -> ImportFile:
@@ -100,14 +105,17 @@ def csv_imports(path: Path, form: Form, *, sparse: bool = False) -> list[ImportF
     """
 
     def one(file: Path) -> ImportFile:
+        unknown = UnknownColumns()
+        counted = replace(form, unknown=unknown)
+
         def read(on_error: OnError, check: Check) -> Iterator[Bar]:
             try:
                 with file.open(encoding="utf-8-sig", newline="") as stream:
-                    yield from read_csv(stream, form, name=str(file), on_error=on_error, check=check)
+                    yield from read_csv(stream, counted, name=str(file), on_error=on_error, check=check)
             except OSError as error:
                 raise BarFileError(f"{file}: {error.strerror}: it must be a file that can be read") from None
 
-        return ImportFile(file, BARS, read, sparse=sparse)
+        return ImportFile(file, BARS, read, sparse=sparse, unknown=unknown)
 
     return [one(file) for file in _files(path, "csv")]
 
@@ -120,10 +128,13 @@ def parquet_imports(path: Path, form: Form, *, sparse: bool = False) -> list[Imp
     """
 
     def one(file: Path) -> ImportFile:
-        def read(on_error: OnError, check: Check) -> Iterator[Bar]:
-            return read_parquet(file, form, on_error=on_error, check=check)
+        unknown = UnknownColumns()
+        counted = replace(form, unknown=unknown)
 
-        return ImportFile(file, BARS, read, adjustment=lambda: adjustment_in(file), sparse=sparse)
+        def read(on_error: OnError, check: Check) -> Iterator[Bar]:
+            return read_parquet(file, counted, on_error=on_error, check=check)
+
+        return ImportFile(file, BARS, read, adjustment=lambda: adjustment_in(file), sparse=sparse, unknown=unknown)
 
     return [one(file) for file in _files(path, "parquet")]
 
@@ -171,6 +182,7 @@ def import_file(
     except HistoryError as error:
         done.refused = f"{file.path}: {error}"
     done.faults, done.fault_count = faults.said, faults.count
+    done.unknown_columns = file.unknown.counts
     return done
 
 

@@ -17,7 +17,9 @@ One store holds prices of one adjustment; others are refused, in whichever way t
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -77,6 +79,27 @@ class HistoryStore:
         self.adjustment: Final = adjustment
         self._calendar = calendar
         self._patience_seconds = patience_seconds
+        self._is_made = True
+
+    @classmethod
+    def planned(cls, root: Path, *, adjustment: Adjustment = "raw") -> Self:
+        """The store in this folder, or one that is not there yet: its folder is made by the first write that keeps something.
+
+        Args:
+            root: the folder.
+            adjustment: of the prices that will be written, as for `create`.
+
+        Raises:
+            HistoryError: the store that is there holds prices of another adjustment, or no folder can be made there.
+        """
+        if (root / MARK_FILE).exists():
+            return cls.open(root, adjustment=adjustment)
+        there = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise HistoryError(f"{root}: no store can be made here: {os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR)}")
+        store = cls(root, adjustment, None, _PATIENCE_SECONDS)
+        store._is_made = False
+        return store
 
     @classmethod
     def create(cls, root: Path, *, adjustment: Adjustment = "raw", calendar: TradingCalendar | None = None) -> Self:
@@ -248,6 +271,11 @@ class HistoryStore:
         given = self._partitioned(kind, records)
         if not given:
             return WriteResult()
+        if not self._is_made:
+            for ones in given.values():
+                merge([], ones)  # refused before there is a folder
+            type(self).create(self.root, adjustment=self.adjustment)  # another process may have made it meanwhile, for other prices
+            self._is_made = True
         with self._turn():
             # All is worked out before the first file is touched: what is refused changes nothing.
             merged = {partition: merge(self.read_day(kind, partition), ones) for partition, ones in sorted(given.items())}

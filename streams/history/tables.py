@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 from streams.errors import BarFileError
 from streams.history.bar_fields import make_bar
 from streams.history.checks import Check, OnError
-from streams.history.fields import BAR_FIELDS, FieldError, Form, Value, find_fields
+from streams.history.fields import BAR_FIELDS, FieldError, Form, Value, find_fields, unknown_names
 from streams.history.reading import Row, read_records
 from streams.history.textfiles import BAR_SERIES
+from streams.history.unknown import UnknownColumns
 from streams.records import Bar
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - the zone is that of the column
@@ -51,7 +52,8 @@ def read_parquet(path: Path, form: Form, *, on_error: OnError | None = None, che
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             form = replace(form, symbol=form.symbol or _said(schema, "symbol"), interval=form.interval or _said(schema, "interval"))
-            rows = _ParquetRows(path, file, _fields(path, schema.names, form))
+            fields = _fields(path, schema.names, form)
+            rows = _ParquetRows(path, file, fields, form.unknown, unknown_names(schema.names, fields, form))
             yield from read_records(rows, make_bar, form, BAR_SERIES, on_error=on_error, check=check)
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
@@ -60,10 +62,12 @@ def read_parquet(path: Path, form: Form, *, on_error: OnError | None = None, che
 class _ParquetRows:
     """The rows of an open file, a batch at a time."""
 
-    def __init__(self, path: Path, file: Any, fields: dict[str, str]) -> None:
+    def __init__(self, path: Path, file: Any, fields: dict[str, str], unknown: UnknownColumns | None, names: list[str]) -> None:
         self._path = path
         self._file = file
         self._fields = fields
+        self._unknown = unknown
+        self._names = names
 
     def __iter__(self) -> Iterator[Row]:
         number = 0
@@ -71,6 +75,8 @@ class _ParquetRows:
             lists = {meaning: _values(batch.column(name)) for meaning, name in self._fields.items()}
             for values in zip(*lists.values(), strict=True):
                 number += 1
+                if self._unknown is not None:
+                    self._unknown.add(self._names)
                 yield Row(number, dict(zip(lists, values, strict=True)))
 
     def where(self, row: Row, field: str | None) -> str:

@@ -19,7 +19,7 @@ from typing import Final, Literal
 from streams.errors import BarFileError
 from streams.history.bar_fields import make_bar
 from streams.history.checks import Check, OnError
-from streams.history.fields import BAR_FIELDS, FieldError, Fields, Form, Value, find_fields, missing_fields
+from streams.history.fields import BAR_FIELDS, FieldError, Fields, Form, Value, find_fields, missing_fields, unknown_names
 from streams.history.reading import Row, Rows, Series, read_records
 from streams.records import Bar
 
@@ -89,6 +89,7 @@ class CsvRows:
         self._name = name
         self._width = 0
         self._places: dict[str, int] = {}
+        self._unknown: list[str] = []
 
     def __iter__(self) -> Iterator[Row]:
         lines = iter(self._stream)
@@ -105,6 +106,8 @@ class CsvRows:
                 continue
             number = rows.line_num + 1
             if len(row) == self._width:
+                if self._form.unknown is not None:
+                    self._form.unknown.add(self._unknown)
                 yield Row(number, {meaning: row[index] for meaning, index in self._places.items()})
             else:
                 yield Row(number, FieldError(None, f"has {len(row)} fields, the header has {self._width}"), text="," * (len(row) - 1))
@@ -136,6 +139,9 @@ class CsvRows:
             raise BarFileError(f"{self._name}: line 1, column 1: the header {','.join(header)!r} lacks {lacking}: {right}")
         self._width = len(header)
         self._places = {meaning: header.index(column) for meaning, column in fields.items()}
+        repeated = [column for index, column in enumerate(header) if column in header[:index] and column not in self._form.ignored]
+        self._unknown = unknown_names(header, fields, self._form)
+        self._unknown += [column for column in dict.fromkeys(repeated) if column not in self._unknown]
         return delimiter
 
 
@@ -149,6 +155,7 @@ class JsonRows:
         self._name = name
         self._keys: list[str] = []
         self._found: dict[str, str] = {}
+        self._unknown: list[str] = []
 
     def __iter__(self) -> Iterator[Row]:
         lines = iter(self._stream)
@@ -171,6 +178,8 @@ class JsonRows:
             except FieldError as error:
                 yield Row(number, error)
             else:
+                if self._form.unknown is not None:
+                    self._form.unknown.add(self._unknown)
                 yield Row(number, {meaning: record[key] for meaning, key in names.items()}, text=line)
 
     def where(self, row: Row, field: str | None) -> str:
@@ -186,6 +195,7 @@ class JsonRows:
         # Lines of one feed have the same keys: they are looked up once.
         if keys != self._keys:
             self._found = find_fields(keys, self._fields, self._form)
+            self._unknown = unknown_names(keys, self._found, self._form)
             self._keys = keys
         return self._found
 

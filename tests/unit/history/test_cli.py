@@ -133,6 +133,31 @@ def test_an_import_that_keeps_nothing_ends_with_one(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LINES, []),
+        ("time,open,high,low,close\n", []),
+        ("time,open,high,low,close,volume\n", []),
+        (LINES.replace("10,8,9", "10,12,9"), ["--interval", "7x"]),
+        (LINES.replace("10,8,9", "10,12,9"), ["--symbol", "S" * 300]),
+    ],
+)
+def test_a_first_import_that_is_refused_leaves_no_store(tmp_path: Path, folder: str, text: str, words: list[str]) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(text)
+    zone = ["--zone", "America/New_York"]
+    assert run(["import", "csv", str(path), "--symbol", "SPY", "--interval", "1m", *zone, "--store", folder, *words]) != 0
+    assert not Path(folder).exists()
+
+
+def test_a_store_can_not_be_made_below_a_file(tmp_path: Path, capsys: Shown) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text(LINES)
+    assert run(["import", "csv", str(path), "--symbol", "SPY", "--interval", "1m", "--store", str(path)]) == 1
+    assert f"{path}: no store can be made here: Not a directory" in capsys.readouterr().err
+
+
 def test_a_column_is_ignored_and_sparse_bars_are_taken_where_it_is_asked_for(tmp_path: Path, folder: str, capsys: Shown) -> None:
     path = tmp_path / "klines.csv"
     rows = "".join(f"{1381152600000 + at * 300_000},1,2,1,2,5,{at}\n" for at in range(20))
@@ -224,6 +249,7 @@ def test_an_export_that_meets_a_damaged_file_leaves_none_of_its_own(filled: str,
     content[len(content) // 4] ^= 1
     damaged.write_bytes(content)
     out = tmp_path / "out" / "bars.csv"
+    (tmp_path / "out").mkdir(exist_ok=True)
     assert run(["history", "export", "AIG", "--out", str(out), "--store", filled]) == 1
     assert f"error: {damaged}: is damaged" in capsys.readouterr().err
     assert list(out.parent.iterdir()) == []
