@@ -29,7 +29,7 @@ a cluster. Only the environment and explicit overrides count: no file is read un
 | `STREAMS_LOG_JSON` | `false` | log JSON lines instead of text |
 | `STREAMS_TRANSACTION_TIMEOUT_MS` | `30000` | how long brokers have to take a transaction; one whose worker is gone ends after it |
 | `STREAMS_SESSION_TIMEOUT_SECONDS` | `6` | after it a worker without a heartbeat is taken for dead; brokers ask for at least 6 |
-| `STREAMS_HEARTBEAT_TIMEOUT_SECONDS` | `3` | how long readers take a session for active without a record on analysis; 0: for ever |
+| `STREAMS_HEARTBEAT_TIMEOUT_SECONDS` | `3` | seconds without an analysis record after which readers treat a session as inactive; 0: never |
 | `STREAMS_CLOCK_TOLERANCE_SECONDS` | `5` | how far a worker's clock may be off from the brokers' and the feeds'; 0: it is not compared |
 | `STREAMS_REMOVAL_DEADLINE_SECONDS` | `30` | how long a graceful removal may drain before the symbol goes anyway |
 | `STREAMS_KAFKA_CONFIG` | `{}` | JSON of further librdkafka properties: `{"security.protocol": "SSL"}` |
@@ -273,7 +273,7 @@ class Settings(BaseSettings):
 
     @property
     def overdue_seconds(self) -> float:
-        """After how long without a commit a worker gives no answers about its session: as long as a reader of analysis waits."""
+        """Time without a commit after which a worker stops answering reads: as long as a reader of analysis waits."""
         return self.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS
 
     @classmethod

@@ -22,7 +22,7 @@ class ExtraStream:
     __slots__ = (
         "changed", "consecutive_errors", "count", "days", "engine_errors", "first_us", "last_update_us", "last_us", "latest",
         "offset", "out_of_hours", "reason", "rejected", "stream", "topic_id", "total",
-        "unknown_fields", "updated",
+        "unknown_fields", "unknown_names", "updated",
     )  # fmt: skip
 
     def __init__(self, stream: str, days: int) -> None:
@@ -34,6 +34,7 @@ class ExtraStream:
         self.latest: Quote | Tick | None = None
         self.count = self.total = self.out_of_hours = self.rejected = 0
         self.engine_errors = self.consecutive_errors = self.unknown_fields = 0
+        self.unknown_names: tuple[str, ...] = ()
         self.last_update_us = NEVER_US
         self.first_us = self.last_us = 0
         self.updated = False
@@ -72,6 +73,7 @@ class ExtraStream:
             trading_days=self.days, count=self.count, total=self.total, out_of_hours=self.out_of_hours, rejected=self.rejected,
             updated=self.updated, last_update_us=self.last_update_us, quote=quote, tick=tick, engine_errors=self.engine_errors,
             consecutive_errors=self.consecutive_errors, reason=self.reason, unknown_fields=self.unknown_fields,
+            unknown_names=self.unknown_names,
         )  # fmt: skip
 
     @classmethod
@@ -81,7 +83,7 @@ class ExtraStream:
         extra.topic_id, extra.offset, extra.reason = row.topic_id, row.offset, row.reason
         extra.count, extra.total, extra.out_of_hours, extra.rejected = row.count, row.total, row.out_of_hours, row.rejected
         extra.engine_errors, extra.consecutive_errors = row.engine_errors, row.consecutive_errors
-        extra.unknown_fields = row.unknown_fields
+        extra.unknown_fields, extra.unknown_names = row.unknown_fields, row.unknown_names
         extra.updated, extra.last_update_us = row.updated, row.last_update_us
         if row.stream == QUOTES and row.quote is not None:
             one = row.quote

@@ -166,7 +166,7 @@ def _restore_progress(data: SymbolSessionData, row: ProgressRow) -> None:
     counts.out_of_hours, counts.other_interval, counts.other_day = row.out_of_hours, row.other_interval, row.other_day
     counts.rejected, counts.engine_errors, counts.forming = row.rejected, row.engine_errors, row.forming
     data.unfilled = row.unfilled
-    counts.unknown_fields = row.unknown_fields
+    counts.unknown_fields, counts.unknown_names = row.unknown_fields, row.unknown_names
     data.waiting = [_restored_bar(data, bar) for bar in row.waiting]
     data.runs.restore(row.runs)
 

@@ -222,7 +222,7 @@ class ProgressRow(Struct, frozen=True):
     `offset` is the next one to read. `accepted` counts base and derived bars and revisions by fate. `tail` holds the
     base bars that are in no full block yet, `tail_index` the number of the block they will be. `waiting` are the bars that
     have not ended yet, in order; `forming` counts the versions of bars that were replaced before the bar's end,
-    `unknown_fields` the records that had fields which a bar does not have.
+    `unknown_fields` the records that had fields which a bar does not have; `unknown_names` are those fields that were reported.
     """
 
     symbol: str
@@ -264,6 +264,7 @@ class ProgressRow(Struct, frozen=True):
     outdated: tuple[WindowRow, ...] = ()
     unfilled: bool = False
     unknown_fields: int = 0
+    unknown_names: tuple[str, ...] = ()
 
 
 class BlockRow(Struct, frozen=True):
@@ -318,6 +319,7 @@ class StreamRow(Struct, frozen=True):
     consecutive_errors: int = 0
     reason: str | None = None
     unknown_fields: int = 0
+    unknown_names: tuple[str, ...] = ()
 
 
 class ToldRow(Struct, frozen=True):

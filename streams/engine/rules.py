@@ -20,7 +20,7 @@ session's state lives, such as where its windows lie, goes by `state.opened_rule
                         symbol_added says nothing of the source;
                         an ungated topic that is turned on gets the day's bars;
                         a backlog makes each derived bar that lacks base bars once, at its end;
-                        unknown fields of bars, quotes, and ticks are ignored and counted, not refused;
+                        unknown fields of bars, quotes, and ticks are ignored and counted, not refused (each name is reported once);
                         config_changed names each key; symbol_lagging gives no lag before a first bar;
                         prices of zero are refused where prices below zero are
 """

@@ -16,7 +16,10 @@ from streams.records import EventKind, Rejected, Rejection
 from streams.times import SECOND_US
 
 FAIL_AFTER_ERRORS = 10
-LONGEST_NAMES = 200
+MOST_NAMES = 20
+"""How many names of unknown fields are reported for each symbol and stream."""
+
+LONGEST_NAME = 64
 
 
 def moved(state: SessionState, symbol: str, next_offset: int) -> None:
@@ -99,7 +102,9 @@ def checked(state: SessionState, unchecked_us: int | None, reason: str | None) -
 
 
 def unknown_fields(state: SessionState, symbol: str, stream: str | None, names: Sequence[str], count: int) -> None:
-    """Count records that have fields which are not known, and report it once: a producer that gains a field stops no feed.
+    """Count records that have unknown fields, and report each name once: a producer that gains a field stops no feed.
+
+    The names that were reported are state, at most `MOST_NAMES` for each symbol and stream; the event that reaches the limit says so.
 
     Args:
         state: of the session.
@@ -110,9 +115,14 @@ def unknown_fields(state: SessionState, symbol: str, stream: str | None, names: 
     """
     data = state.of(symbol)
     counts = data.counts if stream is None else data.extras[stream]
-    if not counts.unknown_fields:
+    new = dict.fromkeys(name for name in (name[:LONGEST_NAME] for name in names) if name not in counts.unknown_names)
+    listed = tuple(new)[: MOST_NAMES - len(counts.unknown_names)]
+    if listed:
+        counts.unknown_names += listed
         what = stream or "bars"
-        reason = f"{what} have fields that are not known and that are ignored: {', '.join(names)[:LONGEST_NAMES]}"
+        reason = f"{what} have fields that are not known and that are ignored: {', '.join(listed)}"
+        if len(counts.unknown_names) == MOST_NAMES:
+            reason += f"; these make {MOST_NAMES} names, and further ones are counted without being named"
         state.tell(EventKind.UNKNOWN_FIELDS, data, reason=reason, stream=what)
     counts.unknown_fields += count
     if stream is None:

@@ -66,7 +66,7 @@ class Counts:
 
     __slots__ = (
         "accepted", "corrected", "duplicates", "engine_errors", "forming", "held_back", "late", "other_day", "other_interval",
-        "out_of_hours", "published", "rejected", "unknown_fields",
+        "out_of_hours", "published", "rejected", "unknown_fields", "unknown_names",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -74,6 +74,7 @@ class Counts:
         self.late = self.corrected = self.duplicates = 0
         self.out_of_hours = self.other_interval = self.other_day = 0
         self.rejected = self.engine_errors = self.forming = self.unknown_fields = 0
+        self.unknown_names: tuple[str, ...] = ()
 
 
 class SymbolSessionData:
@@ -412,6 +413,7 @@ class SymbolSessionData:
             tuple([self._window_row(window) for window in self.windows]), bars.full_blocks, bars.tail_columns(),
             tuple([_waiting_row(bar) for bar in self.waiting]) if self.waiting else (), counts.forming,
             self._outdated_rows() if self.backlog else (), self.unfilled, counts.unknown_fields,
+            counts.unknown_names,
         )  # fmt: skip
 
     def _outdated_rows(self) -> tuple[WindowRow, ...]:

@@ -187,13 +187,18 @@ PROGRESS_ROW = Form(
         "tail": _one(COLUMNS),
         "waiting": _many(Form(WaitingRow, "Waiting")),
         "outdated": _many(Form(WindowRow, "Window")),
+        "unknown_names": _TEXTS,
     },
 )
 BLOCK_ROW = Form(BlockRow, "BlockRow", parts={"bars": _one(COLUMNS)})
 STREAM_ROW = Form(
     StreamRow,
     "StreamRow",
-    parts={"quote": _perhaps(Form(LatestQuote, "LatestQuote")), "tick": _perhaps(Form(LatestTick, "LatestTick"))},
+    parts={
+        "quote": _perhaps(Form(LatestQuote, "LatestQuote")),
+        "tick": _perhaps(Form(LatestTick, "LatestTick")),
+        "unknown_names": _TEXTS,
+    },
 )
 QUALITY_ROW = Form(
     QualityRow,

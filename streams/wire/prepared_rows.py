@@ -101,6 +101,10 @@ class RowBytes:
             for window in row.outdated:
                 parts += (texts[window.interval], longs[window.open_since_us])
         parts += (NULL, _BOOLEANS[row.unfilled], longs[row.unknown_fields])
+        if row.unknown_names:
+            parts.append(longs[len(row.unknown_names)])
+            parts += [texts[name] for name in row.unknown_names]
+        parts.append(NULL)
         return b"".join(parts)
 
     def write_session(self, row: SessionRow) -> bytes:

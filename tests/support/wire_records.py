@@ -278,6 +278,7 @@ progress_rows = made(
     ).map(tuple),
     windows=st.lists(made(WindowRow, interval=intervals, open_since_us=instants), max_size=3).map(tuple),
     outdated=st.lists(made(WindowRow, interval=intervals, open_since_us=instants), max_size=3).map(tuple),
+    unknown_names=st.lists(words, max_size=3).map(tuple),
     tail=columns,
     waiting=st.lists(
         made(
@@ -299,6 +300,7 @@ stream_rows = made(
     **dict.fromkeys(("incarnation", "trading_days", "consecutive_errors"), ints),
     **dict.fromkeys(("offset", "count", "total", "out_of_hours", "rejected", "last_update_us", "engine_errors", "unknown_fields"), longs),
     updated=st.booleans(),
+    unknown_names=st.lists(words, max_size=3).map(tuple),
     reason=st.none() | words,
     quote=st.none()
     | made(LatestQuote, time_us=instants, provenance=words, **dict.fromkeys(("bid", "ask", "bid_size", "ask_size"), st.none() | numbers)),

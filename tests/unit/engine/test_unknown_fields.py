@@ -47,12 +47,52 @@ def test_a_bar_with_an_unknown_field_is_a_bar_and_that_is_reported_once() -> Non
     first = read(desk, text_of(bars[0]), text_of(bars[1], venue="X", n=3), text_of(bars[2], venue="X"))
     again = read(desk, text_of(bars[3], other=None))
     assert reports(first) == [("bars have fields that are not known and that are ignored: venue, n", "bars")]
-    assert reports(again) == []
+    assert reports(again) == [("bars have fields that are not known and that are ignored: other", "bars")]
     assert [one.start_us for one in desk.bars("SPY")] == [one.start_us for one in bars]
     counts = desk.data("SPY").counts
     assert (counts.unknown_fields, counts.rejected) == (3, 0)
     desk.restart()
     assert desk.data("SPY").counts.unknown_fields == 3
+
+
+def test_a_name_is_reported_once_and_a_new_one_when_it_comes() -> None:
+    desk = desk_of_spy()
+    bars = [bar("SPY", TEN + minute * MINUTE_US) for minute in range(4)]
+    assert [reason for reason, _ in reports(read(desk, text_of(bars[0], a=1), text_of(bars[1], b=1, a=2)))] == [
+        "bars have fields that are not known and that are ignored: a",
+        "bars have fields that are not known and that are ignored: b",
+    ]
+    desk.restart()
+    assert reports(read(desk, text_of(bars[2], b=1, a=2))) == []
+    assert [reason for reason, _ in reports(read(desk, text_of(bars[3], b=1, vwop=2)))] == [
+        "bars have fields that are not known and that are ignored: vwop"
+    ]
+    assert desk.data("SPY").counts.unknown_fields == 4
+
+
+def test_no_more_than_twenty_names_are_reported_and_the_last_report_says_so() -> None:
+    desk = desk_of_spy()
+    bars = [bar("SPY", TEN + minute * MINUTE_US) for minute in range(4)]
+    eighteen = {f"f{number}": 1 for number in range(18)}
+    read(desk, text_of(bars[0], **eighteen))
+    ((reason, _),) = reports(read(desk, text_of(bars[1], x=1, y=1, z=1)))
+    assert reason == (
+        "bars have fields that are not known and that are ignored: x, y; "
+        "these make 20 names, and further ones are counted without being named"
+    )
+    assert reports(read(desk, text_of(bars[2], z=1))) == []
+    desk.restart()
+    assert reports(read(desk, text_of(bars[3], z=1))) == []
+    assert desk.data("SPY").counts.unknown_fields == 4
+
+
+def test_names_are_reported_with_sixty_four_characters_at_most() -> None:
+    desk = desk_of_spy()
+    name = "n" * 100
+    first = read(desk, text_of(bar("SPY", TEN), **{name: 1}))
+    again = read(desk, text_of(bar("SPY", TEN + MINUTE_US), **{name: 1}))
+    assert reports(first) == [(f"bars have fields that are not known and that are ignored: {'n' * 64}", "bars")]
+    assert reports(again) == []
 
 
 def test_quotes_count_theirs_for_themselves() -> None:
