@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Final
 
 import typer
@@ -47,13 +47,18 @@ def watch(
         float, typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait for the session's first worker to start.")
     ] = 0,
     fresh_only: Annotated[bool, typer.Option("--fresh-only", help="Leave out bars whose valid_until has passed.")] = False,
+    kind: Annotated[
+        list[AnalysisKind] | None,
+        typer.Option("--kind", metavar="KIND", help="Only records of this kind, such as bar; may be repeated.", show_default=False),
+    ] = None,
     bootstrap: Bootstrap = None,
     session: Session = None,
     as_json: AsJson = False,
 ) -> None:
     """Watch what a session publishes: bars, and every change of the gate and of a symbol. Ctrl-C ends it.
 
-    JSON lines have the fields of the Avro record; instants are ISO 8601.
+    Of windows that no symbol has a bar for, one after another, only the first is shown. JSON lines have all records, with the fields
+    of the Avro record; instants are ISO 8601. --count and --idle go by what is shown.
     """
     clock = SystemClock()
     settings = load_settings(bootstrap, session)
@@ -70,9 +75,14 @@ def watch(
             say(f"watching {settings.session} at {settings.bootstrap_servers}, Ctrl-C ends it")
         try:
             explains = not as_json
+            empty = EmptyWindows()
+
+            def is_shown(event: AnalysisEvent) -> bool:
+                return (not kind or event.kind in kind) and (as_json or not empty.hides(event))
+
             if not as_json and not from_beginning and (closed := closed_line(settings, clock)) is not None:
                 say(closed)
-            for event in _until(consumer, count, idle, clock):
+            for event in _until(consumer, is_shown, count, idle, clock):
                 if as_json:
                     print_json(analysis_json(event))
                     continue
@@ -107,20 +117,41 @@ def closed_words(view: StateView) -> str | None:
     return f"the gate of session {session.session} is closed ({'; '.join(why)}): bars come once it opens, `streams status` shows more"
 
 
-def _until(consumer: SessionConsumer, count: int | None, idle_seconds: float | None, clock: Clock) -> Iterator[AnalysisEvent]:
-    """The records, until there were enough or none came for long enough; one that is none is said and passed over."""
-    given = 0
+class EmptyWindows:
+    """Windows that no symbol has a bar for, as before a feed begins: every second has one, and the first says it all."""
+
+    def __init__(self) -> None:
+        self._intervals: set[str | None] = set()
+
+    def hides(self, event: AnalysisEvent) -> bool:
+        """Whether the record is of such a window, right after another one of its interval."""
+        if event.interval_complete is None:
+            return False
+        if event.interval_complete.present:
+            self._intervals.discard(event.interval)
+            return False
+        if event.interval in self._intervals:
+            return True
+        self._intervals.add(event.interval)
+        return False
+
+
+def _until(
+    consumer: SessionConsumer, is_shown: Callable[[AnalysisEvent], bool], count: int | None, idle_seconds: float | None, clock: Clock
+) -> Iterator[AnalysisEvent]:
+    """The records to show, until there were enough or none came for long enough; one that can't be decoded is reported and skipped."""
+    shown = 0
     last = clock.monotonic()
     while idle_seconds is None or clock.monotonic() - last < idle_seconds:
         try:
             event = consumer.poll()
         except WireError as error:
-            say(f"no analysis record: {error}")
+            say(f"not an analysis record: {error}")
             continue
-        if event is not None:
+        if event is not None and is_shown(event):
             yield event
-            given += 1
-            if given == count:
+            shown += 1
+            if shown == count:
                 return
             last = clock.monotonic()
 

@@ -213,7 +213,7 @@ def test_a_record_that_is_none_is_told_with_its_place_and_costs_no_other(setting
     assert run(["watch", *options, "--from-beginning", "--count", "3", "--json"]) == 0
     told = capsys.readouterr()
     assert [json.loads(line)["sequence"] for line in told.out.splitlines()] == [1, 2, 3]
-    assert re.fullmatch(f"no analysis record: {place}.*\n", told.err)
+    assert re.fullmatch(f"not an analysis record: {place}.*\n", told.err)
 
 
 def read_all(consumer: SessionConsumer, clock: SystemClock) -> list[AnalysisEvent]:

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from streams.cli import watch
 from streams.cli.main import run
 from streams.client.state import StateView
+from streams.records import GateChange, IntervalComplete
+from streams.times import SECOND_US
 from streams.wire.messages import AnalysisEvent
 from tests.support.engine import Desk, at, bar, config
 from tests.unit.test_cli_words import BAR, START_US
@@ -36,12 +38,19 @@ class Records:
         return self._events.pop(0) if self._events else None
 
 
-def watched(events: list[AnalysisEvent], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+def watched(
+    events: list[AnalysisEvent], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str, count: int | None = None
+) -> list[str]:
     monkeypatch.setattr(watch, "once_there", lambda *_: Records(events))
     monkeypatch.setattr(watch, "closed_line", lambda *_: None)
-    count = ["--count", str(len(events))]
-    assert run(["watch", "--session", "main", "--bootstrap", "localhost:1", *count, *words]) == 0
+    until = ["--count", str(len(events) if count is None else count)]
+    assert run(["watch", "--session", "main", "--bootstrap", "localhost:1", *until, *words]) == 0
     return capsys.readouterr().out.splitlines()
+
+
+def complete(present: int, interval: str = "1s", second: int = 0) -> AnalysisEvent:
+    window = IntervalComplete(START_US + second * SECOND_US, expected=1, present=present, absent=() if present else ("SPY",))
+    return replace(EVENT, kind="interval_complete", symbol=None, interval=interval, bar=None, interval_complete=window)
 
 
 def test_the_first_bar_that_lacks_base_bars_is_explained_and_no_other(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -57,6 +66,28 @@ def test_the_first_bar_that_lacks_base_bars_is_explained_and_no_other(monkeypatc
         ).split()
     )
     assert "1 of 5 bars" in lines[3]
+
+
+def test_of_windows_without_any_bar_only_the_first_in_a_row_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    empty = [complete(0, second=second) for second in range(60)]
+    events = [*empty, complete(0, "5s"), complete(1, second=60), complete(0, second=61), complete(0, second=62), WHOLE]
+    lines = watched(events, monkeypatch, capsys, count=5)
+    assert [" ".join(line.split()[1:5]) for line in lines] == [
+        "1s interval_complete 0 of", "5s interval_complete 0 of", "1s interval_complete 1 of", "1s interval_complete 0 of",
+        "SPY 5m 13:30:00 to",
+    ]  # fmt: skip
+
+
+def test_json_has_every_window(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    assert len(watched([complete(0)] * 5, monkeypatch, capsys, "--json")) == 5
+
+
+def test_only_records_of_the_kinds_that_were_asked_for_are_shown_and_counted(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    opened = replace(EVENT, kind="activated", bar=None, gate=GateChange(active=True, reason="loaded"))
+    events = [opened, complete(1), WHOLE, complete(1), WHOLE]
+    assert len(watched(events, monkeypatch, capsys, "--kind", "bar", count=2)) == 2
+    assert len(watched(events, monkeypatch, capsys, "--kind", "bar", "--kind", "activated", "--json", count=3)) == 3
+    assert run(["watch", "--session", "main", "--kind", "bars"]) == 2
 
 
 def test_json_lines_are_records_alone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
