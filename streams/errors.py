@@ -122,7 +122,7 @@ class NobodyThereError(StreamsError):
 
 
 class NoSessionError(NobodyThereError):
-    """A broker answers, but it has none of the session's topics: no worker has ever run it there."""
+    """A broker answers, but it has none of the session's topics, or nothing in them yet: no worker has ever run it there."""
 
 
 class UnansweredError(NobodyThereError):

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.options import AsJson, Session, data_console, print_json
-from streams.cli.words import plural, seconds_text, short_instant
+from streams.cli.words import CLOSED, plural, seconds_text, short_instant
 from streams.client.answers import Place
 from streams.client.calls import Overview
 from streams.client.session import SessionClient
@@ -23,9 +23,6 @@ from streams.settings import Settings
 from streams.times import interval_us, iso, to_us
 
 app = typer.Typer(no_args_is_help=True)
-
-CLOSED: Final = 4
-"""The exit code for: the gate is shut, so nothing is told."""
 
 PATIENCE_SECONDS: Final = 3.0
 _MOST_GAPS: Final = 50

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Final, TypedDict
 from zoneinfo import ZoneInfoNotFoundError
@@ -15,21 +17,30 @@ from rich.text import Text
 
 from streams.calendar import TradingCalendar
 from streams.calendar_end import ENDING_DAYS, days_left, end_in_words
-from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json
+from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json, say
 from streams.cli.status_table import SymbolTable
-from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, symbol_facts
+from streams.cli.waiting import Patience
+from streams.cli.words import CLOSED, NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, symbol_facts
 from streams.client.state import StateReader, StateView
 from streams.config import SessionConfig
 from streams.engine.rows import SessionRow
+from streams.engine.status import SymbolStatus
 from streams.errors import NobodyThereError, SessionConfigError
 from streams.records import QUOTES
-from streams.times import SECOND_US, SystemClock, date_of_days, iso
+from streams.settings import Settings
+from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 
 app = typer.Typer(no_args_is_help=True)
 
 _REFRESH_SECONDS: Final = 0.5
 _HEALTH_SECONDS: Final = 1.0
 _WITH_THE_ROLE: Final = frozenset({"active", "failing"})
+
+
+class Condition(StrEnum):
+    """What `--wait` waits for."""
+
+    ACTIVE = "active"
 
 
 class SessionFacts(TypedDict):
@@ -59,6 +70,11 @@ class SessionFacts(TypedDict):
 @app.command("status", epilog="Example: streams status --session main --once")
 def status(
     once: Annotated[bool, typer.Option("--once", help="Show it once instead of keeping it current; so too without a terminal.")] = False,
+    wait: Annotated[
+        Condition | None,
+        typer.Option("--wait", help="Wait until a worker runs the session and its gate is open, then show it once.", show_default=False),
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long --wait waits.")] = 60,
     bootstrap: Bootstrap = None,
     session: Session = None,
     as_json: AsJson = False,
@@ -66,26 +82,54 @@ def status(
     """Show a session: gate, symbols, lag, counts. Ctrl-C ends the live view; --json shows it once.
 
     Exit code 3 when no worker is active, or the active one commits nothing: what is shown is then what was committed last.
+    With --wait active it is 0 as soon as the session is active; when time is up, 4 if the gate is closed, and 3 if no worker is active.
     """
     settings = load_settings(bootstrap, session)
     console = data_console()
     clock = SystemClock()
-    with StateReader(settings, clock=clock) as reader:
-        reader.catch_up()
+    patience = Patience(timeout if wait else 0, clock, lambda why: say(f"waiting for session {settings.session}: {why}"))
+    with patience.until_there(lambda: caught_up(settings, clock)) as reader:
 
         def facts() -> SessionFacts:
             return status_facts(reader.view, now_us=clock.now_us(), ask=health_of, ask_clock=clock_of)
 
         found = facts()
+        while wait and not found["gate_open"] and patience.lasts(why_inactive(found)):
+            reader.follow(_REFRESH_SECONDS)
+            found = facts()
         if as_json:
             print_json(found)
-        elif once or not console.is_terminal:
+        elif once or wait or not console.is_terminal:
             console.print(status_page(found))
         else:
             _follow(reader, lambda: status_page(facts()), console)
             return
     if found["worker"] != "active":
         raise typer.Exit(NOBODY)
+    if wait and not found["gate_open"]:
+        raise typer.Exit(CLOSED)
+
+
+def caught_up(settings: Settings, clock: Clock) -> StateReader:
+    """A reader that has read all that is committed; errors as for `StateReader` and its `catch_up`."""
+    with ExitStack() as stack:
+        reader = stack.enter_context(StateReader(settings, clock=clock))
+        reader.catch_up()
+        stack.pop_all()
+    return reader
+
+
+def why_inactive(facts: SessionFacts) -> str:
+    """Why a session is not active, in a few words."""
+    if facts["worker"] == "none":
+        return f"no worker is active since {facts['as_of']}"
+    if facts["worker"] == "failing":
+        return f"worker {facts['owner']} is there, and nothing was committed since {facts['as_of']}"
+    pending = [symbol["symbol"] for symbol in facts["symbols"] if symbol["status"] == SymbolStatus.PENDING]
+    words = [f"the gate is closed ({facts['gate_reason'] or 'new'})"]
+    words += [f"lagging: {', '.join(facts['lagging'])}"] if facts["lagging"] else []
+    words += [f"pending: {', '.join(pending)}"] if pending else []
+    return "; ".join(words)
 
 
 def _follow(reader: StateReader, page: Callable[[], RenderableType], console: Console) -> None:

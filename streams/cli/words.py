@@ -13,6 +13,9 @@ from streams.times import SECOND_US, from_us, iso
 NOBODY: Final = 3
 """The exit code for: no broker, or no worker of the session, is there."""
 
+CLOSED: Final = 4
+"""The exit code for: the gate of the session is closed."""
+
 NOBODY_AFTER_SECONDS: Final = 5.0
 """A worker commits at least once a second; one that did not for so long is taken for gone."""
 

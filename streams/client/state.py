@@ -28,7 +28,7 @@ from streams.engine.rows import (
     stream_key,
     symbol_key,
 )
-from streams.errors import NobodyThereError
+from streams.errors import NoSessionError
 from streams.records import EXTRA_STREAMS
 from streams.settings import Settings
 from streams.times import Clock
@@ -127,11 +127,12 @@ class StateReader:
         """Read everything that is committed.
 
         Raises:
-            NobodyThereError: the end was not reached in time, or there is no session in the state yet.
+            NobodyThereError: the end was not reached in time.
+            NoSessionError: there is no session in the state yet.
         """
         self._apply(self._reader.read_to_end(timeout_seconds))
         if self.view.session is None:
-            raise NobodyThereError(f"{self._missing}: {self._reader.topic} holds no session yet")
+            raise NoSessionError(f"{self._missing}: {self._reader.topic} holds no session yet")
         return self.view
 
     def follow(self, timeout_seconds: float = 0.2) -> bool:

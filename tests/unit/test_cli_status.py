@@ -7,15 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from streams.cli import status
+from streams.cli.main import run
 from streams.cli.status import SessionFacts, health_of, status_facts, status_page
 from streams.client.state import StateView
 from streams.engine.rows import ProgressRow, SymbolRow, progress_key, symbol_key
-from streams.times import SECOND_US, parse_instant
+from streams.errors import NoSessionError
+from streams.times import SECOND_US, SystemClock, parse_instant
 from tests.support.rows import blank
 from tests.unit.test_cli_words import NOW_US, view_of_a_session
 
@@ -160,3 +164,76 @@ def test_only_the_worker_that_is_asked_for_speaks_for_itself(body: bytes, found:
         assert health_of(url, "w-1") == found
     assert health_of(url, "w-1") is None, "nobody is there any more"
     assert health_of("no url", "w-1") is None
+
+
+class Following:
+    """A reader of a session that passes through these states, one with each look."""
+
+    def __init__(self, *views: StateView) -> None:
+        self._views = list(views)
+
+    @property
+    def view(self) -> StateView:
+        return self._views[0]
+
+    def __enter__(self) -> Following:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def follow(self, timeout_seconds: float) -> bool:
+        if len(self._views) > 1:
+            del self._views[0]
+        return True
+
+
+def committed_now(**fields: object) -> StateView:
+    return changed(view_of_a_session(), now_us=SystemClock().now_us() + 60 * SECOND_US, owner_url="", **fields)
+
+
+def wait_for(monkeypatch: pytest.MonkeyPatch, reader: Following, *words: str, missing: int = 0) -> int:
+    answers: list[Exception] = [NoSessionError("no worker has ever run session 'main' here")] * missing
+
+    def opened(*_: object) -> Following:
+        if answers:
+            raise answers.pop()
+        return reader
+
+    monkeypatch.setattr(status, "caught_up", opened)
+    return run(["status", "--session", "main", "--bootstrap", "localhost:1", "--wait", "active", *words])
+
+
+def test_it_waits_until_the_session_is_active_and_reports_each_reason_once(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    new = committed_now(active=False, gate_reason="new")
+    new.apply(symbol_key("BRK.B"), blank(SymbolRow, symbol="BRK.B", incarnation=3, status="pending", base_interval="1m"))
+    lags = committed_now(active=False, gate_reason="lagging")
+    lagging = [name for name in sorted(lags.symbols) if (row := lags.progress_of(name)) is not None and row.lagging]
+    assert lagging
+    assert wait_for(monkeypatch, Following(new, new, lags, committed_now(active=True)), "--json", missing=1) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["gate_open"] is True
+    assert printed.err.splitlines() == [
+        "waiting for session main: no worker has ever run session 'main' here",
+        f"waiting for session main: the gate is closed (new); lagging: {', '.join(lagging)}; pending: BRK.B",
+        f"waiting for session main: the gate is closed (lagging); lagging: {', '.join(lagging)}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("view", "missing", "code", "said"),
+    [
+        (lambda: committed_now(active=False, gate_reason="new"), 0, 4, "gate closed"),
+        (view_of_a_session, 0, 3, "no worker is active since"),
+        (view_of_a_session, 9, 3, "no worker has ever run session 'main' here"),
+    ],
+)
+def test_when_time_is_up_the_exit_code_says_what_was_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, view: Callable[[], StateView], missing: int, code: int, said: str
+) -> None:
+    assert wait_for(monkeypatch, Following(view()), "--timeout", "0", missing=missing) == code
+    printed = capsys.readouterr()
+    assert said in printed.out + printed.err
+
+
+def test_nothing_else_than_active_can_be_waited_for() -> None:
+    assert run(["status", "--session", "main", "--wait", "ready"]) == 2
