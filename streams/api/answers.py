@@ -78,7 +78,9 @@ class LaggingView(Answer, frozen=True):
     """A symbol that keeps the gate shut."""
 
     symbol: Annotated[str, Meta(examples=["IBM"])]
-    lag_seconds: Annotated[float, Meta(description="How far its bars were behind at the last check, in seconds.", examples=[184.0])]
+    lag_seconds: Annotated[
+        float, Meta(description="How far its bars were behind at the last check, in seconds; 0 before its first bar.", examples=[184.0])
+    ]
 
 
 class SessionAnswer(Read, frozen=True):
@@ -107,7 +109,7 @@ class SymbolView(Answer, frozen=True):
     topic_id: Annotated[str, Meta(description="Kafka's id of the topic that its bars are read from.")]
     offset: Annotated[int, Meta(description="The next record of that topic to read.", ge=0)]
     lagging: Annotated[bool, Meta(description="Whether it keeps the gate shut.")]
-    lag_seconds: Annotated[float, Meta(description="How far its bars were behind at the last check, in seconds.")]
+    lag_seconds: Annotated[float, Meta(description="How far its bars were behind at the last check, in seconds; 0 before its first bar.")]
     silent: Annotated[bool, Meta(description="Whether nothing has come for longer than the silence threshold, during trading hours.")]
     latest_bar: Annotated[BarView | None, Meta(description="The newest base bar of the session.")]
     metrics: MetricsView

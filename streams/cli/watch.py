@@ -16,7 +16,7 @@ from streams.client.state import StateReader, StateView
 from streams.consumer import BEGINNING, END, SessionConsumer
 from streams.engine.status import SymbolStatus
 from streams.errors import StreamsError, WireError
-from streams.records import AnalysisKind
+from streams.records import AnalysisKind, LaggingSymbol
 from streams.settings import Settings
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
@@ -189,11 +189,16 @@ def _bar_words(bar: AnalysisBar) -> str:
     return "  ".join(words)
 
 
+def _lagging_words(lagging: LaggingSymbol) -> str:
+    # A symbol without a bar has no lag: the record's number is 0 then.
+    return f"{lagging.symbol} lags {seconds_text(lagging.lag_seconds)}" if lagging.lag_seconds else f"{lagging.symbol} reads its backlog"
+
+
 def _marker_words(event: AnalysisEvent) -> list[str]:
     words = []
     if event.gate is not None:
         words.append(event.gate.reason)
-        words.extend(f"{lagging.symbol} lags {seconds_text(lagging.lag_seconds)}" for lagging in event.gate.lagging)
+        words.extend(_lagging_words(lagging) for lagging in event.gate.lagging)
     if event.extent is not None:
         extent = event.extent
         words.append(f"{plural(extent.count, 'bar')} from {iso(extent.first_start_us)} to {iso(extent.last_end_us)} ({extent.cause})")

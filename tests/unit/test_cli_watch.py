@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from streams.cli import watch
 from streams.cli.main import run
 from streams.client.state import StateView
-from streams.records import GateChange, IntervalComplete
+from streams.records import GateChange, IntervalComplete, LaggingSymbol
 from streams.times import SECOND_US
 from streams.wire.messages import AnalysisEvent
 from tests.support.engine import Desk, at, bar, config
@@ -88,6 +88,12 @@ def test_only_records_of_the_kinds_that_were_asked_for_are_shown_and_counted(mon
     assert len(watched(events, monkeypatch, capsys, "--kind", "bar", count=2)) == 2
     assert len(watched(events, monkeypatch, capsys, "--kind", "bar", "--kind", "activated", "--json", count=3)) == 3
     assert run(["watch", "--session", "main", "--kind", "bars"]) == 2
+
+
+def test_a_symbol_that_has_no_bar_yet_is_not_said_to_lag_by_nothing() -> None:
+    gate = GateChange(active=False, reason="lagging", lagging=(LaggingSymbol("IBM", 0.0), LaggingSymbol("SPY", 95.0)))
+    event = AnalysisEvent(sequence=8, epoch=1, session="main", emitted_us=START_US, kind="deactivated", gate=gate)
+    assert "lagging  IBM reads its backlog  SPY lags 95 s" in str(watch.event_line(event, START_US))
 
 
 def test_json_lines_are_records_alone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

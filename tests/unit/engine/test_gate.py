@@ -92,6 +92,39 @@ def test_the_gate_opens_only_when_the_last_lagging_symbol_has_left() -> None:
     assert [(one.symbol, one.lag_seconds) for one in gate.lagging] == [("IBM", 90.0)]
 
 
+def test_a_symbol_without_bars_lags_without_a_number_and_with_a_reason() -> None:
+    desk = Desk(config("SPY"), TEN)
+    desk.load("SPY", backlog=2)
+    (lagging,) = events(desk.outcomes, EventKind.SYMBOL_LAGGING)
+    assert (lagging.symbol, lagging.attributes, lagging.reason) == ("SPY", {}, "no bar yet: it reads its backlog")
+    # Nothing was in the range that was captured but bars of other days: it is caught up, and still has no lag.
+    desk.caught_up("SPY")
+    (caught_up,) = events(desk.outcomes, EventKind.SYMBOL_CAUGHT_UP)
+    assert (caught_up.attributes, caught_up.reason) == ({}, "caught_up")
+
+
+def test_a_symbol_with_bars_lags_by_the_lag_of_its_last_check() -> None:
+    desk = desk_at_ten("SPY")
+    late_bar(desk, "SPY", 90)
+    (lagging,) = events(desk.outcomes, EventKind.SYMBOL_LAGGING)
+    assert (lagging.attributes, lagging.reason) == ({"lag_seconds": "90.000"}, None)
+
+
+def test_after_a_downtime_a_symbol_without_bars_is_recovering_with_a_lag_of_zero_on_analysis() -> None:
+    desk = desk_at_ten("SPY", "IBM")
+    desk.flow(bar("SPY", TEN))
+    desk.restart(at("10:05"))
+    gate = markers(desk.outcomes, AnalysisKind.DEACTIVATED)[-1].gate
+    assert gate is not None
+    # SPY's bar ended at 10:01, four minutes before.
+    assert [(one.symbol, one.lag_seconds) for one in gate.lagging] == [("IBM", 0.0), ("SPY", 240.0)]
+    told = events(desk.outcomes, EventKind.SYMBOL_LAGGING)[-2:]
+    assert [(one.symbol, one.attributes, one.reason) for one in told] == [
+        ("IBM", {}, "no bar yet: it reads its backlog"),
+        ("SPY", {"lag_seconds": "240.000"}, None),
+    ]
+
+
 def test_a_symbol_that_does_not_gate_has_its_stale_bars_held_back_and_shuts_nothing() -> None:
     desk = desk_at_ten("SPY", "SLOW", per_symbol={"SLOW": {"gates": False}})
     assert late_bar(desk, "SLOW", 120) == []
