@@ -6,6 +6,10 @@ ten seconds to give a dead broker's partitions to others, so a question that nob
 before it counts as unanswered.
 
     ends = until_answered(lambda: latest(self._admin, topics, timeout_seconds=5.0), anew=self._connect_anew)
+
+What is read from a topic (`client.reader`) says the same with errors of its own:
+
+    records = until_read(lambda: read_all(topic), clock=clock)
 """
 
 from __future__ import annotations
@@ -16,21 +20,14 @@ from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streams.client.kafka import NOT_THERE, leaderless
+from streams.client.kafka import UNANSWERED, leaderless
+from streams.errors import NobodyThereError, NoSessionError
 from streams.times import Clock, SystemClock
 
 PATIENCE_SECONDS: Final = 30.0
 """How long a question is asked again: Kafka's own failover (about 10 s), twice, and some time for a busy machine."""
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 1.0
-
-UNANSWERED: Final = NOT_THERE | {
-    KafkaError._TIMED_OUT_QUEUE,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.NETWORK_EXCEPTION,
-    KafkaError.BROKER_NOT_AVAILABLE,
-}
-"""Codes that mean that no broker answered, or not in time."""
 
 _MOVING: Final = frozenset(
     {
@@ -78,15 +75,50 @@ def until_answered(
     Raises:
         KafkaException: what `ask` raised last.
     """
-    clock = SystemClock() if clock is None else clock
-    stopping = Event() if stopping is None else stopping
-    deadline, pause_seconds = clock.monotonic() + patience_seconds, FIRST_PAUSE_SECONDS
+    passing, stopping = _Passing(clock, patience_seconds), Event() if stopping is None else stopping
     while True:
         try:
             return ask()
         except KafkaException as error:
-            if not passes(error.args[0]) or clock.monotonic() >= deadline or stopping.is_set():
+            if not passes(error.args[0]) or passing.is_over or stopping.is_set():
                 raise
             anew(error.args[0])
-        stopping.wait(pause_seconds)
-        pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+        stopping.wait(passing.next_pause())
+
+
+def until_read(read: Callable[[], T], *, patience_seconds: float = PATIENCE_SECONDS, clock: Clock | None = None) -> T:
+    """What `read` gives, called again while no broker answers it. Each call makes a reader of its own, which asks who leads now.
+
+    Args:
+        read: raises a NobodyThereError where it got no answer. That a topic does not exist is an answer.
+        patience_seconds, clock: as for `until_answered`.
+
+    Raises:
+        NobodyThereError: no broker answered in time.
+        StreamsError: what else `read` raises.
+    """
+    passing = _Passing(clock, patience_seconds)
+    while True:
+        try:
+            return read()
+        except NobodyThereError as error:
+            if isinstance(error, NoSessionError) or passing.is_over:
+                raise
+        Event().wait(passing.next_pause())
+
+
+class _Passing:
+    """How long a question is asked again, and the pauses between the attempts: each twice as long as the one before, up to a limit."""
+
+    def __init__(self, clock: Clock | None, patience_seconds: float) -> None:
+        self._clock = SystemClock() if clock is None else clock
+        self._deadline = self._clock.monotonic() + patience_seconds
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+
+    @property
+    def is_over(self) -> bool:
+        return self._clock.monotonic() >= self._deadline
+
+    def next_pause(self) -> float:
+        pause_seconds, self._pause_seconds = self._pause_seconds, min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
+        return pause_seconds

@@ -56,6 +56,14 @@ NOT_THERE: Final = frozenset(
 )
 """Codes of librdkafka's for a broker that does not answer."""
 
+UNANSWERED: Final = NOT_THERE | {
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+}
+"""Codes that mean that no broker answered, or not in time."""
+
 STATE_CHANGELOG: Final = "-state-changelog"
 """What the name of a session's changelog ends with."""
 
@@ -201,13 +209,16 @@ def explain(error: KafkaError, settings: Settings, note: ErrorNote, what: str, *
         needs: the right that it takes, as in `Read on topic main.analysis`.
         group: the `group.id` of a reader: librdkafka asks for the group's coordinator although it joins no group.
     """
-    if error.code() in NOT_THERE:
+    if error.code() in UNANSWERED:
         return no_broker(settings, note)
     if error.code() in FORBIDDEN:
         needed = f"Describe on group {group}" if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and group else needs
         if needed:
             lacks = f"{refusal(settings, [needed])}, {error.name()}"
             return MissingRightError(f"{what}: {lacks}", reason=f"{what}: {lacks}")
+    if leaderless(error) and error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+        away = f"no broker leads what was asked for ({error.name()})"
+        return NobodyThereError(f"{what}: {away} at {settings.bootstrap_servers}", reason=f"{what}: {away}")
     answer = f"answered {error.name()}: {error.str()}"
     return BrokerRefusedError(f"{what}: the broker at {settings.bootstrap_servers} {answer}", reason=f"{what}: the broker {answer}")
 

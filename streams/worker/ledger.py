@@ -32,9 +32,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AclOperation
 from loguru import logger
 
-from streams.client.asking import UNANSWERED
 from streams.client.delivery import fatal_of
-from streams.client.kafka import ErrorNote, make_admin
+from streams.client.kafka import UNANSWERED, ErrorNote, make_admin
 from streams.client.rights import FORBIDDEN, lacking, refusal, right
 from streams.errors import FatalError, FencedError, ForbiddenError, LedgerError, StreamsError
 from streams.settings import Settings

@@ -13,9 +13,20 @@ from typing import Final
 from aiokafka import errors as aiokafka_errors
 from confluent_kafka import KafkaException
 
-from streams.client.asking import UNANSWERED
+from streams.client.kafka import UNANSWERED
 from streams.client.rights import FORBIDDEN, principal, refusal
-from streams.errors import BrokerLostError, FatalError, ForbiddenError, InternalError, LoginError, MissingRightError
+from streams.errors import (
+    BrokerConnectionError,
+    BrokerLostError,
+    FatalError,
+    ForbiddenError,
+    InternalError,
+    LoginError,
+    MissingRightError,
+    NobodyThereError,
+    NoSessionError,
+    StreamsError,
+)
 from streams.settings import Settings
 
 _UNANSWERED: Final = (
@@ -92,19 +103,33 @@ def _words(error: BaseException) -> str:
     return "no connection could be made" if isinstance(error, aiokafka_errors.KafkaConnectionError) else str(error)
 
 
+def unread(error: StreamsError) -> FatalError | None:
+    """What it means for the worker that a topic could not be read; None where a broker answered, and it is about the topic itself."""
+    match error:
+        case NobodyThereError() if not isinstance(error, NoSessionError):
+            return BrokerLostError(str(error), reason=error.reason)
+        case BrokerConnectionError():
+            kind = LoginError if error.is_login else BrokerLostError
+            return kind(str(error), reason=error.reason)
+        case MissingRightError():
+            return ForbiddenError(str(error), reason=error.reason)
+        case _:
+            return None
+
+
 def as_fatal(error: BaseException, settings: Settings) -> FatalError:
     """What an error means for the worker; its cause is the error where nobody expected it."""
     if isinstance(error, FatalError):
         return error
     if is_cut(error):
         return broker_lost(settings.bootstrap_servers, _words(error))
-    if isinstance(error, MissingRightError):
-        return ForbiddenError(str(error))
+    if isinstance(error, StreamsError) and (fatal := unread(error)) is not None:
+        return fatal
     missing = missing_right(error)
     if missing is not None:
         return ForbiddenError(refusal(settings, [missing]))
     if isinstance(error, aiokafka_errors.AuthenticationFailedError | aiokafka_errors.SaslAuthenticationFailed):
         return LoginError(f"the broker does not accept {principal(settings)}: {error}")
-    fatal = InternalError(f"{type(error).__name__}: {error}")
-    fatal.__cause__ = error
-    return fatal
+    bug = InternalError(f"{type(error).__name__}: {error}")
+    bug.__cause__ = error
+    return bug

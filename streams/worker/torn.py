@@ -16,22 +16,14 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from streams.client.asking import until_read
 from streams.client.reader import BEGINNING, TopicReader
 from streams.client.reader import Record as Found
 from streams.engine.journal import InputKind, JournalInput, JournalRecord
 from streams.engine.rows import SessionRow
 from streams.engine.session import Session
 from streams.engine.transaction import DeadLetter, RangeRead, TransactionResult, redrive
-from streams.errors import (
-    BrokerLostError,
-    BrokerRefusedError,
-    FatalError,
-    ForbiddenError,
-    NobodyThereError,
-    RecoveryError,
-    StreamsError,
-    WireError,
-)
+from streams.errors import FatalError, NoSessionError, OffsetGoneError, RecoveryError, StreamsError, WireError
 from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.codec import Codec
@@ -41,8 +33,11 @@ from streams.wire.ranges import range_read
 from streams.wire.topics import TopicNames
 from streams.worker.barrier import BARRIER_KEY
 from streams.worker.digest import CARRIER, HEADER, RowDigest
+from streams.worker.link import unread
 
 READ_SECONDS: Final = 30.0
+RANGE_SECONDS: Final = 10.0
+"""How long the end of a topic, or a range of one, is awaited before another reader asks who leads it now: both are short."""
 _BACK: Final = 16
 """How far before its end a topic is read first; its last offsets are markers of transactions, and records that were aborted."""
 
@@ -52,6 +47,7 @@ _WAY_OUT: Final = (
 
 Rows = Mapping[bytes, bytes]
 Decoded = TypeVar("Decoded")
+T = TypeVar("T")
 
 
 class Completion(Struct, frozen=True):
@@ -81,24 +77,22 @@ class TornTransactions:
     def look(self, rows: Rows, digest: bytes | None) -> Completion | None:
         """What completes the last transaction; None when it is whole. Former owners are fenced, so nothing changes meanwhile.
 
+        Each topic is asked for again while nobody answers, since the broker that led it may have died with the former owner.
+
         Args:
             rows: the state as it was recovered.
             digest: what its rows come to, as it was committed with them; None when that is not known.
 
         Raises:
             RecoveryError: the transaction is torn, and can't be completed.
-            FatalError: the broker does not answer, or does not let the worker read.
+            FatalError: no broker answers in time, or they do not let the worker read.
         """
         try:
             return self._look(rows, digest)
         except FatalError:
             raise
-        except NobodyThereError as error:
-            raise BrokerLostError(str(error)) from error
-        except BrokerRefusedError as error:
-            raise ForbiddenError(str(error)) from error
         except StreamsError as error:
-            raise RecoveryError(f"the last transaction could not be looked at: {error}") from error
+            raise unread(error) or RecoveryError(f"whether the last transaction is whole can't be seen: {error}") from error
 
     def _look(self, rows: Rows, digest: bytes | None) -> Completion | None:
         state = self._session_row(rows)
@@ -137,26 +131,38 @@ class TornTransactions:
 
     def _tail(self, topic: str, count: int) -> list[Found]:
         """The last records of a topic: `count` at least, as far as it has so many."""
-        with TopicReader(self._settings, topic, start=BEGINNING, missing="the session's topic is not there", clock=self._clock) as reader:
+
+        def read(reader: TopicReader) -> list[Found]:
             first, end = reader.bounds()
             back = 2 * count + _BACK
             while True:
                 start = max(first, end - back)
                 reader.move(start)
-                found = [one for one in reader.up_to(end, READ_SECONDS) if one.offset < end]
+                found = [one for one in reader.up_to(end, RANGE_SECONDS) if one.offset < end]
                 if len(found) >= count or start == first:
                     return found
                 back *= 8
+
+        return self._read(topic, BEGINNING, read, missing="the session's topic is not there")
+
+    def _read(self, topic: str, start: int, read: Callable[[TopicReader], T], *, missing: str) -> T:
+        """What `read` takes from a reader of a topic, or from the next one while no broker answers."""
+
+        def once() -> T:
+            with TopicReader(self._settings, topic, start=start, missing=missing, clock=self._clock) as reader:
+                return read(reader)
+
+        return until_read(once, clock=self._clock)
 
     def _rows_before(self, record: JournalRecord) -> dict[bytes, bytes] | None:
         """The rows of the transaction before a journal record's; None when the changelog does not end with rows of that one.
 
         Between two transactions lies a marker, so rows with offsets that follow on each other are of one.
         """
-        with TopicReader(
-            self._settings, self._changelog, start=BEGINNING, missing="the changelog is not there", clock=self._clock
-        ) as reader:
-            found = [one for one in reader.read_to_end(READ_SECONDS) if one.key != BARRIER_KEY]
+        everything = self._read(
+            self._changelog, BEGINNING, lambda reader: reader.read_to_end(READ_SECONDS), missing="the changelog is not there"
+        )
+        found = [one for one in everything if one.key != BARRIER_KEY]
         begin = len(found) - 1
         while begin > 0 and found[begin - 1].offset == found[begin].offset - 1:
             begin -= 1
@@ -187,7 +193,7 @@ class TornTransactions:
         def read(given: JournalInput) -> RangeRead:
             symbol, stream = given.symbol or "", given.stream
             first, following = given.first_offset or 0, given.next_offset or 0
-            found = self._source(self._names.of(symbol, stream), first, following)
+            found = self._source(self._names.of(symbol, stream), first, following, record.transaction)
             raws.update(((symbol, stream, raw.offset), raw) for raw in found)
             offsets, values = [raw.offset for raw in found], [raw.value for raw in found]
             return range_read(
@@ -207,16 +213,27 @@ class TornTransactions:
             written.setdefault(one.topic, []).append(one)
         return Completion(result, [one for topic, records in written.items() for one in self._missing(topic, records, record.transaction)])
 
-    def _source(self, topic: str, first: int, following: int) -> list[RawRecord]:
-        with TopicReader(self._settings, topic, start=first, missing="a source topic is gone", clock=self._clock) as reader:
-            found = [one for one in reader.up_to(following, READ_SECONDS) if one.offset < following]
+    def _source(self, topic: str, first: int, following: int, transaction: int) -> list[RawRecord]:
+        def read(reader: TopicReader) -> list[Found]:
+            end = reader.bounds()[1]
+            if following > end:
+                raise OffsetGoneError(f"{topic} ends at offset {end}, before {following}")
+            return [one for one in reader.up_to(following, RANGE_SECONDS) if one.offset < following]
+
+        try:
+            found = self._read(topic, first, read, missing="a topic is gone")
+        except (OffsetGoneError, NoSessionError) as error:
+            raise RecoveryError(
+                f"transaction {transaction} is torn, and what it was made from is no longer there, so it can't be completed: {error}. "
+                f"{_WAY_OUT}"
+            ) from error
         return [RawRecord(topic, one.offset, one.key, one.value, list(one.headers)) for one in found]
 
     def _control_letters(self, record: JournalRecord) -> list[Record]:
         letters: list[Record] = []
         for given in record.inputs:
             if given.kind is InputKind.CONTROL_SKIPPED:
-                for raw in self._source(self._names.control, given.first_offset or 0, given.next_offset or 0):
+                for raw in self._source(self._names.control, given.first_offset or 0, given.next_offset or 0, record.transaction):
                     error = WireError(given.reason or "")
                     letters.append(control_letter(self._names.dlq, raw, error, record.now_us // 1000))
         return letters

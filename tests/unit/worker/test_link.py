@@ -11,7 +11,20 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError,
 from confluent_kafka import KafkaError, KafkaException
 from loguru import logger
 
-from streams.errors import BrokerLostError, FencedError, ForbiddenError, InternalError
+from streams.client.kafka import ErrorNote, explain
+from streams.errors import (
+    BrokerConnectionError,
+    BrokerLostError,
+    BrokerRefusedError,
+    FencedError,
+    ForbiddenError,
+    InternalError,
+    LoginError,
+    MissingRightError,
+    NobodyThereError,
+    NoSessionError,
+    StreamsError,
+)
 from streams.settings import Settings
 from streams.times import ManualClock
 from streams.worker.ledger import Ledger
@@ -49,6 +62,46 @@ def test_an_error_of_a_cut_link_ends_the_worker_as_a_lost_broker_and_not_as_a_bu
     fatal = as_fatal(error, SETTINGS)
     assert isinstance(fatal, BrokerLostError)
     assert str(fatal).startswith("no broker answers at kafka.example:9092")
+
+
+SEVERAL = Settings.load(bootstrap_servers="a.example:9092,b.example:9092,c.example:9092")
+
+
+def test_of_several_brokers_it_is_not_said_that_none_answers_where_one_was_needed_and_did_not() -> None:
+    timed_out = KafkaException(KafkaError(KafkaError._TIMED_OUT, "Failed while waiting for controller: Local: Timed out"))
+    fatal = as_fatal(timed_out, SEVERAL)
+    assert isinstance(fatal, BrokerLostError)
+    assert (
+        str(fatal)
+        == f"no answer in time from the brokers at {SEVERAL.bootstrap_servers} (Failed while waiting for controller: Local: Timed out)"
+    )
+    ledger = Ledger(SEVERAL, transactional_id="t", changelog="c", analysis="a", clock=ManualClock())
+    said = str(ledger._fatal(KafkaError(KafkaError._TIMED_OUT), "committing a transaction of 3 records", ["c"]))
+    assert said.startswith(f"no answer in time from the brokers at {SEVERAL.bootstrap_servers} (")
+    assert said.endswith(", committing a transaction of 3 records")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NobodyThereError("no broker answers"), BrokerLostError),
+        (BrokerConnectionError("the certificate has expired"), BrokerLostError),
+        (BrokerConnectionError("the password is wrong", is_login=True), LoginError),
+        (MissingRightError("User:desk lacks Read on topic main.journal"), ForbiddenError),
+        (NoSessionError("the topic does not exist"), InternalError),
+    ],
+)
+def test_a_topic_that_could_not_be_read_ends_the_worker_with_the_code_of_the_reason(error: StreamsError, kind: type[Exception]) -> None:
+    assert type(as_fatal(error, SETTINGS)) is kind
+
+
+def test_a_partition_that_no_broker_leads_now_is_not_a_refusal() -> None:
+    note = ErrorNote()
+    moving = explain(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION), SEVERAL, note, "asking where main.journal ends")
+    assert isinstance(moving, NobodyThereError)
+    assert str(moving).startswith("asking where main.journal ends: no broker leads what was asked for (NOT_LEADER_FOR_PARTITION)")
+    assert isinstance(explain(KafkaError(KafkaError.REQUEST_TIMED_OUT), SEVERAL, note, "asking"), NobodyThereError)
+    assert isinstance(explain(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), SEVERAL, note, "asking"), BrokerRefusedError)
 
 
 def test_a_fatal_error_stays_what_it_is_and_anything_else_is_a_bug() -> None:
