@@ -18,7 +18,8 @@ the second one from before or after can have got past a barrier of his own in be
 A request that ends a transaction and was not answered may still be under way, and would end a later transaction of the same
 producer epoch half-way (`end_answers`). After a commit with such a request the ledger takes its ids over once more, before the next
 transaction: the broker refuses a late copy with the epoch of before. Another owner who came in between has a barrier of his own in
-the changelog, before this one's: then this ledger is the former owner, and writes nothing any more.
+the changelog, behind this ledger's last row: then this ledger is the former owner, and writes nothing any more. It looks before it
+takes the ids, because taking them would end the new owner as well, and once more after its own barrier, for one who came meanwhile.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from streams.times import Clock
 from streams.wire.outputs import Record
 from streams.worker.barrier import BARRIER_KEY, has_barrier
 from streams.worker.end_answers import EndAnswers
-from streams.worker.link import broker_lost
+from streams.worker.link import broker_lost, unread
 
 TAKE_OVER_SECONDS: Final = 30.0
 ANSWER_MS: Final = 10_000
@@ -145,18 +146,12 @@ class Ledger:
         self._thread.shutdown(wait=False)
 
     def _take_over(self, changelogs: list[str]) -> dict[str, int]:
-        offsets = self._take_ids(changelogs, "taking over")
+        offsets = self._take_ids(self._connected(changelogs, "taking over"), changelogs, "taking over")
         self._analysis_end = self.analysis_offset = None  # others may have written since this worker did
         return offsets
 
-    def _take_ids(self, changelogs: list[str], doing: str) -> dict[str, int]:
-        offsets: dict[str, int] = {}
-
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            # librdkafka acknowledges a record that was sent twice, while a broker failed, without its offset: -1001.
-            if error is None and (offset := message.offset()) is not None and offset >= 0:
-                offsets[message.topic() or ""] = offset
-
+    def _connected(self, changelogs: list[str], doing: str) -> list[tuple[Producer, EndAnswers]]:
+        """Producers of both ids that have asked for nothing yet."""
         answers = [EndAnswers() for _ in self._ids]
         try:
             producers = [
@@ -166,6 +161,21 @@ class Ledger:
             for producer in producers:
                 # Asked for its coordinator before it is connected to any broker, librdkafka asks again half a second later, or a second.
                 producer.list_topics(changelogs[0], TAKE_OVER_SECONDS)
+        except KafkaException as error:
+            raise self._fatal(error.args[0], doing, changelogs) from error
+        return list(zip(producers, answers, strict=True))
+
+    def _take_ids(self, connected: Sequence[tuple[Producer, EndAnswers]], changelogs: list[str], doing: str) -> dict[str, int]:
+        offsets: dict[str, int] = {}
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            # librdkafka acknowledges a record that was sent twice, while a broker failed, without its offset: -1001.
+            if error is None and (offset := message.offset()) is not None and offset >= 0:
+                offsets[message.topic() or ""] = offset
+
+        producers, answers = [producer for producer, _ in connected], [ends for _, ends in connected]
+        try:
+            for producer in producers:
                 producer.init_transactions(TAKE_OVER_SECONDS)
             first = producers[0]
             first.begin_transaction()
@@ -197,12 +207,18 @@ class Ledger:
             self._answers[self._turn],
         )
         before = self._row_offset
-        barrier = self._take_ids(self._changelogs, _RENEWING).get(self._changelog)
+        connected = self._connected(self._changelogs, _RENEWING)
+        if before is not None:
+            # Last, so that hardly any time is left for another owner to come unseen: then both would end, and nothing would be lost.
+            self._see_no_other_owner(before + 1)
+        barrier = self._take_ids(connected, self._changelogs, _RENEWING).get(self._changelog)
         self.renewals += 1
         # After this ledger's last row comes the marker of the row's transaction, then the barrier. A longer way was used by somebody.
-        if before is None or barrier is None or barrier <= before + 2:
-            return
-        if has_barrier(self._settings, self._changelog, self._clock, first=before + 1, end=barrier):
+        if before is not None and barrier is not None and barrier > before + 2:
+            self._see_no_other_owner(before + 1, barrier)
+
+    def _see_no_other_owner(self, first: int, end: int | None = None) -> None:
+        if has_barrier(self._settings, self._changelog, self._clock, first=first, end=end):
             raise FencedError(f"{_RENEWING}: another worker has taken this session over")
 
     def _write(self, records: Sequence[Record]) -> None:
@@ -227,7 +243,7 @@ class Ledger:
             self._failure = error
             raise
         except StreamsError as error:
-            self._failure = LedgerError(f"{_RENEWING}: {error}")
+            self._failure = unread(error) or LedgerError(f"{_RENEWING}: {error}")
             raise self._failure from error
         except BaseException as error:
             self._failure = LedgerError(f"a transaction of {len(records)} records could not be written: {error!r}")

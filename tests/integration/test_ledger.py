@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from typing import ClassVar
 
 import pytest
 from confluent_kafka import KafkaException, Producer
@@ -13,6 +16,7 @@ from streams.settings import Settings
 from streams.times import SystemClock
 from streams.wire.outputs import Record
 from streams.worker import ledger as ledger_module
+from streams.worker.barrier import has_barrier
 from streams.worker.ledger import Ledger, second_id
 from tests.support import create_topics, unique_name
 from tests.support.reading import read_topic
@@ -210,14 +214,104 @@ def test_an_offset_that_was_not_told_makes_the_owner_look_for_other_owners_and_f
     assert desk.written() == [b"a", b"b"]
 
 
-@pytest.mark.parametrize("written", [[], [b"x"]], ids=["it has written nothing", "it has written a transaction"])
-def test_an_owner_that_takes_new_epochs_after_another_has_taken_over_writes_nothing(desk: Desk, written: list[bytes]) -> None:
+def test_a_marker_that_is_not_written_yet_is_no_other_owner(desk: Desk) -> None:
+    """A commit is answered before its marker is there: what is committed then ends before the owner's last row."""
+    desk.write(desk.take_over(), b"a")
+    end = 1 + max(record.offset for record in read_topic(desk.servers, desk.changelog))
+    settings = Settings.load(bootstrap_servers=desk.servers)
+    assert not has_barrier(settings, desk.changelog, SystemClock(), first=end + 10)
+    assert has_barrier(settings, desk.changelog, SystemClock(), first=0)
+    assert not has_barrier(settings, desk.changelog, SystemClock(), first=1)
+
+
+class Steps(Producer):
+    """Producers: before the n-th `init_transactions` or `commit_transaction` of them all something happens."""
+
+    before: ClassVar[dict[tuple[str, int], Callable[[], object]]] = {}
+    count: ClassVar[Counter[str]] = Counter()
+
+    def _step(self, name: str) -> None:
+        Steps.count[name] += 1
+        happens = Steps.before.pop((name, Steps.count[name]), None)
+        if happens is not None:
+            happens()
+
+    def init_transactions(self, *args: float) -> None:
+        self._step("init")
+        super().init_transactions(*args)
+
+    def commit_transaction(self, *args: float) -> None:
+        self._step("commit")
+        super().commit_transaction(*args)
+
+
+Put = Callable[[str, int, Callable[[], object]], None]
+
+
+@pytest.fixture
+def step(monkeypatch: pytest.MonkeyPatch) -> Put:
+    """Has something happen before the n-th call from then on."""
+    monkeypatch.setattr(ledger_module, "Producer", Steps)
+
+    def put(name: str, number: int, happens: Callable[[], object]) -> None:
+        Steps.before, Steps.count = {(name, number): happens}, Counter()
+
+    return put
+
+
+@pytest.mark.parametrize("written", [[], [b"x"], [b"x", b"y"]], ids=["nothing", "one transaction", "two transactions"])
+def test_an_owner_that_has_lost_the_session_and_takes_new_epochs_does_not_end_the_new_owner(desk: Desk, written: list[bytes]) -> None:
     former = desk.take_over()
     desk.write(former, b"a")
     unanswered(former)
-    desk.write(desk.take_over(), *written)
-    with pytest.raises(FencedError, match="another worker has taken this session over"):
+    new = desk.take_over()
+    desk.write(new, *written)
+    with pytest.raises(FencedError, match="taking new producer epochs: another worker has taken this session over"):
         desk.write(former, b"b")
     with pytest.raises(FencedError):
         desk.write(former, b"c")
-    assert desk.written() == [b"a", *written]
+    assert former.renewals == 0
+    desk.write(new, b"d", b"e", b"f")
+    assert desk.written() == [b"a", *written, b"d", b"e", b"f"]
+
+
+def test_a_renewal_just_before_a_takeover_leaves_the_new_owner(desk: Desk, step: Put) -> None:
+    former = desk.take_over()
+    desk.write(former, b"a")
+    unanswered(former)
+    step("init", 1, lambda: desk.write(former, b"b"))
+    new = desk.take_over()
+    desk.write(new, b"c", b"d")
+    with pytest.raises(FencedError):
+        desk.write(former, b"e")
+    assert desk.written() == [b"a", b"b", b"c", b"d"]
+
+
+def test_a_renewal_before_the_barrier_of_a_takeover_leaves_the_former_owner(desk: Desk, step: Put) -> None:
+    """Until its barrier is committed nobody can see that there is a new one, and it has read nothing yet."""
+    former = desk.take_over()
+    desk.write(former, b"a")
+    unanswered(former)
+    step("commit", 1, lambda: desk.write(former, b"b"))
+    with pytest.raises(FencedError):
+        desk.take_over()
+    desk.write(former, b"c", b"d", b"e")
+    assert desk.written() == [b"a", b"b", b"c", b"d", b"e"]
+
+
+@pytest.mark.parametrize(("name", "number"), [("init", 1), ("init", 2), ("commit", 1)])
+def test_a_takeover_that_comes_between_the_steps_of_a_renewal_ends_the_former_owner_and_nothing_is_written_by_it(
+    desk: Desk, step: Put, name: str, number: int
+) -> None:
+    former = desk.take_over()
+    desk.write(former, b"a")
+    unanswered(former)
+    owners: list[Ledger] = []
+    step(name, number, lambda: owners.append(desk.take_over()))
+    with pytest.raises(FencedError):
+        desk.write(former, b"b")
+    assert desk.written() == [b"a"]
+    with suppress(FencedError):  # the former owner has taken the second id from it, and it ends with its next transaction
+        desk.write(owners[0], b"c")
+    desk.write(desk.take_over(), b"d")
+    assert desk.written() in ([b"a", b"c", b"d"], [b"a", b"d"])
