@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 from streams import settings
 from streams.api.app import openapi
 from streams.config import SessionConfig
+from streams.validation import descriptions
 
 FOLDER: Final = Path(__file__).parent
 
@@ -195,14 +196,15 @@ def _section(path: str, model: type[BaseModel]) -> str:
     lines = [f"## `{path}`" if path else "## The session", "", inspect.cleandoc(model.__doc__ or ""), ""]
     lines += ["| key | value | default | meaning |", "|---|---|---|---|"]
     lines += [
-        f"| `{name}` | {_kind(field)} | {_default(field)} | {_meaning(path, name, field)} |" for name, field in model.model_fields.items()
+        f"| `{name}` | {_kind(field)} | {_default(field)} | {_meaning(path, name, model)} |" for name, field in model.model_fields.items()
     ]
     return "\n".join([*lines, ""])
 
 
-def _meaning(path: str, name: str, field: FieldInfo) -> str:
-    if field.description:
-        return field.description
+def _meaning(path: str, name: str, model: type[BaseModel]) -> str:
+    text = model.model_fields[name].description or descriptions(model).get(name)
+    if text:
+        return text
     key = f"{path}.{name}" if path else name
     return f"See `{key}` below."
 

@@ -107,7 +107,7 @@ Symbols = Annotated[tuple[Symbol, ...], AfterValidator(_check_unique)]
 class Section(BaseModel):
     """What all parts of a config have in common."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class HoursWindow(Section):

@@ -6,9 +6,14 @@ how they name a place.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
+from itertools import pairwise
+from textwrap import dedent
 from typing import Final, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -65,6 +70,28 @@ def explain(error: ValidationError, model: type[BaseModel], name_of: Callable[[L
     return "\n".join(_explain_one(details, model, name_of(details["loc"]) or root) for details in error.errors(include_url=False))
 
 
+@cache
+def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
+    """The text that stands under each field in a model's source; none where there is no source.
+
+    Read when it is asked for: pydantic's `use_attribute_docstrings` reads it at each import, which costs each command and each worker
+    a tenth of its start.
+    """
+    texts: dict[str, str] = {}
+    for owner in reversed(model.__mro__):
+        if owner is BaseModel or not issubclass(owner, BaseModel):
+            continue
+        try:
+            (defined,) = ast.parse(dedent(inspect.getsource(owner))).body
+        except (OSError, TypeError):
+            continue
+        for field, text in pairwise(defined.body if isinstance(defined, ast.ClassDef) else ()):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(said))):
+                    texts[name] = inspect.cleandoc(said)
+    return texts
+
+
 def shown(value: object) -> str:
     """A refused value as JSON, cut where it is long."""
     text = json.dumps(value, ensure_ascii=False, default=str)
@@ -81,7 +108,9 @@ def _explain_one(details: ErrorDetails, model: type[BaseModel], name: str) -> st
             return f"{name} is not a known key: {_advice(str(location[-1]), _models_at(model, location[:-1]))}"
         case "missing":
             field = _field_at(model, location)
-            return f"{name} is missing" + (f": write {field.description}" if field and field.description else ", and it has no default")
+            texts = [descriptions(owner).get(str(location[-1])) for owner in _models_at(model, location[:-1])]
+            text = (field and field.description) or next(filter(None, texts), None)
+            return f"{name} is missing" + (f": write {text}" if text else ", and it has no default")
         case "greater_than_equal" | "less_than_equal" | "greater_than" | "less_than":
             return f"{name} must be {_bounds(_field_at(model, location), context)}, got {got}"
         case "literal_error" | "enum":
