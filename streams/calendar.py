@@ -335,7 +335,6 @@ class TradingCalendar:
 
     def _hours_of(self, source: exchange_calendars.ExchangeCalendar, hours: Hours) -> dict[int, Segments]:
         from streams import calendar_library as library
-        from streams.markets import market_hours
 
         if not isinstance(hours, str):
             windows = _parse(f"hours of {self.exchange}", hours)
@@ -347,6 +346,8 @@ class TradingCalendar:
         except ValueError as error:
             raise SessionConfigError(f"hours {error}") from None
         if preset.market:
+            from streams.markets import market_hours  # its library is needed by these presets alone, and takes long to import
+
             return market_hours(preset, source.first_session.date(), source.last_session.date())
         self.timezone = ZoneInfo(preset.zone) if preset.zone else self.timezone
         return self._own_hours(source, preset.windows_on())
