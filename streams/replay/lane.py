@@ -57,9 +57,10 @@ class Lane:
         self._end_of_day = end_of_day
         # Of bars that were still forming when they were sent the last version counts; others are given as they are.
         self._versions = LastVersions(opened.records, place, lowest_price) if stream is None else None
-        self._records: Iterator[Read] = opened.records if self._versions is None else self._versions
+        self._records: Iterator[Read] = opened.records if self._versions is None else iter(self._versions)
         self._position = opened.offset
-        self._newest_us = from_us
+        # When the last record was due that was taken; before any the instant at which they were opened.
+        self.newest_us = from_us
         self._limit_us = end_of_day(from_us)
         self._ahead: deque[Read | HistoryError | None] = deque()
         self._head: Read | None = None
@@ -70,14 +71,9 @@ class Lane:
         """The offset after the last record that was taken."""
         return self._position
 
-    @property
-    def newest_us(self) -> int:
-        """When the last record was due that was taken; before any the instant at which they were opened."""
-        return self._newest_us
-
     def count_left_out(self) -> int:
         """How many versions of bars were left out since this was asked last, because later ones replaced them before the bars' end."""
-        if self._versions is None:
+        if self._versions is None or not self._versions.left_out:
             return 0
         count, self._versions.left_out = self._versions.left_out, 0
         return count
@@ -98,8 +94,8 @@ class Lane:
             offsets.append(offset)
             records.append(record)
             self._position = offset + 1
-            if self.due_us > self._newest_us:
-                self._newest_us = self.due_us
+            if self.due_us > self.newest_us:
+                self.newest_us = self.due_us
                 if self.due_us > self._limit_us:
                     self._limit_us = self._end_of_day(self.due_us)
             self._step()
@@ -119,9 +115,10 @@ class Lane:
         if found is None:
             self.due_us = None
             return
-        ends_us = ends_us_of(found[1])
-        if ends_us <= self._newest_us or (ends_us > self._limit_us and self._is_stray()):
-            ends_us = self._newest_us
+        record = found[1]
+        ends_us = record.end_us if record.__class__ is Bar else ends_us_of(record)
+        if ends_us <= self.newest_us or (ends_us > self._limit_us and self._is_stray()):
+            ends_us = self.newest_us
         self.due_us = ends_us
 
     def _read(self) -> Read | HistoryError | None:
@@ -140,7 +137,7 @@ class Lane:
             if found is None or isinstance(found, HistoryError):
                 break
             ends_us = ends_us_of(found[1])
-            if ends_us > self._newest_us:
+            if ends_us > self.newest_us:
                 within += ends_us <= self._limit_us
                 beyond += ends_us > self._limit_us
             if WITNESSES in (within, beyond):

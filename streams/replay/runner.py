@@ -229,7 +229,9 @@ class Replay:
 
     def _take(self, lane: Lane, now_us: int) -> RangeRead:
         taken = lane.take(now_us)
-        self._tally.leave_out(lane.count_left_out())
+        left_out = lane.count_left_out()
+        if left_out:
+            self._tally.leave_out(left_out)
         if taken.records and lane.newest_us > self._busy_until_us:
             self._busy_until_us = self.days.end_of_day(lane.newest_us - 1)
         return taken
@@ -267,28 +269,29 @@ class Replay:
                 self._lose(transaction, lane.symbol, lane.incarnation, key[1], lane.failure)
 
     def _data_of(self, symbol: str, incarnation: int) -> SymbolSessionData | None:
-        data = self.session.symbol(symbol)
+        data = None if self._session is None else self._session.symbol(symbol)
         return data if data is not None and data.incarnation == incarnation else None
 
     # Inputs
 
     def _read(self, transaction: Transaction, ranges: Sequence[RangeRead]) -> None:
         """Hand bars to the engine, and count those that it took."""
-        readable = []
+        readable: list[tuple[RangeRead, SymbolSessionData]] = []
         for one in ranges:
             data = self._data_of(one.symbol, one.incarnation)
             if data is not None and data.status in READING:
                 self._tally.watch(data)
-                readable.append(one)
-        transaction.read(readable)
-        for one in readable:
+                readable.append((one, data))
+        transaction.read([one for one, _ in readable])
+        for one, before in readable:
             data = self._data_of(one.symbol, one.incarnation)
             if one.stream is not None:
                 self._tally.extras_in += len(one.records)
             elif data is None:
                 self._tally.bars_in += len(one.records)  # it went with the last of them, drained
             else:
-                self._tally.watch(data)
+                if data is not before:  # the engine has rebuilt it, after a bug met by a record
+                    self._tally.watch(data)
                 self._tally.bars_in += len(one.records) if data.offset >= one.next_offset else bisect_left(one.offsets, data.offset)
 
     def _tell_silence(self, transaction: Transaction) -> None:

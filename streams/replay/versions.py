@@ -59,38 +59,58 @@ class LastVersions:
         self._place = place
         self._held: list[_Held] = []
         self._sent_us = 0
-        self._ended = False
-        self._failure: HistoryError | None = None
 
     def __iter__(self) -> Iterator[Read]:
-        return self
+        """Give the records; to be called once.
 
-    def __next__(self) -> Read:
-        held = self._held
-        while not (held and (self._ended or len(held) > MOST_HELD or self._is_settled(held[0]))):
-            if self._ended:
-                if self._failure is not None:
-                    failure, self._failure = self._failure, None
-                    raise failure
-                raise StopIteration
-            self._look_at_next()
-        return held.pop(0).read
+        Raises:
+            HistoryError: where reading can't go on, after the records before it.
+        """
+        held, records, can_move = self._held, self._records, self._place is not None
+        failure: HistoryError | None = None
+        while True:
+            try:
+                read = next(records, None)
+            except HistoryError as error:
+                read, failure = None, error
+            if read is None:
+                break
+            if read.__class__ is not Read:
+                read = Read(*read)  # a source of somebody else's may give plain pairs
+            given = None if can_move else self._given_by(read)
+            if given is not None:
+                yield given
+                continue
+            self._look_at(read)
+            while held and (len(held) > MOST_HELD or self._is_settled(held[0])):
+                yield held.pop(0).read
+        yield from [one.read for one in held]
+        if failure is not None:
+            raise failure
+
+    def _given_by(self, read: Read) -> Read | None:
+        """The record that this one lets go of at once: of almost all bars there is one version. None where more is to be looked at."""
+        bar, sent_us, held = read.record, read.sent_us, self._held
+        if bar.__class__ is not Bar:
+            return None
+        if not held:
+            if sent_us is None or not sent_us >= bar.end_us > bar.start_us:
+                return None
+            if sent_us > self._sent_us:
+                self._sent_us = sent_us
+            return read  # the bar was over when it was sent
+        one = held[0]
+        if sent_us is not None or one.read.sent_us is not None or len(held) > 1 or one.bar is None or one.bar.start_us == bar.start_us:
+            return None
+        held[0] = _Held(read, bar, bar.end_us)  # without message times a record ends the wait of the one before it
+        return one.read
 
     def _is_settled(self, one: _Held) -> bool:
         return one.until_us is None or self._sent_us >= one.until_us
 
-    def _look_at_next(self) -> None:
-        try:
-            read = next(self._records, None)
-        except HistoryError as error:
-            read, self._failure = None, error
-        if read is None:
-            self._ended = True
-            return
-        if read.__class__ is not Read:
-            read = Read(*read)  # a source of somebody else's may give plain pairs
+    def _look_at(self, read: Read) -> None:
         if isinstance(read.record, Bar):
-            if self._place is None and read.sent_us is None:  # most records of files are as they are to be given
+            if self._place is None and read.sent_us is None:
                 self._take(read, read.record)
                 return
             bar = read.record if self._place is None else self._place(read.record)

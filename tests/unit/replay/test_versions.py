@@ -151,7 +151,7 @@ def test_times_that_never_come_to_the_end_hold_up_a_few_records_only() -> None:
         for read, one in enumerate(bars, 1):
             yield Read(read - 1, one, OPEN)
 
-    versions = LastVersions(records())
+    versions = iter(LastVersions(records()))
     assert next(versions).record == bars[0]
     assert read == MOST_HELD + 1
     assert [one.record for one in versions] == bars[1:]
@@ -162,11 +162,28 @@ def test_what_was_read_before_a_source_breaks_off_is_given() -> None:
         yield Read(0, *candle(590, 1.0))
         raise HistoryError("the disk is gone")
 
-    versions = LastVersions(records())
+    versions = iter(LastVersions(records()))
     assert next(versions).offset == 0
     with pytest.raises(HistoryError, match="the disk is gone"):
         next(versions)
     assert list(versions) == []
+
+
+# Most records are given without a look at the ones that are held
+
+PLACES = st.integers(0, 3).map(lambda minute: OPEN + minute * MINUTE_US)
+BARS = st.builds(lambda start_us, volume: bar("SPY", start_us, volume=volume), PLACES, st.sampled_from([1.0, 2.0]))
+SENT = st.none() | st.integers(-90, 260).map(lambda second: OPEN + second * SECOND_US)
+
+
+@given(st.lists(st.tuples(BARS | st.just(Undecodable("no magic byte")), SENT), max_size=12))
+def test_a_record_that_is_given_at_once_is_the_one_that_a_closer_look_gives(topic: list[tuple[Bar | Undecodable, int | None]]) -> None:
+    reads = [Read(place, *one) for place, one in enumerate(topic)]
+    quick = LastVersions(iter(reads))
+    # Bars that are placed on their day are all looked at.
+    careful = LastVersions(iter(reads), lambda one: one)
+    assert [(one.offset, one.record) for one in quick] == [(one.offset, one.record) for one in careful]
+    assert quick.left_out == careful.left_out
 
 
 # Live and its replay
