@@ -32,6 +32,10 @@ def next_us(state: SessionState, until_us: int, *, with_completes: bool = True) 
 
     One at or before `now` is due at once: an input has made it so. Without `with_completes` what is said of windows alone is left out.
     """
+    if not (state.silent or state.draining) and until_us < min(
+        state.next_waiting_us, state.next_close_us, state.next_complete_us, state.next_roll_us
+    ):
+        return NEVER_DUE_US  # as before most inputs: no rule has come to its bound
     found = min(
         waiting.ends_us(state, until_us),
         gate.silence_ends_us(state),

@@ -60,8 +60,8 @@ def _next_look_us(data: SymbolSessionData, since_us: int, period_us: int) -> int
 
 
 def _next_end_us(state: SessionState, data: SymbolSessionData) -> int:
-    """Where the next base bar ends, or would if the day went on: the one before the close may be shorter than others."""
-    if state.rules < 2 or not NEVER_US < data.frontier_us < data.close_us:
+    """Where the next base bar ends, or would if the day went on: where hours cut bars, the one before the close is shorter than others."""
+    if not data.is_uneven or state.rules < 2 or not NEVER_US < data.frontier_us < data.close_us:
         return data.frontier_us + data.base_us
     return data.bars.grid.end_of(data.frontier_us)
 

@@ -362,7 +362,12 @@ class BarSeries:
     def _pack(self, bars: list[SessionBar], *, is_plain: bool = False) -> Columns:
         if not bars:
             return NO_BARS
-        first_us = self.grid.line_of(bars[0].start_us)
+        grid = self.grid
+        first_us, width_us = grid.line_of(bars[0].start_us), grid.width_us
+        if grid.is_uniform:
+            slots = [(bar.start_us - first_us) // width_us for bar in bars]
+        else:
+            slots = grid.slots_from(first_us, [bar.start_us for bar in bars])
         vwaps, trades, revisions, provenances = USUAL_COLUMNS if is_plain else self._unusual_columns(bars)
         counts = NO_NUMBERS
         if not self._is_base:
@@ -371,7 +376,7 @@ class BarSeries:
                 counts = array("q", base_counts)
         return Columns(
             first_us,
-            array("q", self.grid.slots_from(first_us, [bar.start_us for bar in bars])),
+            array("q", slots),
             array("d", [bar.open for bar in bars]),
             array("d", [bar.high for bar in bars]),
             array("d", [bar.low for bar in bars]),

@@ -251,6 +251,16 @@ class Session:
             return self._run(lambda state: extras.moved(state, symbol, stream, next_offset), now_us)
         return self._run(lambda state: source.moved(state, symbol, next_offset), now_us)
 
+    def all_moved(self, positions: Sequence[tuple[str, int]], now_us: int) -> list[Outcome]:
+        """As `moved` of several symbols' bars, in this order; one that has gone meanwhile is passed over."""
+
+        def run(state: SessionState) -> None:
+            for symbol, next_offset in positions:
+                if symbol in state.symbols:
+                    source.moved(state, symbol, next_offset)
+
+        return self._run(run, now_us)
+
     def caught_up(self, symbol: str, now_us: int) -> list[Outcome]:
         """What had been written to the symbol's topic when its end was captured is read."""
         return self._run(lambda state: source.caught_up(state, symbol), now_us)

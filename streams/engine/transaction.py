@@ -30,7 +30,7 @@ from streams.engine.placing import placer
 from streams.engine.rows import Row
 from streams.engine.rules import RULES, check_known
 from streams.engine.session import Session
-from streams.engine.symbol import READING
+from streams.engine.symbol import READING, SymbolSessionData
 from streams.engine.validation import undecodable_reason
 from streams.errors import EngineError, FatalError
 from streams.records import Bar, ControlCommand, Outcome, PublishedBar, Quote, Rejected, Rejection, Tick, Undecodable
@@ -262,9 +262,10 @@ class Transaction:
         current: list[RangeRead] = []
         extra: list[RangeRead] = []
         for read in ranges:
-            if self._is_readable(read):
+            data = self._session.symbol(read.symbol)
+            if data is not None and self._is_readable(read, data):
                 if read.stream is None:
-                    current.append(self._placed(read))
+                    current.append(self._placed(read, data) if data.is_uneven else read)
                 else:
                     extra.append(read)
         if (current or extra) and self._inputs and self._inputs[-1].kind is InputKind.RANGE:
@@ -305,13 +306,14 @@ class Transaction:
                 data = self._session.symbol(symbol)
                 if data is None or data.status not in READING:
                     stopped[symbol] = read.offsets[place] + 1
-        for read in current:
-            if self._session.symbol(read.symbol) is not None:
-                self._outcomes += self._session.moved(read.symbol, stopped.get(read.symbol, read.next_offset), now_us)
+        if current:
+            self._outcomes += self._session.all_moved(
+                [(read.symbol, stopped.get(read.symbol, read.next_offset)) for read in current], now_us
+            )
 
-    def _is_readable(self, read: RangeRead) -> bool:
-        data = self._session.symbol(read.symbol)
-        if data is None or data.incarnation != read.incarnation or data.status not in READING:
+    @staticmethod
+    def _is_readable(read: RangeRead, data: SymbolSessionData) -> bool:
+        if data.incarnation != read.incarnation or data.status not in READING:
             return False
         if read.stream is None:
             offset = data.offset
@@ -325,11 +327,8 @@ class Transaction:
             raise EngineError(f"records of {what} from offset {read.first_offset} were handed over while the state stands at {offset}")
         return True
 
-    def _placed(self, read: RangeRead) -> RangeRead:
-        """The range as it is merged: a daily bar ends at the close, whatever end it came with."""
-        data = self._session.symbol(read.symbol)
-        if data is None or not data.is_uneven:
-            return read
+    def _placed(self, read: RangeRead, data: SymbolSessionData) -> RangeRead:
+        """The range as it is merged, of a symbol whose bars the hours cut: a daily bar ends at the close, whatever end it came with."""
         placed = placer(data.base_interval, data.anchor, self._session.state.calendar)
         records = [placed(record) if isinstance(record, Bar) else record for record in read.records]
         return msgspec.structs.replace(read, records=records)

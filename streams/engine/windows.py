@@ -43,7 +43,7 @@ class Grid:
 
     __slots__ = (
         "_base", "_base_interval", "_is_base", "_is_day", "_is_even", "_uneven_starts", "anchor", "base_us", "day", "first_us", "interval",
-        "origin_us", "width_us",
+        "is_uniform", "origin_us", "width_us",
     )  # fmt: skip
 
     def __init__(self, day: TradingDay, interval: str, base_interval: str, anchor: str) -> None:
@@ -73,6 +73,8 @@ class Grid:
             else:
                 origin_us -= (origin_us + ahead) % self.width_us
         self.origin_us = origin_us
+        # Whether each line is where its window starts, or would if the day did not begin later: what is asked for many bars goes by this.
+        self.is_uniform = self._uneven_starts is None
         # Where the first window starts.
         self.first_us = max(origin_us, day.open_us if self._is_base else day.starts_us)
 
