@@ -154,6 +154,8 @@ API: Final = (
     ("streams.client.calls", ("Overview", "Snapshot", "CommandResult")),
     ("streams.client.answers", ("Place",)),
     ("streams.client.control", ("SessionControl",)),
+    ("streams.client.sessions", ("read_sessions", "SessionState")),
+    ("streams.client.deadletters", ("DeadLetters", "DeadLetter", "prepared", "Resend", "send_again", "Resent")),
     ("streams.consumer", ("SessionConsumer", "Position", "Hole", "BarsTopic", "HttpState", "WarmUp", "Source", "Wanted", "Snapshot")),
     ("streams.engine.reads", ("SessionData",)),
     ("streams.engine.views", ("SymbolSnapshot", "SessionMetrics", "QuotesSnapshot", "TicksSnapshot", "GapInfo")),

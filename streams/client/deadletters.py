@@ -208,7 +208,7 @@ def prepared(letter: DeadLetter, codec: Codec, now_us: int, *, value: bytes | No
 
     Args:
         letter: the letter.
-        codec: knows the schemas.
+        codec: knows the schemas; `streams.wire.codec.Codec()` knows the project's own.
         now_us: the wall clock.
         value: another value in place of the letter's, such as a corrected bar.
     """
