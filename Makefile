@@ -15,11 +15,13 @@ INPUTS := pyproject.toml constraints.txt
 PEERS := .venv-peers
 PEER_INPUTS := benchmarks/peers/requirements.txt benchmarks/constraints-peers.txt
 
-.PHONY: help demo test lint docs bench bench-java wheel chaos compose-test clean
+.PHONY: help install demo test lint docs bench bench-java wheel chaos compose-test clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.runs ## Install it into .venv, to run streams by hand: . .venv/bin/activate puts it on the path
 
 demo: $(VENV)/.runs ## Show it all once: broker, worker, real bars, a symbol added, a crash (KEEP=1 stays up)
 	@$(BIN)/streams demo $(if $(KEEP),--keep)

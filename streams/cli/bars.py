@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from streams.cli.options import is_watched
+
 Store = Annotated[Path, typer.Option("--store", metavar="DIR", help="The store's folder.", show_default=False)]
 
 
@@ -47,5 +49,6 @@ def counting(what: str, total: int) -> Iterator[Counter]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield Counter(progress, progress.add_task(what, total=total, at=""), console.is_terminal)
+    is_shown = is_watched(console)
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as progress:
+        yield Counter(progress, progress.add_task(what, total=total, at=""), is_shown)

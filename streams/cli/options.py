@@ -107,6 +107,16 @@ def data_console() -> Console:
     return console if console.is_terminal else plain_console(width=_PIPE_WIDTH)
 
 
+def is_watched(console: Console) -> bool:
+    """Whether someone watches this process there: a job in the background must not draw over what the foreground prints."""
+    if not console.is_terminal:
+        return False
+    try:
+        return os.tcgetpgrp(console.file.fileno()) == os.getpgrp()
+    except OSError:  # it is not the terminal that controls this process
+        return True
+
+
 def plain_console(*, width: int | None = None, soft_wrap: bool = False) -> Console:
     """Standard output that shows text as it is: a note such as `mod:X:` or `[1]` is neither a picture nor a style."""
     return Console(highlight=False, markup=False, emoji=False, width=width, soft_wrap=soft_wrap)

@@ -10,7 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from streams.cli.options import print_json, say
+from streams.cli.options import is_watched, print_json, say
 from streams.cli.words import plural, unknown_summary
 from streams.client.pacing import Pace, Survey
 from streams.client.produce import DELIVERY_TIMEOUT_SECONDS, BarProducer
@@ -190,5 +190,5 @@ def _progress(total: int | None) -> Iterator[tuple[Progress, TaskID]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not is_watched(console)) as progress:
         yield progress, progress.add_task("bars", total=total, symbol="", at="")

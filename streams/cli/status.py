@@ -20,7 +20,7 @@ from streams.calendar_end import ENDING_DAYS, days_left, end_in_words
 from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json, say
 from streams.cli.status_table import SymbolTable
 from streams.cli.waiting import Patience
-from streams.cli.words import CLOSED, NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, symbol_facts
+from streams.cli.words import CLOSED, NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, symbol_facts, whole_seconds
 from streams.client.state import StateReader, StateView
 from streams.config import SessionConfig
 from streams.engine.rows import SessionRow
@@ -122,9 +122,9 @@ def caught_up(settings: Settings, clock: Clock) -> StateReader:
 def why_inactive(facts: SessionFacts) -> str:
     """Why a session is not active, in a few words."""
     if facts["worker"] == "none":
-        return f"no worker is active since {facts['as_of']}"
+        return f"no worker is active since {whole_seconds(facts['as_of'])}"
     if facts["worker"] == "failing":
-        return f"worker {facts['owner']} is there, and nothing was committed since {facts['as_of']}"
+        return f"worker {facts['owner']} is there, and nothing was committed since {whole_seconds(facts['as_of'])}"
     pending = [symbol["symbol"] for symbol in facts["symbols"] if symbol["status"] == SymbolStatus.PENDING]
     words = [f"the gate is closed ({facts['gate_reason'] or 'new'})"]
     words += [f"lagging: {', '.join(facts['lagging'])}"] if facts["lagging"] else []
@@ -218,14 +218,14 @@ def status_page(facts: SessionFacts) -> RenderableType:
     head = Text.assemble((facts["session"], "bold"), f"  epoch {facts['epoch']}  sequence {facts['sequence']:,}")
     if facts["trading_date"]:
         head.append(f"  trading day {facts['trading_date']}")
-    head.append(f"  as of {facts['as_of']}")
+    head.append(f"  as of {whole_seconds(facts['as_of'])}")
     parts: list[RenderableType] = [head, _gate_line(facts)]
-    age = seconds_text(facts["age_seconds"])
+    age, since = seconds_text(facts["age_seconds"]), whole_seconds(facts["as_of"])
     if facts["worker"] == "none":
-        nobody = f"no worker is active since {facts['as_of']} ({age} ago), or none whose transactions get through"
+        nobody = f"no worker is active since {since} ({age} ago), or none whose transactions get through"
         parts.append(Text(f"{nobody}: streams worker CONFIG starts one", style="bold yellow"))
     if facts["worker"] == "failing":
-        stuck = f"worker {facts['owner']} is there, and nothing was committed since {facts['as_of']} ({age} ago)"
+        stuck = f"worker {facts['owner']} is there, and nothing was committed since {since} ({age} ago)"
         parts.append(Text(f"{stuck}: brokers do not take its transactions; its log says why", style="bold yellow"))
     if facts["topics_unchecked_since"] and facts["worker"] == "active":
         parts.append(Text(_unchecked_words(facts), style="bold yellow"))

@@ -48,8 +48,8 @@ class Patience:
         while True:
             try:
                 return make()
-            except NoSessionError as error:
-                if not self.lasts(str(error)):
+            except NoSessionError:
+                if not self.lasts("no worker has run it yet"):
                     raise
             pause.wait(_LOOK_AGAIN_SECONDS)
 

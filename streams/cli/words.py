@@ -140,6 +140,11 @@ def short_instant(instant: str | None, beside: str) -> str:
     return time if beside.startswith(day) else f"{day} {time}"
 
 
+def whole_seconds(instant: str) -> str:
+    """An ISO instant in UTC without its fraction of a second, which a line for people does not need."""
+    return f"{instant[:19]}Z"
+
+
 def plural(count: int, thing: str) -> str:
     """`1 bar`, `412 bars`, `4,120 bars`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"

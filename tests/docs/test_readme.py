@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from streams import __version__
 from streams.broker.ports import free_port
 from streams.config import SessionConfig
 from tests.support import unique_symbol, wait_until
@@ -23,6 +25,10 @@ from tests.support.workers import Workers
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECONDS = 180.0
+
+
+ACTIVATES = ". .venv/bin/activate\n"
+INSTALLS = f"make install\n{ACTIVATES}"
 
 
 def section(title: str) -> str:
@@ -46,10 +52,10 @@ def shell() -> dict[str, str]:
     return {**clean, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
 
 
-def run(script: str, environment: dict[str, str], timeout_s: float = SECONDS) -> subprocess.CompletedProcess[str]:
-    """Run a shell script in the checkout; whatever it leaves behind is ended with it."""
+def run(script: str, environment: dict[str, str], timeout_s: float = SECONDS, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a shell script, by default in the checkout; whatever it leaves behind is ended with it."""
     process = subprocess.Popen(
-        ["bash", "-e", "-c", script], cwd=ROOT, env=environment, text=True, stdin=subprocess.DEVNULL,
+        ["bash", "-e", "-c", script], cwd=folder, env=environment, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
@@ -92,7 +98,8 @@ def test_the_demo_holds_what_it_claims_and_ends_by_itself(shell: dict[str, str],
 def test_the_commands_by_hand_work_when_they_are_pasted(shell: dict[str, str], tmp_path: Path) -> None:
     port, data = free_port(), tmp_path / "broker"
     pasted = block("By hand", "sh")
-    assert pasted.startswith("streams broker up\n")
+    assert pasted.startswith(ACTIVATES)
+    pasted = pasted.removeprefix(ACTIVATES)
     script = f"""
         trap 'trap - EXIT; kill $(jobs -p) || true; wait || true; streams broker down' EXIT
         {pasted.replace("streams broker up", f"streams broker up --port {port}")}
@@ -108,36 +115,26 @@ def test_the_commands_by_hand_work_when_they_are_pasted(shell: dict[str, str], t
     assert "Traceback" not in done.stdout, done.stdout
 
 
-FEED = """#!/usr/bin/env python3
-import json, time
-while True:
-    end = int(time.time())
-    start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end - 1))
-    print(json.dumps({"time": start, "open": 167.4, "high": 167.5, "low": 167.3, "close": 167.45, "volume": 1200}), flush=True)
-    time.sleep(1)
-"""
-
-
 def test_bars_of_ones_own_are_published_and_replayed_as_the_readme_says(shell: dict[str, str], tmp_path: Path) -> None:
-    feed = tmp_path / "my-feed"
-    feed.write_text(FEED)
-    feed.chmod(0o755)
     wait_until(lambda: time.time() % 86_400 < 86_340, "the new day: the replay is of the day on which the bars were recorded", 90)
     port, data = free_port(), tmp_path / "broker"
-    pasted = block("Your own bars", "sh").replace("mine.json", str(tmp_path / "mine.json")).replace("1m", "1s")
-    pasted = pasted.replace("--count 3", "--count 12 --json").replace("streams broker up", f"streams broker up --port {port}")
+    pasted = block("Your own bars", "sh")
+    assert pasted.startswith(INSTALLS)  # which the environment of the tests has behind it
+    pasted = pasted.removeprefix(INSTALLS).replace("streams broker up", f"streams broker up --port {port}")
+    pasted = pasted.replace("--kind bar --count 3", "--kind bar --count 3 --json")
     script = f"""
         trap 'trap - EXIT; kill $(jobs -p) || true; wait || true; streams broker down' EXIT
         {pasted}
     """
     environment = {
         **shell, "STREAMS_BROKER_DATA": str(data), "STREAMS_BOOTSTRAP_SERVERS": f"127.0.0.1:{port}", "STREAMS_HTTP_PORT": "0",
-        "STREAMS_INSTANCE_ID": f"readme-{port}", "PATH": f"{tmp_path}{os.pathsep}{shell['PATH']}",
+        "STREAMS_INSTANCE_ID": f"readme-{port}",
     }  # fmt: skip
-    done = run(script, environment)
+    done = run(script, environment, folder=tmp_path)
     assert done.returncode == 0, done.stdout  # 1 where the replay accepts no bar
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"sequence"')]
-    assert any(event["kind"] == "bar" and event["symbol"] == "BTC/USD" and event["bar"]["close"] == 167.45 for event in events), done.stdout
+    bars = [(event["kind"], event["symbol"], event["interval"], event["bar"]["close"]) for event in events]
+    assert bars == [("bar", "BTC/USD", "1s", 167.45)] * 3, done.stdout
     assert "Traceback" not in done.stdout, done.stdout
 
 
@@ -183,6 +180,13 @@ def test_a_record_that_its_topic_is_missing_for_ends_the_program_with_an_error(
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=shell, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr == f"{topic}: Broker: Unknown topic or partition\n"
+
+
+def test_the_wheel_of_the_readme_is_the_one_that_make_builds_and_has_its_extras() -> None:
+    (extras,) = re.findall(r"dist/session_streams-(?:.*)-py3-none-any\.whl\[(.*)\]'", block("Install it elsewhere", "sh"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"dist/session_streams-{__version__}-py3-none-any.whl[" in block("Install it elsewhere", "sh")
+    assert set(extras.split(",")) == set(project["optional-dependencies"]) - {"dev"}
 
 
 def test_the_replay_of_the_readme_runs(shell: dict[str, str]) -> None:

@@ -209,11 +209,11 @@ def test_it_waits_until_the_session_is_active_and_reports_each_reason_once(monke
     lags = committed_now(active=False, gate_reason="lagging")
     lagging = [name for name in sorted(lags.symbols) if (row := lags.progress_of(name)) is not None and row.lagging]
     assert lagging
-    assert wait_for(monkeypatch, Following(new, new, lags, committed_now(active=True)), "--json", missing=1) == 0
+    assert wait_for(monkeypatch, Following(new, new, lags, committed_now(active=True)), "--json", missing=2) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out)["gate_open"] is True
     assert printed.err.splitlines() == [
-        "waiting for session main: no worker has ever run session 'main' here",
+        "waiting for session main: no worker has run it yet",
         f"waiting for session main: the gate is closed (new); lagging: {', '.join(lagging)}; pending: BRK.B",
         f"waiting for session main: the gate is closed (lagging); lagging: {', '.join(lagging)}",
     ]
