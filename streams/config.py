@@ -83,7 +83,10 @@ class SessionConfig(Section):
         try:
             json.loads(text, object_pairs_hook=_without_repeated_keys)
         except json.JSONDecodeError as error:
-            raise SessionConfigError(f"no JSON at line {error.lineno} column {error.colno}: {error.msg}") from None
+            what = (
+                "the session config is empty" if not text.strip() else f"not JSON at line {error.lineno} column {error.colno}: {error.msg}"
+            )
+            raise SessionConfigError(what) from None
         except RecursionError:
             raise SessionConfigError("no session config: it nests hundreds of lists or objects, a config has four levels") from None
         try:

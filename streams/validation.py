@@ -9,12 +9,12 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
 from textwrap import dedent
-from typing import Final, get_args
+from typing import Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -46,6 +46,7 @@ _WANTED: Final = {
     "date_from_datetime_inexact": "a date such as 2013-10-07",
 }
 _SHOWN_CHARACTERS: Final = 60
+_MOST_PLACES: Final = 3
 
 
 def dotted(location: Location) -> str:
@@ -105,7 +106,7 @@ def _explain_one(details: ErrorDetails, model: type[BaseModel], name: str) -> st
         return f"{name}: the key must be {_WANTED[kind]}"
     match kind:
         case "extra_forbidden":
-            return f"{name} is not a known key: {_advice(str(location[-1]), _models_at(model, location[:-1]))}"
+            return f"{name} is not a known key{_advice(str(location[-1]), _models_at(model, location[:-1]), model)}"
         case "missing":
             field = _field_at(model, location)
             texts = [descriptions(owner).get(str(location[-1])) for owner in _models_at(model, location[:-1])]
@@ -173,10 +174,23 @@ def _plain(limit: object) -> str:
     return f"{limit:g}" if isinstance(limit, float) else str(limit)
 
 
-def _advice(key: str, models: list[type[BaseModel]]) -> str:
+def _advice(key: str, models: list[type[BaseModel]], root: type[BaseModel]) -> str:
     known = [name for model in models for name in model.model_fields]
+    elsewhere = [f"{place}.{key}" if place else key for place in _places_of(key, root)]
+    if 0 < len(elsewhere) <= _MOST_PLACES:
+        return f" here: write it as {' or '.join(elsewhere)}"
     near = get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
+    return f": did you mean {near[0]}?" if near else f": known here are {', '.join(known)}"
+
+
+def _places_of(key: str, model: type[BaseModel], place: str = "") -> Iterator[str]:
+    """Where in the document a key of this name belongs, of the keys that no name of the user's leads to."""
+    if key in model.model_fields:
+        yield place
+    for name, field in model.model_fields.items():
+        for one in _models_in(field.annotation):
+            if get_origin(field.annotation) not in (dict, Mapping):
+                yield from _places_of(key, one, f"{place}.{name}" if place else name)
 
 
 def _models_at(model: type[BaseModel], location: Location) -> list[type[BaseModel]]:

@@ -370,10 +370,24 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(path: str, advice:
 
 
 @pytest.mark.parametrize(
+    ("path", "places", "reason"),
+    [
+        ("symbols", f"{DATA}.symbols or {STREAMING}.symbols", "a level too high"),
+        (f"{DATA}.catchup_threshold_seconds", f"{STREAMING}.catchup_threshold_seconds", "one level too high"),
+        (f"{STREAMING}.grace_seconds", f"{DATA}.grace_seconds", "one too low"),
+        (f"{DATA}.exchange", "exchange", "of the root"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_refused_with_its_own_place(path: str, places: str, reason: str) -> None:
+    assert f"{path} is not a known key here: write it as {places}" in complaints(with_value(path, 1)), reason
+
+
+@pytest.mark.parametrize(
     ("text", "message", "reason"),
     [
-        ("", "no JSON at line 1 column 1: Expecting value", "nothing"),
-        ('{\n  "mode": "live",\n}', "no JSON at line ", "a comma too many, which Python 3.13 finds a line before 3.11"),
+        ("", "the session config is empty", "nothing"),
+        ("live", "not JSON at line 1 column 1: Expecting value", "a word"),
+        ('{\n  "mode": "live",\n}', "not JSON at line ", "a comma too many, which Python 3.13 finds a line before 3.11"),
         ("[]", "the config must be an object, got []", "another kind of JSON"),
         ('{"mode": "live", "mode": "backtest"}', "mode is written twice in one object", "which one would hold?"),
         ('{"session_data_config": {"symbols": ["\\ud800"]}}', "the config is no JSON", "half a character"),
