@@ -26,6 +26,7 @@ from streams.times import iso, parse_instant
 _FIRST_PLAUSIBLE_US: Final = 10**14
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 _LONG: Final = 2**63
+_OTHERS_SHOWN: Final = 12
 _INSTANT: Final = "an instant such as 2013-10-07T13:30:00Z, or whole microseconds since 1970 (from 1973 on)"
 
 V = TypeVar("V")
@@ -186,10 +187,12 @@ class JsonFields:
             raise BodyError(f"{self._what}: {name} is missing")
         if name in self._fields:
             raise BodyError(f"{self._what}: {name} is null: a {self._what} must have a value there")
-        for other in self._fields:
-            if other not in self._known and difflib.get_close_matches(other.lower(), [name], n=1, cutoff=0.6):
+        others = [other for other in self._fields if other not in self._known]
+        for other in others:
+            if difflib.get_close_matches(other.lower(), [name], n=1, cutoff=0.6):
                 raise BodyError(f"{self._what}: {name} is missing; is the field {other!r} meant for it?")
-        raise BodyError(f"{self._what}: {name} is missing")
+        there = f"; fields that are not known: {', '.join(others[:_OTHERS_SHOWN])}" if others else ""
+        raise BodyError(f"{self._what}: {name} is missing{there}")
 
     def _unit_of(self, value: object) -> str:
         """What a count that is not in whole microseconds is in, and what to write instead."""

@@ -62,6 +62,10 @@ def test_every_field_of_a_bar_can_be_typed() -> None:
     [
         (b"{not json", "bar: not JSON"),
         (b"{}", "bar: symbol is missing"),
+        (
+            b'{"symbol": "SPY", "interval": "1m", "t": 1767625140000, "o": 1, "h": 2, "l": 1, "c": 2, "v": 5}',
+            "bar: start is missing; fields that are not known: t, o, h, l, c, v",
+        ),
         (b'{"symbol": "\xff"}', "bar: not JSON"),
         (
             json.dumps({**{name: one for name, one in TYPED.items() if name != "close"}, "colse": 168.05}).encode(),
