@@ -29,8 +29,8 @@ demo: $(VENV)/.runs ## Show it all once: broker, worker, real bars, a symbol add
 test: $(VENV)/.develops ## Run the tests, on real brokers (ARGS="-k gate" go to pytest; JOBS=1 runs them in one process)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
-chaos: $(VENV)/.develops ## Run the kill tests, the long ones too, the long simulation, and properties with all examples (ARGS="-k million")
-	@EXAMPLES=all $(BIN)/python -m pytest -m "chaos or hypothesis" tests/chaos tests/unit \
+chaos: $(VENV)/.develops ## Run the kill tests, all slow tests, the long simulation, and properties with all examples (ARGS="-k million")
+	@EXAMPLES=all $(BIN)/python -m pytest -m "chaos or slow or hypothesis" tests/chaos tests/unit \
 	    --numprocesses $(CHAOS_JOBS) --dist loadgroup --durations 40 $(ARGS)
 
 lint: $(VENV)/.develops ## Check style, types and the direction of imports
