@@ -251,7 +251,8 @@ def _about_end(calendar: TradingCalendar | None, now_us: int) -> Iterator[str]:
         yield end_in_words(calendar, now_us)
 
 
-_UNKNOWN: Final = "unknown fields, which are ignored: the event unknown_fields names them"
+def _unknown_words(names: list[str]) -> str:
+    return f"unknown fields, which are ignored: {', '.join(names)}"
 
 
 def _remarks(symbol: SymbolFacts, outside: str, session: str) -> Iterator[str]:
@@ -270,11 +271,11 @@ def _remarks(symbol: SymbolFacts, outside: str, session: str) -> Iterator[str]:
         if facts is not None and facts["out_of_hours"]:
             yield f"{name}: {facts['out_of_hours']:,} {stream} dropped: {outside}"
         if facts is not None and facts["unknown_fields"]:
-            yield f"{name}: {facts['unknown_fields']:,} {stream} had {_UNKNOWN}"
+            yield f"{name}: {facts['unknown_fields']:,} {stream} had {_unknown_words(facts['unknown_names'])}"
         if facts is not None and facts["dead_letters"]:
             yield f"{name}: {facts['dead_letters']:,} {stream} are dead letters: {why}"
     if symbol["unknown_fields"]:
-        yield f"{name}: {plural(symbol['unknown_fields'], 'bar')} had {_UNKNOWN}"
+        yield f"{name}: {plural(symbol['unknown_fields'], 'bar')} had {_unknown_words(symbol['unknown_names'])}"
     if symbol["dead_letters"]:
         yield f"{name}: {plural(symbol['dead_letters'], 'dead letter')}: {why}"
 

@@ -34,6 +34,7 @@ class StreamFacts(TypedDict):
     out_of_hours: int
     dead_letters: int
     unknown_fields: int
+    unknown_names: list[str]
     reason: str | None
 
 
@@ -59,6 +60,7 @@ class SymbolFacts(TypedDict):
     duplicates: int
     forming: int
     unknown_fields: int
+    unknown_names: list[str]
     waiting: int
     out_of_hours: int
     other_interval: int
@@ -93,6 +95,7 @@ def symbol_facts(view: StateView, row: SymbolRow, now_us: int) -> SymbolFacts:
         "duplicates": progress.duplicates if progress else 0,
         "forming": progress.forming if progress else 0,
         "unknown_fields": progress.unknown_fields if progress else 0,
+        "unknown_names": list(progress.unknown_names) if progress else [],
         "waiting": len(progress.waiting) if progress else 0,
         "out_of_hours": progress.out_of_hours if progress else 0,
         "other_interval": progress.other_interval if progress else 0,
@@ -185,6 +188,7 @@ def _stream_facts(row: StreamRow | None) -> StreamFacts | None:
         "out_of_hours": row.out_of_hours,
         "dead_letters": row.rejected + row.engine_errors,
         "unknown_fields": row.unknown_fields,
+        "unknown_names": list(row.unknown_names),
         "reason": row.reason,
     }
 

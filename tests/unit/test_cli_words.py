@@ -91,7 +91,16 @@ def test_status_shows_quotes_and_ticks_where_a_symbol_streams_them() -> None:
     view.apply(
         "quotes|SPY",
         blank(
-            StreamRow, symbol="SPY", incarnation=1, stream="quotes", count=12_345, total=20_000, rejected=3, unknown_fields=7, quote=quote
+            StreamRow,
+            symbol="SPY",
+            incarnation=1,
+            stream="quotes",
+            count=12_345,
+            total=20_000,
+            rejected=3,
+            unknown_fields=7,
+            quote=quote,
+            unknown_names=("venue", "[n]"),
         ),
     )
     view.apply("ticks|SPY", blank(StreamRow, symbol="SPY", incarnation=1, stream="ticks", reason="topic ticks.SPY was deleted"))
@@ -99,12 +108,12 @@ def test_status_shows_quotes_and_ticks_where_a_symbol_streams_them() -> None:
     assert "quotes" in text
     assert "12,345" in text
     assert "no ticks: topic ticks.SPY was deleted" in text
-    assert "SPY: 7 quotes had unknown fields, which are ignored: the event unknown_fields names them" in text
+    assert "SPY: 7 quotes had unknown fields, which are ignored: venue, [n]" in text
     assert "SPY: 3 quotes are dead letters: `streams dead-letters list --session main --symbol SPY` shows why" in text
     _, spy = status_facts(view, now_us=NOW_US)["symbols"]
     assert spy["quotes"] == {
         "count": 12_345, "total": 20_000, "latest": "2013-10-05T11:00:00Z", "out_of_hours": 0, "dead_letters": 3, "unknown_fields": 7,
-        "reason": None,
+        "unknown_names": ["venue", "[n]"], "reason": None,
     }  # fmt: skip
     view.apply("quotes|SPY", None)
     assert status_facts(view, now_us=NOW_US)["symbols"][1]["quotes"] is None
