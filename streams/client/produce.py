@@ -138,6 +138,8 @@ class BarProducer:
             self.prepare([record.symbol], stream)
             name = self._names[record.symbol, stream]
         stamp_ms = message_ms(record, self._clock.now_us())
+        if not len(self._producer):  # the wait for an answer begins here, not when the record before was delivered
+            self._delivered, self._answered_at = self.sent, self._clock.monotonic()
         while True:
             try:
                 self._producer.produce(name, value, record.symbol.encode(), partition=0, on_delivery=self._report, timestamp=stamp_ms)
@@ -172,7 +174,7 @@ class BarProducer:
         self._raise_failure()
 
     def stalled_seconds(self) -> float:
-        """How long records have waited since the broker took one last; 0 while none waits."""
+        """How long the broker has taken no record while some wait; 0 while none waits."""
         self._producer.poll(0)
         self._raise_failure()
         # Deliveries are not reported one by one: they show in how many records are left.

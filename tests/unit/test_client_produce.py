@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from streams.client.produce import message_ms
+from streams.client import produce
+from streams.client.produce import BarProducer, message_ms
 from streams.records import Bar, Quote, Tick
+from streams.settings import Settings
 from streams.times import ManualClock, interval_us, parse_instant
 
 
@@ -39,3 +43,40 @@ def test_a_message_is_of_the_end_of_its_bar_or_of_the_time_of_sending(
 ) -> None:
     clock = ManualClock(parse_instant(sent))
     assert message_ms(record, clock.now_us()) == parse_instant(stamped) // 1000, reason
+
+
+class Queue:
+    """A producer of the client library that delivers when a test says so."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+
+    def __len__(self) -> int:
+        return self.waiting
+
+    def produce(self, *_: object, **__: object) -> None:
+        self.waiting += 1
+
+    def poll(self, seconds: float) -> int:
+        return 0
+
+
+def test_a_broker_is_slow_from_the_first_record_that_waits_and_not_while_a_feed_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, clock = Queue(), ManualClock(parse_instant("2026-11-30T14:31:00Z"))
+    monkeypatch.setattr(produce, "make_producer", lambda *_: queue)
+    monkeypatch.setattr(produce, "topics_on", lambda *_: frozenset({"bars.SPY"}))
+    producer: Any = BarProducer(Settings.load(bootstrap_servers="kafka.example:9092", session="main"), clock=clock)
+    for start in ("14:30:00", "14:31:00", "14:32:00"):
+        clock.advance_seconds(60)  # nothing to send
+        producer.send(bar("1m", f"2026-11-30T{start}Z"))
+        assert producer.stalled_seconds() == 0.0
+        queue.waiting = 0
+    producer.send(bar("1m", "2026-11-30T14:33:00Z"))
+    clock.advance_seconds(4)
+    producer.send(bar("1m", "2026-11-30T14:34:00Z"))
+    clock.advance_seconds(3)
+    assert producer.stalled_seconds() == 7.0, "since the first of the two was sent"
+    queue.waiting = 1
+    assert producer.stalled_seconds() == 0.0, "the broker took one"
+    clock.advance_seconds(2)
+    assert producer.stalled_seconds() == 2.0
