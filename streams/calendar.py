@@ -144,10 +144,8 @@ class TradingCalendar:
         self._give(by_day, given or {}, hours, through=known)
 
         days = sorted(by_day)
-        segments = [by_day[date] for date in days]
-        starts = [min(local_us(self.timezone, date, 0), one[0][0]) for date, one in zip(days, segments, strict=True)]
         through_days = max(known, *map(days_of, given)) if given else known
-        self._take(CalendarDays(exchange, str(self.timezone), through_days, days, starts, segments))
+        self._take(days, [by_day[date] for date in days], through_days, starts=None)
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -163,11 +161,13 @@ class TradingCalendar:
         calendar = cls.__new__(cls)
         calendar.exchange = known.exchange
         calendar.timezone = ZoneInfo(known.zone)
-        calendar._take(known)
+        calendar._take(known.days, known.segments, known.through, starts=known.starts)
         return calendar
 
-    def _take(self, known: CalendarDays) -> None:
-        self._days, self._starts, self._segments, self._through = known.days, known.starts, known.segments, known.through
+    def _take(self, days: list[int], segments: list[Segments], through: int, *, starts: list[int] | None) -> None:
+        self._days, self._segments, self._through = days, segments, through
+        # Where each day begins at the earliest. Ten thousand midnights take longer than all else here, and a replay needs few of them.
+        self._starts = starts
         self._opens = [segments[0][0] for segments in self._segments]
         self._closes = [segments[-1][1] for segments in self._segments]
         self._index = {days: index for index, days in enumerate(self._days)}
@@ -202,10 +202,17 @@ class TradingCalendar:
         """Date, earliest beginning and hours of the days after one date and up to another."""
         first = 0 if after is None else bisect_right(self._days, after)
         last = len(self._days) if through is None else bisect_right(self._days, through)
-        return zip(self._days[first:last], self._starts[first:last], self._segments[first:last], strict=True)
+        starts = [self._earliest_start(index) for index in range(first, last)]
+        return zip(self._days[first:last], starts, self._segments[first:last], strict=True)
 
     def _known(self) -> CalendarDays:
-        return CalendarDays(self.exchange, str(self.timezone), self._through, self._days, self._starts, self._segments)
+        starts = [self._earliest_start(index) for index in range(len(self._days))]
+        return CalendarDays(self.exchange, str(self.timezone), self._through, self._days, starts, self._segments)
+
+    def _earliest_start(self, index: int) -> int:
+        if self._starts is not None:
+            return self._starts[index]
+        return min(local_us(self.timezone, self._days[index], 0), self._opens[index])
 
     @property
     def last_date(self) -> date:
@@ -325,7 +332,7 @@ class TradingCalendar:
         day = self._made.get(index)
         if day is None:
             days = self._days[index]
-            starts_us = self._starts[index]
+            starts_us = self._earliest_start(index)
             if index:
                 starts_us = max(starts_us, self._closes[index - 1])
             segments = self._segments[index]
