@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 from streams.engine.rules import RULES
 from streams.engine.transaction import RangeRead
@@ -11,6 +12,9 @@ from streams.records import Bar, Quote, Tick, Undecodable
 from streams.wire.codec import Codec
 from streams.wire.deadletter import shortened
 from streams.wire.framing import hint_of
+
+_DECODED: Final = {Bar, Quote, Tick}
+"""What almost all ranges consist of: such a one is taken as it is."""
 
 
 def range_read(
@@ -31,10 +35,14 @@ def range_read(
     version that the transaction runs under: those of a worker are the newest, those of an audit the journal's.
     """
     unknown: dict[int, tuple[str, ...]] = {}
-    records: list[Bar | Quote | Tick | Undecodable] = [
-        undecodable(one, values[place], headers(place)) if isinstance(one, WireError) else one
-        for place, one in enumerate(codec.decode_records(stream, values, rules, unknown))
-    ]
+    decoded = codec.decode_records(stream, values, rules, unknown)
+    records: Sequence[Bar | Quote | Tick | Undecodable]
+    if set(map(type, decoded)) <= _DECODED:
+        records = cast("Sequence[Bar | Quote | Tick]", decoded)
+    else:
+        records = [
+            undecodable(one, values[place], headers(place)) if isinstance(one, WireError) else one for place, one in enumerate(decoded)
+        ]
     return RangeRead(symbol, incarnation, first, following, offsets, records, stream, unknown or None)
 
 
