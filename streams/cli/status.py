@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Annotated, Final, TypedDict
 from zoneinfo import ZoneInfoNotFoundError
 
-import httpx
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -155,6 +154,8 @@ def clock_of(url: str, owner: str) -> str | None:
 
 
 def _health(url: str, owner: str) -> dict[str, object] | None:
+    import httpx  # takes as long to import as the rest of the command's own code
+
     try:
         answer = httpx.get(f"{url}/health", timeout=_HEALTH_SECONDS).json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):

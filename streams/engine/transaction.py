@@ -283,12 +283,13 @@ class Transaction:
     def _read_bars(self, current: Sequence[RangeRead], skip: Mapping[Place, str] | None) -> None:
         stopped: dict[str, int] = {}
         receive, now_us, outcomes = self._session.receive, self.now_us, self._outcomes
+        any_unknown = any(read.unknown for read in current)
         for _, symbol, number, place in merge_order(current):
             read = current[number]
             record = read.records[place]
             if symbol in stopped:
                 continue
-            if read.unknown is not None and place in read.unknown:
+            if any_unknown and read.unknown is not None and place in read.unknown:
                 outcomes += self._session.unknown_fields(symbol, read.unknown[place], 1, now_us)
             if record.__class__ is Bar and record.symbol == symbol and not skip:
                 try:
