@@ -19,6 +19,7 @@ from streams.cli.options import AsJson, Bootstrap, DataZone, MarketName, Securit
 from streams.cli.words import plural
 from streams.client.kafka import topics_of
 from streams.config import SessionConfig
+from streams.errors import StreamsError
 from streams.history.lean import LeanFile
 from streams.history.store import HistoryStore
 from streams.records import ControlCommand, Event, EventKind, Marker, Reply, ReplyStatus
@@ -177,9 +178,15 @@ def _run(
             outputs.take(step)
             told = _tell_trouble(step, told, origin)
             steps += 1
+        sink.close()
     except KeyboardInterrupt:
         interrupted = True
-    sink.close()
+        sink.close()
+    except StreamsError:
+        _tell_partial(sink)
+        raise
+    if interrupted:
+        _tell_partial(sink)
     seconds = clock.monotonic() - began
     if not steps:
         raise typer.Exit(_INTERRUPTED)
@@ -211,6 +218,12 @@ def _run(
     if failures and not keep_going:
         say(f"error: {failures}: the rest was replayed (--keep-going: exit with 0 all the same)")
         raise typer.Exit(1)
+
+
+def _tell_partial(sink: Sink) -> None:
+    # Its readers can't tell a part from a whole.
+    if isinstance(sink, TopicSink):
+        say(f"topic {sink.topic} holds only a part of the replay: replay again with --overwrite")
 
 
 def _failures(summary: ReplaySummary) -> str:

@@ -63,7 +63,7 @@ class TopicSink:
         clock: Clock | None = None,
     ) -> None:
         self._settings = settings
-        self._topic = topic
+        self.topic: Final = topic
         self._all_bars = all_bars
         self._session_key = session.encode()
         self._clock = clock or SystemClock()
@@ -91,7 +91,7 @@ class TopicSink:
         """
         key = self._session_key if outcome.symbol is None else outcome.symbol.encode()
         value, headers = self._encoder.record(outcome, now_us)
-        self._produce(self._topic, key, value, headers, now_us)
+        self._produce(self.topic, key, value, headers, now_us)
         if self._all_bars is not None and isinstance(outcome, PublishedBar):
             self._produce(self._all_bars, key, value, headers, now_us)
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from streams.cli.main import run
+from streams.errors import NobodyThereError
+from streams.records import Marker, PublishedBar
+from streams.replay.topic import TopicSink
 from tests.support.replay import LEAN
 
 CONFIG, COMMANDS = "examples/backtest.json", "examples/commands.jsonl"
@@ -127,3 +130,24 @@ def test_what_is_wrong_is_said_with_an_exit_code(
     shown = capsys.readouterr().err
     assert said in shown
     assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(("failure", "code"), [(NobodyThereError("no broker answers at host:1"), 3), (KeyboardInterrupt(), 130)])
+def test_a_topic_that_holds_a_part_of_a_replay_is_said_to(
+    failure: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(TopicSink):
+        def __init__(self) -> None:
+            self.topic = "r1.analysis"  # type: ignore[misc]
+            self.left = 100
+
+        def write(self, outcome: PublishedBar | Marker, line: str, now_us: int) -> None:
+            self.left -= 1
+            if not self.left:
+                raise failure
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("streams.cli.replay._topic_sink", lambda *_, **__: Broken())
+    assert run(["replay", CONFIG, str(LEAN), "--end", "2013-10-07", "--to", "topic", "--bootstrap", "host:1"]) == code
+    assert "topic r1.analysis holds only a part of the replay: replay again with --overwrite" in capsys.readouterr().err
