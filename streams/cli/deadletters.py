@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final, TypedDict
 
@@ -16,6 +18,7 @@ from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_s
 from streams.cli.words import plural, short_instant
 from streams.client.deadletters import DeadLetter, DeadLetters, Resend, Resent, prepared, send_again, value_text
 from streams.client.kafka import codec_of
+from streams.client.resent import SentBefore, sent_before
 from streams.errors import BarFileError
 from streams.instants import read_instant
 from streams.records import Rejection
@@ -32,6 +35,7 @@ app = typer.Typer(
 _NOT_ALL: Final = 1
 _NOT_CONFIRMED: Final = 2
 _LONGEST_VALUE: Final = 300
+_PLANS_SHOWN: Final = 20
 _STDIN: Final = "-"
 
 OfSymbol = Annotated[str | None, typer.Option("--symbol", help="Only those of this symbol's topics.", show_default=False)]
@@ -70,6 +74,9 @@ def list_(
     reason: Reason = None,
     since: Since = None,
     last: Annotated[int, typer.Option("--last", min=0, metavar="N", help="How many of the newest; 0 for all.")] = 20,
+    before: Annotated[
+        int | None, typer.Option("--before", min=0, metavar="OFFSET", help="Only those before this offset.", show_default=False)
+    ] = None,
     bootstrap: Bootstrap = None,
     session: Session = None,
     as_json: AsJson = False,
@@ -80,7 +87,7 @@ def list_(
     with DeadLetters(settings) as letters:
         count = 0
         found: deque[DeadLetter] = deque(maxlen=last or None)
-        for letter in letters.read(symbol=symbol, code=code, since_us=since_us):
+        for letter in letters.read(symbol=symbol, code=code, since_us=since_us, before=before):
             count += 1
             found.append(letter)
     if as_json:
@@ -88,11 +95,45 @@ def list_(
         print_json([_facts(letter, codec) for letter in found])
         return
     if not found:
-        print("no dead letters" if symbol is None and reason is None and since is None else "no dead letters of these")
+        print("no dead letters" if (symbol, reason, since, before) == (None, None, None, None) else "no dead letters of these")
         return
     data_console().print(_listing(found))
     if count > len(found):
-        say(f"the newest {len(found)} of {count:,}; --last 0 lists all")
+        say(
+            f"the newest {len(found)} of {count:,}; --before {found[0].offset} lists those before them, --last 0 all, `summary` counts them"
+        )
+
+
+@app.command("summary", epilog="Example: streams dead-letters summary --session main --since 2013-10-07T13:30:00Z")
+def summary(
+    symbol: OfSymbol = None,
+    reason: Reason = None,
+    since: Since = None,
+    bootstrap: Bootstrap = None,
+    session: Session = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count dead letters by reason and symbol, the most first, with the time of the newest and its offset."""
+    settings = load_settings(bootstrap, session)
+    counts: Counter[tuple[str, str]] = Counter()
+    newest: dict[tuple[str, str], DeadLetter] = {}
+    with DeadLetters(settings) as letters:
+        for letter in letters.read(symbol=symbol, code=_code(reason), since_us=_instant(since)):
+            kind = (letter.code, letter.symbol or letter.topic)
+            counts[kind] += 1
+            newest[kind] = letter
+    if as_json:
+        print_json([_counted(count, newest[kind]) for kind, count in counts.most_common()])
+        return
+    for (code, name), count in counts.most_common():
+        print(f"{count:>8,}  {code}  {name}  newest {_second(newest[code, name])}, offset {newest[code, name].offset}")
+    print(f"{counts.total():>8,}  in all" if counts else "no dead letters")
+
+
+def _counted(count: int, newest: DeadLetter) -> dict[str, object]:
+    """So many letters of the newest one's reason and symbol."""
+    facts = {"reason": newest.code, "symbol": newest.symbol, "topic": newest.topic, "count": count}
+    return {**facts, "newest": iso(newest.time_ms * 1000), "offset": newest.offset}
 
 
 @app.command("show", epilog="Example: streams dead-letters show 12 --session main")
@@ -141,8 +182,8 @@ def resend(
 ) -> None:
     """Send dead letters again, once what was wrong is fixed: to the topic that they came from, with their key and headers.
 
-    They are named by offset, or chosen by --symbol, --reason, and --since. What would be rejected again is shown and not sent.
-    Exit code 1 when not all were sent, 2 when nothing was confirmed.
+    They are named by offset, or chosen by --symbol, --reason, and --since. What would be rejected again is shown and not sent, and what
+    an earlier run has sent is not sent twice; --force sends both. Exit code 1 when not all were sent, 2 when nothing was confirmed.
     """
     chosen = symbol is not None or reason is not None or since is not None
     if bool(offsets) == chosen:
@@ -154,44 +195,68 @@ def resend(
     letters = _at(settings, offsets) if offsets else _chosen(settings, symbol, _code(reason), _instant(since))
     other = None if value is None else _read_value(value)
     plans = [prepared(letter, codec, clock.now_us(), value=other) for letter in letters]
+    before = SentBefore({}, {}) if force else sent_before(settings, letters)
+    for topic, why in before.unread.items():
+        say(f"warning: whether records were sent again to {topic} before is not known: {why}")
+    plans = [plan for plan in plans if plan.letter.offset not in before.offsets]
     sendable = [plan for plan in plans if plan.letter.stream is not None and (plan.fault is None or force)]
-    left = [plan for plan in plans if plan not in sendable]
+    is_sent = {plan.letter.offset for plan in sendable}
+    left = [plan for plan in plans if plan.letter.offset not in is_sent]
     if not as_json:
-        for plan in plans:
-            print(_plan_line(plan, codec, is_sent=plan in sendable))
-    if not plans:
+        for line in _plan_lines(plans, before, is_sent, codec, most=None if dry_run else _PLANS_SHOWN):
+            print(line)
+    if not letters:
+        if as_json:
+            print_json([])
         say("no dead letters of these")
         return
     if dry_run or not sendable:
-        _finish(plans, [], left, as_json=as_json, would_send=sendable)
+        _finish(plans, [], left, before, as_json=as_json, would_send=sendable if dry_run else None)
         return
     if not yes and not _confirmed(len(sendable)):
         raise typer.Exit(_NOT_CONFIRMED)
-    _finish(plans, send_again(settings, sendable, codec=codec, clock=clock), left, as_json=as_json)
+    _finish(plans, send_again(settings, sendable, codec=codec, clock=clock), left, before, as_json=as_json)
 
 
-def _finish(plans: list[Resend], sent: list[Resent], left: list[Resend], *, as_json: bool, would_send: list[Resend] | None = None) -> None:
+def _finish(
+    plans: list[Resend],
+    sent: list[Resent],
+    left: list[Resend],
+    before: SentBefore,
+    *,
+    as_json: bool,
+    would_send: list[Resend] | None = None,
+) -> None:
     """Say what became of each letter; ends with 1 when one that was named was not sent.
 
     Raises:
         Exit: not all were sent.
     """
     failed = [one for one in sent if one.error is not None]
+    total = len(plans) + len(before.offsets)
     if as_json:
-        print_json([_outcome(plan, sent) for plan in plans])
+        by_offset = {one.letter.offset: one for one in sent}
+        earlier = [
+            {"offset": offset, "topic": topic, "status": "sent before", "new_offset": now, "error": None}
+            for offset, (topic, now) in before.places()
+        ]
+        print_json([_outcome(plan, by_offset.get(plan.letter.offset)) for plan in plans] + earlier)
     else:
         for one in failed:
             say(f"{one.letter.offset}: {one.error}")
         if would_send is None:
-            say(f"sent again: {len(sent) - len(failed)} of {plural(len(plans), 'record')}; failed: {len(failed)}; not sent: {len(left)}")
+            counts = [
+                f"sent again: {len(sent) - len(failed):,} of {plural(total, 'record')}; failed: {len(failed):,}; not sent: {len(left):,}"
+            ]
         else:
-            say(f"would be sent: {len(would_send)} of {plural(len(plans), 'record')}")
+            counts = [f"would be sent: {len(would_send):,} of {plural(total, 'record')}"]
+        counts += [f"sent by an earlier run: {len(before.offsets):,}"] if before.offsets else []
+        say("; ".join(counts))
     if failed or left:
         raise typer.Exit(_NOT_ALL)
 
 
-def _outcome(plan: Resend, sent: list[Resent]) -> dict[str, object]:
-    outcome = next((one for one in sent if one.letter.offset == plan.letter.offset), None)
+def _outcome(plan: Resend, outcome: Resent | None) -> dict[str, object]:
     facts = {"offset": plan.letter.offset, "topic": plan.letter.topic}
     if outcome is None:
         return {**facts, "status": "not sent", "new_offset": None, "error": plan.fault}
@@ -225,6 +290,23 @@ def _at(settings: Settings, offsets: list[int]) -> list[DeadLetter]:
 def _chosen(settings: Settings, symbol: str | None, code: str | None, since_us: int | None) -> list[DeadLetter]:
     with DeadLetters(settings) as letters:
         return list(letters.read(symbol=symbol, code=code, since_us=since_us))
+
+
+def _plan_lines(plans: list[Resend], before: SentBefore, is_sent: set[int], codec: Codec, *, most: int | None) -> Iterator[str]:
+    """What is to become of each letter, for `most` of those that are sent, that are not, and that were sent before."""
+    for offset, (topic, now) in islice(before.places(), most):
+        yield f"{offset} was sent again before: it is {topic} offset {now}; --force sends it once more"
+    yield from _and_more(len(before.offsets), most, "were sent before")
+    for wanted, words in ((False, "are not sent"), (True, "are sent")):
+        ones = [plan for plan in plans if (plan.letter.offset in is_sent) is wanted]
+        for plan in ones[:most]:
+            yield _plan_line(plan, codec, is_sent=wanted)
+        yield from _and_more(len(ones), most, words)
+
+
+def _and_more(count: int, most: int | None, words: str) -> Iterator[str]:
+    if most is not None and count > most:
+        yield f"and {count - most:,} more that {words}: --dry-run shows each"
 
 
 def _plan_line(plan: Resend, codec: Codec, *, is_sent: bool) -> str:

@@ -2,7 +2,8 @@
 
 A dead letter has the key, value, and headers of the record as it was received, and headers that say what was wrong
 (`streams.wire.deadletter`). It is sent again with the same key and headers, without those; `RESENT_FROM` is added, so that a record
-that fails again shows where it comes from. Nothing marks a letter as sent: the same bar twice is dropped as a duplicate.
+that fails again shows where it comes from. The letter itself stays as it is; whether it was sent
+before is found out on its topic (`streams.client.resent`).
 
     with DeadLetters(Settings.load(session="main")) as letters:
         for letter in letters.read(symbol="SPY", code="misaligned"):
@@ -36,6 +37,8 @@ from streams.wire.topics import BARS, TopicNames
 COMMANDS: Final = "commands"
 RESENT_FROM: Final = "streams.resent_from"
 """The header of a record that was sent again: the dead letter's topic and offset, `main.dlq:12`."""
+RESENT_OFFSET: Final = "streams.resent_offset"
+"""The header beside it: the offset on its own topic at which the record was rejected. Two sessions with one topic have letters of each."""
 
 READ_SECONDS: Final = 60.0
 _PURGED: Final = (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT)
@@ -111,11 +114,14 @@ class DeadLetters:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._reader.close()
 
-    def read(self, *, symbol: str | None = None, code: str | None = None, since_us: int | None = None) -> Iterator[DeadLetter]:
-        """The letters that are there now, oldest first: those of a symbol, of a reason, and not older than an instant."""
+    def read(
+        self, *, symbol: str | None = None, code: str | None = None, since_us: int | None = None, before: int | None = None
+    ) -> Iterator[DeadLetter]:
+        """The letters that are there now, oldest first: those of a symbol, of a reason, not older than an instant, before an offset."""
         low, end = self._reader.bounds()
+        end = end if before is None else min(end, before)
         first = low if since_us is None else self._reader.offset_at(since_us // 1000)
-        if first is None:
+        if first is None or end <= low:
             return
         self._reader.move(max(low, first))
         for letter in self._up_to(end):
@@ -273,6 +279,8 @@ def send_again(settings: Settings, resends: Iterable[Resend], *, codec: Codec | 
                 outcomes[letter.offset] = Resent(letter, error=f"topic {letter.topic} does not exist at {settings.bootstrap_servers}")
                 continue
             headers: list[tuple[str, str | bytes | None]] = [*letter.headers, (RESENT_FROM, f"{dlq}:{letter.offset}".encode())]
+            if letter.source_offset is not None:
+                headers.append((RESENT_OFFSET, str(letter.source_offset).encode()))
             stamp_ms = _stamp_ms(resend, codec, now_us)
             while True:
                 try:
