@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from datetime import UTC, tzinfo
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Final, Protocol, TextIO
 
 import typer
@@ -57,6 +60,8 @@ app = typer.Typer(
 )
 
 _STDIN: Final = "-"
+_ENDED_BY: Final = 128
+"""What shells add to a signal's number in an exit code."""
 
 Speed = Annotated[str, typer.Option("--speed", metavar="N|max", help="Times real time, by the ends of the bars; max: as fast as possible.")]
 Rebase = Annotated[
@@ -326,20 +331,31 @@ def _run(
     source: _TextSource | None = None,
     thing: str = "bar",
 ) -> None:
-    interrupted = False
+    interrupted: int | None = None
+
+    def end(number: int, _: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = number
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()  # where alone a handler can be set
+    before = signal.signal(signal.SIGTERM, end) if is_main else None
     try:
         sender.run(records, pace, symbols)
     except KeyboardInterrupt:
-        interrupted = True
+        interrupted = interrupted or signal.SIGINT
     except BarFileError:
         say(f"sent {plural(sender.count, thing)}, then met a line that can't be read:")
         raise
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
     skipped = source.errors.count if source else 0
     unknown = source.form.unknown.counts if source and source.form.unknown else {}
     sender.summary(as_json, skipped, unknown)
-    if interrupted:
+    if interrupted is not None:
         say("interrupted: what is counted above was sent")
-        raise typer.Exit(130)
+        raise typer.Exit(_ENDED_BY + interrupted)
     if skipped and not sender.count:
         say("none of the lines could be read")
         raise typer.Exit(1)

@@ -14,8 +14,8 @@ from streams.cli.options import is_watched, print_json, say
 from streams.cli.words import plural, unknown_summary
 from streams.client.pacing import Pace, Survey
 from streams.client.produce import DELIVERY_TIMEOUT_SECONDS, BarProducer
-from streams.errors import BarFileError
-from streams.records import Bar, Quote, Tick, known_us
+from streams.errors import BarFileError, NobodyThereError, StreamsError
+from streams.records import QUOTES, TICKS, Bar, Quote, Tick, known_us
 from streams.settings import Settings
 from streams.times import Clock, SystemClock, iso
 
@@ -55,6 +55,7 @@ class Sender:
         self._clock = clock or SystemClock()
         self._sent = Survey()
         self._created: list[str] = []
+        self._prepared: set[tuple[str, str | None]] = set()
         self._seconds = 0.0
 
     @property
@@ -65,7 +66,7 @@ class Sender:
     def run(self, records: Iterable[Bar | Quote | Tick], pace: Pace | None, symbols: Iterable[str] = ()) -> None:
         """Send all records and wait until they are in their topics; without a pace the first one begins one. `symbols` are of bars.
 
-        Ctrl-C ends it early: what was sent until then is delivered and counted all the same.
+        Ctrl-C or SIGTERM end it early: what was sent until then is delivered and counted all the same.
         """
         began = self._clock.monotonic()
         # One that goes on all day, as bars come, outlasts its broker; one that sends what is there ends, so that a script goes on.
@@ -74,12 +75,14 @@ class Sender:
         with opened as producer, _progress(self._total) as (progress, task):
             outage = _Outage(producer, self._settings.bootstrap_servers, self._thing)
             self._created = producer.prepare(symbols)
+            self._prepared.update((symbol, None) for symbol in symbols)
             try:
                 for record in records:
                     if pace is None:
                         pace = Pace.plain(first_end_us=known_us(record), speed=self._speed, now_us=self._clock.now_us())
                     self._wait(pace.due_us(record), outage)
                     moved = pace.moved(record)
+                    self._prepare(producer, moved, outage)
                     producer.send(moved)
                     outage.look()
                     self._sent.add(moved)
@@ -87,7 +90,7 @@ class Sender:
                         progress.update(task, completed=self._sent.count, symbol=record.symbol, at=iso(known_us(moved)))
                 outage.wait_out()
             except KeyboardInterrupt:
-                producer.flush(DELIVERY_TIMEOUT_SECONDS)
+                self._deliver_rest(producer)
                 raise
             except BarFileError:
                 outage.wait_out()
@@ -127,6 +130,37 @@ class Sender:
         if unknown:
             print(unknown_summary(unknown))
 
+    def _prepare(self, producer: BarProducer, record: Bar | Quote | Tick, outage: _Outage) -> None:
+        """See that the record's topic is there, with the patience that deliveries have."""
+        stream = QUOTES if isinstance(record, Quote) else TICKS if isinstance(record, Tick) else None
+        if (record.symbol, stream) in self._prepared:
+            return
+        while True:
+            try:
+                self._created += producer.prepare([record.symbol], stream)
+                break
+            except NobodyThereError:
+                if self._speed is None:
+                    raise
+                outage.found()
+        self._prepared.add((record.symbol, stream))
+
+    def _deliver_rest(self, producer: BarProducer) -> None:
+        """Have delivered what was sent before the interruption.
+
+        Raises:
+            StreamsError: not all was; how many records were not is said.
+        """
+        producer.flush_for(_LONGEST_NAP_SECONDS)
+        if not producer.pending:
+            return
+        say(f"interrupted: waiting up to {DELIVERY_TIMEOUT_SECONDS:.0f} s for {plural(producer.pending, self._thing)} to be delivered")
+        try:
+            producer.flush(DELIVERY_TIMEOUT_SECONDS)
+        except StreamsError:
+            say(f"{producer.pending:,} of {plural(self._sent.count, self._thing)} that were sent were not delivered")
+            raise
+
     def _wait(self, due_us: int, outage: _Outage) -> None:
         while (left_us := due_us - self._clock.now_us()) > 0:
             # Short naps: a clock that is set back or forth must not make one endless.
@@ -146,12 +180,18 @@ class _Outage:
     def look(self) -> None:
         """Look whether the broker takes records; raises what `BarProducer.send` does."""
         stalled = self._producer.stalled_seconds()
-        if not self._is_said and stalled >= _STALLED_SECONDS:
-            self._is_said = True
-            say(f"no answer from {self._servers} for {stalled:.0f} s: waiting for it, the {self._thing}s are kept and sent in order")
+        if stalled >= _STALLED_SECONDS:
+            self.found(stalled)
         elif self._is_said and stalled < _STALLED_SECONDS:
             self._is_said = False
             say(f"{self._servers} answers again")
+
+    def found(self, seconds: float | None = None) -> None:
+        """The broker has not answered, for so long where that is known."""
+        if not self._is_said:
+            self._is_said = True
+            since = "" if seconds is None else f" for {seconds:.0f} s"
+            say(f"no answer from {self._servers}{since}: waiting for it, the {self._thing}s are kept and sent in order")
 
     def wait_out(self) -> None:
         """Wait until all records are delivered, and say so while that takes long."""

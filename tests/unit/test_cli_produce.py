@@ -10,6 +10,7 @@ import pytest
 
 from streams.cli import sending
 from streams.cli.main import run
+from streams.errors import NobodyThereError
 from streams.records import Bar, Quote, Tick
 from streams.times import iso, parse_instant
 
@@ -30,7 +31,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
 
         def __exit__(self, *_: object) -> None: ...
 
-        def prepare(self, _: Iterable[str]) -> list[str]:
+        def prepare(self, _: Iterable[str], stream: str | None = None) -> list[str]:
             return []
 
         def send(self, record: Record) -> None:
@@ -119,3 +120,30 @@ def test_an_outage_is_said_once_and_so_is_its_end_and_all_is_waited_for(capsys: 
         "no answer from localhost:9092 for 5 s: waiting for it, the bars are kept and sent in order",
         "localhost:9092 answers again",
     ]
+
+
+def test_a_topic_that_can_not_be_made_in_an_outage_is_waited_for_where_there_is_a_speed(
+    tmp_path: Path, sent: list[Record], monkeypatch: pytest.MonkeyPatch, capsys: Shown
+) -> None:
+    answers = [NobodyThereError("no broker answers"), NobodyThereError("no broker answers"), ["bars.SPY"]]
+
+    def prepare(_: object, symbols: Iterable[str], stream: str | None = None) -> list[str]:
+        if not list(symbols):
+            return []
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(sending.BarProducer, "prepare", prepare)
+    path = text_file(tmp_path, BARS + "2013-10-07T13:30:00Z,1,2,1,2,5\n")
+    words = ["produce", "csv", path, "--symbol", "SPY", "--interval", "1m", "--bootstrap", "host:1"]
+    assert run([*words, "--speed", "1000000000"]) == 0
+    shown = capsys.readouterr()
+    said = ["no answer from host:1: waiting for it, the bars are kept and sent in order", "host:1 answers again"]
+    assert shown.err.splitlines() == said
+    assert shown.out.splitlines()[-1] == "created bars.SPY"
+    assert len(sent) == 1
+    # One that sends what is there does not wait.
+    answers = [NobodyThereError("no broker answers")]
+    assert run(words) == 3

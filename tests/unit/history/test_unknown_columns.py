@@ -33,7 +33,7 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def __exit__(self, *_: object) -> None: ...
 
-        def prepare(self, _: object) -> list[str]:
+        def prepare(self, _: object, stream: str | None = None) -> list[str]:
             return []
 
         def send(self, record: object) -> None: ...
