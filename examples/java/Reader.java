@@ -41,12 +41,17 @@ public class Reader {
 
             consumer.assign(Set.of(analysis));
             var place = consumer.offsetsForTimes(Map.of(analysis, since)).get(analysis);
+            long caught = System.nanoTime(); // when reading last reached the end
+            long heard = caught; // when the last record was written, or before that
             long liveFrom = consumer.endOffsets(Set.of(analysis)).get(analysis); // what is there already proves nothing about now
             consumer.seek(analysis, place == null ? liveFrom : place.offset());
             boolean isOpen = false, isLost = false;
-            for (long heard = System.nanoTime(); ; ) {
-                for (var record : consumer.poll(Duration.ofMillis(200))) {
-                    if (record.offset() >= liveFrom) heard = System.nanoTime();
+            for (long looked = caught; ; looked = System.nanoTime()) {
+                var records = consumer.poll(Duration.ofMillis(200));
+                for (var record : records) {
+                    // While the gate is open, each record is written within a second of the one before it, so the end that was reached
+                    // behind that one dates it, whatever held it up. While the gate is shut, nothing need come: the last look dates it.
+                    if (record.offset() >= liveFrom) heard = Math.max(heard, isOpen ? caught : looked);
                     long thisEpoch = number(record, "epoch"), thisSequence = number(record, "sequence");
                     if (thisEpoch < epoch || (thisEpoch == epoch && thisSequence <= sequence)) continue; // known, or repeated
                     if (epoch > 0 && (thisEpoch != epoch || thisSequence != sequence + 1))
@@ -67,9 +72,10 @@ public class Reader {
                         default -> { } // symbols that come and go, and kinds of later versions
                     }
                 }
+                if (!records.isEmpty() && consumer.currentLag(analysis).orElse(1) == 0) caught = System.nanoTime();
                 if (isOpen && isLost != System.nanoTime() - heard > SILENCE_NANOS) { // by this clock alone: no two clocks are compared
                     isLost = !isLost;
-                    System.out.println(isLost ? "hands off: no worker is heard of" : "hands on: a worker is heard of again");
+                    System.out.println(isLost ? "stop trading: no worker is heard of" : "resume trading: a worker is heard of again");
                 }
             }
         }

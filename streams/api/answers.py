@@ -34,6 +34,10 @@ class Place(Answer, frozen=True):
     ]
     now: Annotated[datetime, Meta(description="The session's time.", examples=["2013-10-07T14:45:00Z"])]
     active: Annotated[bool, Meta(description="Whether the gate was open.")]
+    committed_seconds: Annotated[
+        float,
+        Meta(description="Seconds since the worker's last commit: one at most while the gate is open and all is well.", ge=0),
+    ]
 
 
 class Read(Answer, frozen=True):
@@ -331,6 +335,7 @@ def place(as_of: AsOf) -> Place:
     return Place(
         session=as_of.session, epoch=as_of.epoch, sequence=as_of.sequence, analysis_offset=as_of.analysis_offset,
         now=from_us(as_of.now_us), active=as_of.active,
+        committed_seconds=round(max(0.0, as_of.committed_seconds), 3),
     )  # fmt: skip
 
 

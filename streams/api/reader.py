@@ -21,6 +21,7 @@ class AsOf(Struct, frozen=True):
     """The place among the session's transactions that a copy was taken at.
 
     `analysis_offset` is that of the first record of analysis that the copy knows nothing of, or of a transaction's marker before it.
+    `committed_seconds` is how long ago the last transaction was committed when the copy was taken.
     """
 
     session: str
@@ -29,6 +30,7 @@ class AsOf(Struct, frozen=True):
     analysis_offset: int
     now_us: int
     active: bool
+    committed_seconds: float = 0.0
 
 
 class Condition(Struct, frozen=True):

@@ -15,7 +15,8 @@ from streams.times import to_us
 class Place(Struct, frozen=True):
     """The committed state that an answer is of.
 
-    A consumer of the analysis topic goes on at `analysis_offset`: what comes there, the answer does not know of.
+    A consumer of the analysis topic goes on at `analysis_offset`: what comes there, the answer does not know of. `committed_seconds` is
+    how long before the answer the worker's last transaction was committed, by the worker's clock; 0 from workers of former versions.
     """
 
     session: str
@@ -24,6 +25,7 @@ class Place(Struct, frozen=True):
     analysis_offset: int
     now: datetime
     active: bool
+    committed_seconds: float = 0.0
 
 
 class BarFields(Struct):

@@ -42,19 +42,19 @@ class Connection:
         self._clock = clock or SystemClock()
         self.place: Place | None = None
         self._heartbeat_timeout_seconds = heartbeat_timeout_seconds
-        self._placed_at = 0.0
+        self._committed_at = 0.0  # when the state of the last answer was committed, or before that
 
     @property
     def active(self) -> bool | None:
-        """Whether the gate is open, as far as the last answer tells; False when that is older than `heartbeat_timeout_seconds`.
+        """Whether the gate is open, as far as the last answer tells; False once that is older than `heartbeat_timeout_seconds`.
 
-        A worker answers only while its transactions get through, so an answer is a sign of life; this property asks for none. None
-        before the first answer. With a timeout of 0 the last answer holds for ever.
+        An answer is as old as the last commit that the worker knew of: it says how long ago that was when it answered, which counts from
+        when it was asked. This property asks for no new answer. None before the first one. With a timeout of 0 the last one holds for ever.
         """
         if self.place is None:
             return None
         timeout = self._heartbeat_timeout_seconds
-        return self.place.active and (not timeout or self._clock.monotonic() - self._placed_at <= timeout)
+        return self.place.active and (not timeout or self._clock.monotonic() - self._committed_at <= timeout)
 
     def _begin(self, ask: Ask) -> tuple[Attempts, dict[str, str]]:
         headers = headers_for(ask.door, read_token=self._read_token, command_token=self._command_token)
@@ -68,7 +68,7 @@ class Connection:
     def _note(self, got: Got) -> None:
         place = calls.place_of(got)
         if place is not None:
-            self.place, self._placed_at = place, got.asked_at
+            self.place, self._committed_at = place, got.asked_at - place.committed_seconds
 
 
 def seconds_for(ask: Ask) -> float:

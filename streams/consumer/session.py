@@ -206,9 +206,8 @@ class SessionConsumer:
 
     def _fetch(self, timeout_seconds: float) -> bool:
         found = self._reader.read(timeout_seconds)
-        last = (found[-1].offset, found[-1].timestamp_ms) if found else None
         self._pending.extend(found)
-        self._liveness.read(self._reader.position, self._source.clock.monotonic(), last=last, at_end=self._reader.at_end)
+        self._liveness.read(self._reader.position, self._source.clock.monotonic(), records=found, at_end=self._reader.at_end)
         return bool(found)
 
     def _looked(self) -> float:
@@ -250,7 +249,8 @@ class SessionConsumer:
         else:
             self._needs_state = self._warm_up is not None
             if not self._needs_state:
-                self._liveness.begin(self._reader.bounds()[1])
+                asked_at = self._source.clock.monotonic()
+                self._liveness.begin(self._reader.bounds()[1], asked_at)
 
     def _read_state(self, warm_up: WarmUp) -> None:
         snapshot = warm_up.snapshot(self._source, self._wanted)
@@ -269,23 +269,26 @@ class SessionConsumer:
         if last is None:
             return
         pause, deadline = Event(), self._source.clock.monotonic() + _SHOWN_SECONDS
+        asked_at = self._source.clock.monotonic()
         low, high = self._reader.bounds()
         while high < last.offset and self._source.clock.monotonic() < deadline:
             pause.wait(_PAUSE_SECONDS)
+            asked_at = self._source.clock.monotonic()
             low, high = self._reader.bounds()
         if low <= last.offset <= high:
             self._reader.move(last.offset)
-            self._liveness.begin(high)
+            self._liveness.begin(high, asked_at)
         else:
             self._lost(OffsetGoneError(f"{self._topic} no longer has offset {last.offset}: it holds {low} to {high}"))
 
     def _lost(self, error: OffsetGoneError) -> None:
         """The place to go on from is gone."""
+        asked_at = self._source.clock.monotonic()
         low, high = self._reader.bounds()
         last = self._seam.last or Position(0, 0, self._reader.position)
         self._seam = Seam()
         self._reader.move(low)
-        self._liveness.begin(high)
+        self._liveness.begin(high, asked_at)
         self._tell(Hole.truncated(last, str(error)))
 
     def _tell(self, hole: Hole) -> None:

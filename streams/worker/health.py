@@ -85,14 +85,19 @@ class Health:
     @property
     def status(self) -> WorkerStatus:
         """The phase, or `failing` when an active worker's transactions don't get through."""
-        if self._phase is WorkerStatus.ACTIVE and self._clock.monotonic() - self._runner.committed_at > OVERDUE_SECONDS:
+        if self._phase is WorkerStatus.ACTIVE and self.committed_seconds > OVERDUE_SECONDS:
             return WorkerStatus.FAILING
         return self._phase
 
     @property
     def is_overdue(self) -> bool:
         """Whether no transaction has got through for so long that nobody is to go by what this worker knows."""
-        return self._clock.monotonic() - self._runner.committed_at > self._overdue_seconds
+        return self.committed_seconds > self._overdue_seconds
+
+    @property
+    def committed_seconds(self) -> float:
+        """How long ago an active worker's last transaction was committed, by its monotonic clock."""
+        return self._clock.monotonic() - self._runner.committed_at
 
     def identity(self) -> dict[str, object]:
         """Which worker this is."""

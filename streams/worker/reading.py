@@ -164,7 +164,10 @@ class WorkerReader:
 
     def _round(self, state: SessionState, analysis_offset: int) -> None:
         at_once, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-        as_of = AsOf(state.config.session_name, state.epoch, state.sequence, analysis_offset, state.now_us, state.active)
+        as_of = AsOf(
+            state.config.session_name, state.epoch, state.sequence, analysis_offset, state.now_us, state.active,
+            self._health.committed_seconds,
+        )  # fmt: skip
         for take, done in at_once:
             if done.done():  # nobody waits for it any more
                 continue

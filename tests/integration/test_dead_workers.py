@@ -173,10 +173,10 @@ def test_the_reader_in_java_takes_its_hands_off_when_the_worker_is_dead_and_puts
         wait_until(lambda: "history" in said.read_text(), "the reader to begin", 60)
         sequence = desk.topics.analysis()[-1].sequence
         wait_until(lambda: desk.topics.analysis()[-1].sequence >= sequence + 5, "heartbeats", 60)
-        assert "hands" not in said.read_text()
+        assert "trading" not in said.read_text()
         worker.kill()
-        wait_until(lambda: "hands off: no worker is heard of" in said.read_text(), "the reader to learn that nobody lives", 60)
+        wait_until(lambda: "stop trading: no worker is heard of" in said.read_text(), "the reader to learn that nobody lives", 60)
         again = workers.start(desk.config, instance=f"{session_name}-w0")
         again.wait_until("active", TAKES_OVER_SECONDS)
-        wait_until(lambda: "hands on: a worker is heard of again" in said.read_text(), "the reader to hear of the worker again", 60)
+        wait_until(lambda: "resume trading: a worker is heard of again" in said.read_text(), "the reader to hear of the worker again", 60)
         assert "hole" not in said.read_text()

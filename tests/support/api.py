@@ -36,7 +36,8 @@ T = TypeVar("T")
 class DeskReader:
     """Answers from a desk's session, or says that somebody else has it."""
 
-    def __init__(self, desk: Desk, elsewhere: NotActiveError | None = None) -> None:
+    def __init__(self, desk: Desk, elsewhere: NotActiveError | None = None, committed_seconds: float = 0.0) -> None:
+        self.committed_seconds = committed_seconds
         self.desk = desk
         self.elsewhere = elsewhere
 
@@ -47,7 +48,9 @@ class DeskReader:
     async def take(self, take: Callable[[SessionState], T]) -> tuple[AsOf, T]:
         await self.check()
         state = self.desk.session.state
-        as_of = AsOf(state.config.session_name, state.epoch, state.sequence, ANALYSIS_OFFSET, state.now_us, state.active)
+        as_of = AsOf(
+            state.config.session_name, state.epoch, state.sequence, ANALYSIS_OFFSET, state.now_us, state.active, self.committed_seconds
+        )
         return as_of, take(state)
 
     async def condition(self) -> Condition:
@@ -105,10 +108,11 @@ def app_over(
     commander: DeskCommander | None = None,
     reader: SessionReader | None = None,
     hosts: Hosts | None = None,
+    committed_seconds: float = 0.0,
 ) -> ASGIApp:
     """The API over a desk's session, with both tokens or none."""
     read, command = (SecretStr(READ_TOKEN), SecretStr(COMMAND_TOKEN)) if tokens else (None, None)
-    reader = reader or DeskReader(desk, elsewhere)
+    reader = reader or DeskReader(desk, elsewhere, committed_seconds)
     return create_app(reader, commander or DeskCommander(desk), read_token=read, command_token=command, hosts=hosts or HOSTS, limits=limits)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -411,6 +412,45 @@ def test_three_seconds_after_the_last_answer_a_session_counts_as_inactive_for_it
         patient.get_bar_count("SPY")
         clock.advance_seconds(1e6)
         assert patient.active is True
+
+
+def test_an_answer_counts_from_the_last_commit_that_the_worker_knew_of_by_the_worker_s_own_clock() -> None:
+    app, clock = app_over(active_desk(), committed_seconds=2.8), ManualClock()
+    over = OverApp(app)
+    with SessionClient(transport=httpx.MockTransport(over.handle_request), clock=clock) as client:
+        client.get_bar_count("SPY")
+        assert client.place is not None
+        assert client.place.committed_seconds == 2.8
+        assert client.active is True
+        clock.advance_seconds(0.3)
+        assert client.active is False, "the worker had not committed for 2.8 s when it answered, which was 0.3 s ago"
+
+    async def ask() -> None:
+        async with AsyncSessionClient(transport=httpx.ASGITransport(app), clock=clock) as session:
+            await session.get_bar_count("SPY")
+            clock.advance_seconds(0.1)
+            assert session.active is True
+            clock.advance_seconds(0.2)
+            assert session.active is False
+
+    asyncio.run(ask())
+
+
+def test_a_worker_that_does_not_say_when_it_committed_counts_from_the_request() -> None:
+    over, clock = OverApp(app_over(active_desk(), committed_seconds=2.8)), ManualClock()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = over.handle_request(request)
+        body = json.loads(response.read())
+        del body["as_of"]["committed_seconds"]
+        return httpx.Response(response.status_code, json=body)
+
+    with SessionClient(transport=httpx.MockTransport(answer), clock=clock) as client:
+        client.get_bar_count("SPY")
+        clock.advance_seconds(3.0)
+        assert client.active is True
+        clock.advance_seconds(0.1)
+        assert client.active is False
 
 
 def test_a_shut_gate_is_shut_for_a_client_too_and_the_asynchronous_one_goes_by_the_same_rule() -> None:

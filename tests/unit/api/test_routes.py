@@ -150,7 +150,7 @@ def test_an_answer_says_which_state_it_is_of(active: Client) -> None:
     said = active.get("/v1/session").json()["as_of"]
     state = active_desk().session.state
     assert said == {
-        "session": "main", "epoch": 1, "sequence": state.sequence, "analysis_offset": ANALYSIS_OFFSET,
+        "session": "main", "epoch": 1, "sequence": state.sequence, "analysis_offset": ANALYSIS_OFFSET, "committed_seconds": 0.0,
         "now": "2013-10-08T13:45:00Z", "active": True,
     }  # fmt: skip
 

@@ -117,6 +117,23 @@ def test_where_analysis_goes_on_is_asked_of_the_broker_as_long_as_nothing_was_wr
     run(scenario)
 
 
+def test_an_answer_says_how_long_ago_the_last_transaction_was_committed() -> None:
+    async def scenario() -> None:
+        office = Office()
+        await office.activate()
+        await office.read_bars(3)
+        for seconds in (0.0, 1.25, 1.5):
+            office.clock.advance_seconds(seconds)
+            as_of, _ = await office.reader.take(lambda state: state.sequence)
+            assert as_of.committed_seconds == pytest.approx(office.clock.monotonic() - office.runner.committed_at)
+        assert as_of.committed_seconds == pytest.approx(2.75)
+        await office.read_bars(1)
+        as_of, _ = await office.reader.take(lambda state: state.sequence)
+        assert as_of.committed_seconds == 0.0
+
+    run(scenario)
+
+
 def test_reads_that_come_while_one_waits_share_its_wait_and_are_of_one_state(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         office = Office()
