@@ -58,7 +58,7 @@ class Crossing:
                 for bar in session.bars_of(event):
                     self.learn(bar)
             elif event.kind == "deactivated" and event.gate is not None:
-                print(f"hands off: {event.gate.reason}", flush=True)
+                print(f"stop trading: {event.gate.reason}", flush=True)
             self.save(session)
 
     def save(self, session: SessionConsumer) -> None:

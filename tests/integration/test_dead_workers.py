@@ -157,7 +157,7 @@ def test_while_a_worker_stands_still_nothing_looks_active_and_when_it_goes_on_ev
     desk.check_left_behind(symbols)
 
 
-def test_the_reader_in_java_takes_its_hands_off_when_the_worker_is_dead_and_puts_them_back_on(
+def test_the_reader_in_java_stops_trading_when_the_worker_is_dead_and_resumes(
     bootstrap_servers: str, session_name: str, workers: Workers, tmp_path: Path
 ) -> None:
     command = [*java_command(SOURCE, tmp_path), bootstrap_servers, session_name, str(ROOT / "schemas")]
