@@ -10,6 +10,7 @@ column, raised or handed to `on_error`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -108,6 +109,6 @@ def _number(values: Mapping[str, Value], meaning: str) -> float | None:
         number = None if isinstance(value, bool) else float(value)
     except ValueError:
         number = None
-    if number is None:
+    if number is None or not math.isfinite(number):
         raise FieldError(meaning, f"{meaning} is {value!r}: it must be a number such as 167.41")
     return number

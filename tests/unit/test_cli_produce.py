@@ -147,3 +147,19 @@ def test_a_topic_that_can_not_be_made_in_an_outage_is_waited_for_where_there_is_
     # One that sends what is there does not wait.
     answers = [NobodyThereError("no broker answers")]
     assert run(words) == 3
+
+
+@pytest.mark.parametrize("kind", ["csv", "quotes", "ticks"])
+@pytest.mark.parametrize(
+    ("number", "says"), [("inf", "is 'inf'"), ("1e999", "is '1e999'"), ("167,41", "is '167,41'"), ("true", "is 'true'")]
+)
+def test_a_price_that_is_no_number_is_named_by_line_and_column_whatever_is_sent(
+    kind: str, number: str, says: str, tmp_path: Path, sent: list[Record], capsys: Shown
+) -> None:
+    header, rest = {"csv": (BARS, "2;1;2;5"), "quotes": ("time,bid,ask\n", "2"), "ticks": ("time,price,size\n", "5")}[kind]
+    path = text_file(tmp_path, header.replace(",", ";") + f"2013-10-07T13:30:00Z;{number};{rest}\n")
+    words = ["--symbol", "SPY", *(["--interval", "1m"] if kind == "csv" else [])]
+    assert run(["produce", kind, path, *words]) == 1
+    field = {"csv": "open", "quotes": "bid", "ticks": "price"}[kind]
+    assert f"{path}: line 2, column 2: {field} {says}: it must be a number such as 167.41" in capsys.readouterr().err
+    assert sent == []

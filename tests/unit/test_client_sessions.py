@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
-from streams.cli.sessions import summary
+from streams.cli.sessions import _summary_line, _table, summary
 from streams.client.sessions import SessionState, session_names
 from streams.engine.rows import SessionRow
+from streams.times import DAY_US, SECOND_US
 
 NOW_US = 1_381_152_600_000_000
 
@@ -49,3 +51,18 @@ def test_a_session_without_a_commit_and_one_that_cannot_be_read_are_two_things()
     unreadable = summary(SessionState("main", None, "User:desk lacks Read on topic main-state-changelog"), NOW_US)
     assert (unreadable["worker"], unreadable["gate_open"]) == ("unknown", None)
     assert unreadable["problem"] == "User:desk lacks Read on topic main-state-changelog"
+
+
+def test_a_session_whose_worker_died_a_week_ago_is_listed_with_its_age_and_its_last_worker() -> None:
+    dead, at_work = (
+        summary(SessionState(name, row(NOW_US - age_us)), NOW_US) for name, age_us in (("old", 7 * DAY_US), ("main", SECOND_US))
+    )
+    console = Console(width=80, record=True)
+    console.print(_table([at_work, dead]))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert lines == [
+        ["session", "worker", "gate", "last", "commit", "by"],
+        ["main", "active", "open", "1.0", "s", "ago", "host-0"],
+        ["old", "none", "closed", "7", "d", "ago", "host-0"],
+    ]
+    assert str(_summary_line([at_work, dead])).startswith("2 sessions, 1 with an active worker")

@@ -353,3 +353,34 @@ def test_a_quote_and_a_tick_as_json_are_readable_and_come_back() -> None:
     assert CODEC.tick_from(CODEC.tick_to_json(tick)) == tick
     with pytest.raises(BodyError, match="quote of SPY: bid is nan, which JSON has no word for"):
         CODEC.quote_to_json(Quote("SPY", START_US, float("nan")))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("price", None, "is null: a {} must have a value there"),
+        ("price", float("nan"), "is NaN, which JSON has no word for: send a number, or leave an optional field out"),
+        ("price", float("-inf"), "is -Infinity, which JSON has no word for"),
+        ("price", "168.0", 'must be a number without quotes, got "168.0"'),
+        ("price", True, "must be a number without quotes, got true"),
+        ("time", 1_381_152_600_000, "as milliseconds since 1970 it is 2013-10-07T13:30:00Z, so write 1381152600000000 or that text"),
+        ("time", 1_381_152_600.5, "as seconds since 1970 it is 2013-10-07T13:30:00.500000Z, so write 1381152600500000 or that text"),
+        ("time", "2013-10-07T13:30:00", "2013-10-07T13:30:00 has no time zone, so it names no instant"),
+        ("time", None, "is null: a {} must have a value there"),
+    ],
+)
+def test_bars_quotes_and_ticks_say_the_same_of_the_same_fault(field: str, value: object, says: str) -> None:
+    kinds = {
+        "bar": (CODEC.bar_from, TYPED, {"price": "close", "time": "start"}),
+        "quote": (CODEC.quote_from, QUOTE_TYPED, {"price": "bid", "time": "time"}),
+        "tick": (CODEC.tick_from, TICK_TYPED, {"price": "price", "time": "time"}),
+    }
+    for kind, (read, typed_by_hand, names) in kinds.items():
+        wrong = json.dumps({**typed_by_hand, names[field]: value}).encode()
+        if (kind, field, value) == ("quote", "price", None):
+            assert CODEC.quote_from(wrong).bid is None, "a quote may have one side"
+            continue
+        with pytest.raises(BodyError) as caught:
+            read(wrong)
+        assert str(caught.value).startswith(f"{kind}: {names[field]}")
+        assert says.format(kind) in str(caught.value)
