@@ -7,8 +7,8 @@
 
 What a shell found out by I/O comes in as a `JournalInput`, bars come as ranges of offsets with their records; both stand
 in the journal in the order in which they were applied, so that driving a fresh engine from it gives the same again.
-Every transaction begins with `advance`, after `resumed` where that is its first input, and ends with `finish`; they need
-no input of their own.
+Every transaction begins with `advance` and ends with `finish`; they need no input of their own. Two inputs come before `advance`:
+`resumed`, and a `clock` that is right again. Both say that records are still unread, so no day may roll and no window close over them.
 
 Ranges of bars that are read together are merged by (end, symbol); the order within a symbol is that of its topic, always.
 Quotes and ticks that are read with them come after all bars: they have no effect on them, so nothing waits for their merging.
@@ -185,12 +185,13 @@ class Transaction:
         raises a refusal is applied, for an input about a symbol the symbol's failure.
 
         Raises:
-            EngineError: `resumed` after another input: what it lets wait has happened already.
+            EngineError: `resumed`, or a `clock` that is right again, after another input: what it lets wait has happened already.
         """
-        if given.kind is InputKind.RESUMED and self._has_advanced:
-            raise EngineError("a transaction that resumes a session must begin with that: time may only go on after it")
-        if given.kind is not InputKind.RESUMED:
+        if not _precedes_time(given):
             self._advance()
+        elif self._has_advanced:
+            what = "resumes a session" if given.kind is InputKind.RESUMED else "says that the clock is right again"
+            raise EngineError(f"a transaction that {what} must begin with that: time may only go on after it")
         if not is_current(self._session, given, self.now_us):
             return False
         try:
@@ -415,6 +416,11 @@ class Transaction:
             before_sequence=self._before_sequence, last_sequence=state.sequence, inputs=tuple(self._inputs), rules=state.rules,
         )  # fmt: skip
         return TransactionResult(self.now_us, self._outcomes, self._dead_letters, finished.rows, journal, state.tells_held_back)
+
+
+def _precedes_time(given: JournalInput) -> bool:
+    """Whether an input is applied before time goes on to the transaction's now."""
+    return given.kind is InputKind.RESUMED or (given.kind is InputKind.CLOCK and given.reason is None)
 
 
 def _range_input(read: RangeRead) -> JournalInput:

@@ -278,6 +278,7 @@ def judge_clock(world: World, chance: Random) -> list[Part]:
     if world.model.clock_reason is None:
         behind_us = chance.choice([120, -400, 6]) * SECOND_US
         return [JournalInput(InputKind.CLOCK, reason="off", start_us=world.now_us, end_us=world.now_us + behind_us)]
+    world.now_us += chance.choice([0, 0, 120, 400, 3600]) * SECOND_US  # it is set over the time that it was behind
     world.capture_ends()
     return [JournalInput(InputKind.CLOCK)]
 
@@ -370,7 +371,9 @@ def step(world: World, seed: int, number: int) -> str:
         name += "+days"
     aside = Random(f"clock {seed} {number}")
     if aside.random() < (0.004 if world.model.clock_reason is None else 0.15):
-        parts += judge_clock(world, aside)
+        # A clock that is right again is known before time goes on, as a worker that takes over is.
+        place = 1 if parts and isinstance(parts[0], JournalInput) and parts[0].kind is InputKind.RESUMED else 0
+        parts[place:place] = judge_clock(world, aside)
         name += "+clock"
     if Random(f"beat {seed} {number}").random() < 0.15:
         parts.append(JournalInput(InputKind.HEARTBEAT))  # whatever else the transaction told, and whether the gate is open or not

@@ -124,6 +124,11 @@ class Model(Timebook):
             self.now_us = self.emitted_us
             self._resume()
             return True
+        if given.kind is InputKind.CLOCK and given.reason is None:
+            # What is unread is not left behind by the time that the clock has leapt over.
+            self.now_us = self.emitted_us
+            self.judge_clock(given)
+            return True
         self._advance()
         symbol = given.symbol
         if symbol is not None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import pytest
+
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.rows import SESSION_KEY, SessionRow
+from streams.errors import EngineError
 from streams.records import EventKind
-from streams.times import SECOND_US
+from streams.times import MINUTE_US, SECOND_US, to_us
 from tests.support.engine import Desk, at, config, events, minutes, shown
 
 TEN = at("10:00")
@@ -98,3 +103,39 @@ def test_a_session_without_symbols_opens_as_soon_as_its_clock_is_right() -> None
     desk.apply(wrong(TEN), now_us=TEN)
     assert not desk.active
     assert shown(desk.apply(RIGHT, now_us=at("10:01"))) == ["activated clock"]
+
+
+def test_a_slow_clock_that_is_set_right_rolls_no_day_before_the_bars_that_it_held_back_are_read() -> None:
+    # By the slow clock it is 23:58 of Monday, by the right one 00:08 of Tuesday, and no past day is kept.
+    midnight = to_us(datetime(2013, 10, 8, tzinfo=UTC))
+    desk = Desk(config("SPY", exchange="24/7", historical={"trailing_days": 0}), midnight - 10 * MINUTE_US)
+    desk.load("SPY")
+    desk.flow(*minutes("SPY", midnight - 10 * MINUTE_US, 8))
+    desk.apply(wrong(desk.now_us), now_us=desk.now_us)
+    desk.produce(*minutes("SPY", midnight - 2 * MINUTE_US, 3))
+    desk.apply(RIGHT, now_us=midnight + 8 * MINUTE_US)
+    assert desk.data("SPY").backlog
+    desk.read("SPY")
+    assert (desk.data("SPY").counts.other_day, desk.data("SPY").counts.late) == (0, 0)
+    (rolled,) = [event for event in events(desk.outcomes) if event.kind is EventKind.SYMBOL_ROLLED]
+    assert rolled.attributes["bars"] == "10", "Monday's last two minutes are part of its day"
+    desk.check_redriven()
+
+
+def test_a_clock_that_is_right_again_must_be_the_first_input_of_its_transaction() -> None:
+    desk = desk_of("SPY")
+    desk.apply(wrong(TEN), now_us=TEN)
+    transaction = desk.begin(at("10:05"))
+    transaction.apply(desk.about(InputKind.CAUGHT_UP, "SPY"))
+    with pytest.raises(EngineError, match="must begin with that: time may only go on after it"):
+        transaction.apply(RIGHT)
+
+
+def test_a_worker_that_goes_on_may_say_first_that_it_does_and_then_that_its_clock_is_right() -> None:
+    desk = desk_of("SPY")
+    desk.apply(wrong(TEN), now_us=TEN)
+    desk.restart(resumes=False)
+    got = desk.apply(JournalInput(InputKind.RESUMED, reason="other"), RIGHT, now_us=at("10:05"))
+    assert [event.kind for event in events(got, EventKind.SESSION_RESUMED, EventKind.CLOCK_RIGHT)] == ["session_resumed", "clock_right"]
+    assert desk.data("SPY").backlog
+    desk.check_redriven()
