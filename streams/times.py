@@ -185,6 +185,8 @@ class SteadyClock:
         self.contradicts: Callable[[int, int, float], bool] = lambda old_us, new_us, since: False
         """Whether other clocks, read since then, say that the wall clock leapt away from the right time. Given are where it stood and
         where it stands, each minus the time elapsed, and since when the leap is in doubt."""
+        self.believed: Callable[[float], object] = lambda since: None
+        """Called when a leap that is in doubt since then is believed: the time elapsed may lack what the wall clock has leapt over."""
 
     def elapsed(self) -> float:
         """Seconds that passed since the machine's start; they never leap."""
@@ -212,6 +214,7 @@ class SteadyClock:
                 self._doubted_us, self._is_contradicted = offset_us, True
             else:
                 self._tell(Leap(leap_us / SECOND_US, True))
+                self.believed(self._doubted_since)
                 self._offset_us, self._doubted_us, self._is_contradicted = offset_us, None, False
         else:
             self._doubted_us = offset_us

@@ -8,7 +8,8 @@ held against others:
   that one broker whose clock is wrong is outvoted; of two middle ones the one nearer to this clock.
 * The feeds. Where every bar that comes live has its end after this clock's now, and no other comes, the clock is behind or all feeds
   are stamped wrongly. One symbol suffices where no broker's clock is known, two where the brokers agree with this clock. What counts is
-  the newest record of a topic that is sound but for its time: one with a wrong time among others says nothing of the clock.
+  the newest record of a topic that is sound but for its time: one with a wrong time among others says nothing of the clock. It is on time
+  within the tolerance of clocks, whatever a session tolerates of its feeds.
 
 What the clock is off by is kept against the time that has passed since the machine's start (`elapsed`), which never leaps: so one
 measurement goes on being true when the clock is set.
@@ -89,6 +90,7 @@ class ClockJudge:
         self._tolerance_us = tolerance_us
         self._times: tuple[BrokerTime, ...] = ()
         self._measured_at = -1.0
+        self._believed_since = float("-inf")
         self._was_wrong = False
         self._ahead: dict[str, tuple[float, int, str | None]] = {}
         self._considered: dict[str, float] = {}
@@ -96,22 +98,33 @@ class ClockJudge:
         self._latched: tuple[int, int] | None = None
 
     def measured(self, times: Sequence[BrokerTime], elapsed: float) -> None:
-        """Take what the brokers' clocks say now; none is no news."""
-        if times:
+        """Take what the brokers' clocks say, who were asked at `elapsed`; none is no news."""
+        if times and elapsed >= self._believed_since:
             self._times, self._measured_at = tuple(times), elapsed
 
     @property
     def measured_at(self) -> float:
-        """When the brokers' clocks were read last, in seconds elapsed; below zero when they never were."""
+        """When the brokers were asked last, of the times that they answered, in seconds elapsed; below zero when they never did."""
         return self._measured_at
+
+    def believed(self, since: float) -> None:
+        """A leap that is in doubt since then is believed: what the brokers said before stands against seconds that did not count all."""
+        self._believed_since = since
+        if self._measured_at < since:
+            self._times = ()
 
     def off_us(self, offset_us: int) -> int | None:
         """How far a clock is ahead of the brokers', None when that is not known; `offset_us` is that clock minus elapsed."""
-        if not self._times:
-            return None
         offs = sorted(one.off_us(offset_us) for one in self._times)
+        if not offs:
+            return None
         low, high = offs[(len(offs) - 1) // 2], offs[len(offs) // 2]
         return 0 if low < 0 < high else min(low, high, key=abs)
+
+    def latest_us(self, elapsed: float) -> int | None:
+        """What time it is at the latest by the brokers' clocks, of two middle ones by the later; None when that is not known."""
+        highs = sorted(one.high_us for one in self._times)
+        return highs[len(highs) // 2] + round(elapsed * SECOND_US) if highs else None
 
     def brokers_off(self, offset_us: int) -> list[tuple[int, int]]:
         """Brokers whose clocks are off by more than is tolerated from what most brokers say: id, and by how much they are ahead."""
@@ -120,6 +133,18 @@ class ClockJudge:
             return []
         right_us = offset_us - off_us
         return [(one.broker, -one.off_us(right_us)) for one in self._times if abs(one.off_us(right_us)) > self._tolerance_us]
+
+    def saw(self, symbol: str, ahead_us: int, elapsed: float, *, is_witness: bool, stream: str | None = None) -> None:
+        """The newest record of a symbol's bars, or of a stream besides, is of `ahead_us` after this clock's now, below zero: before it.
+
+        `is_witness` says that it vouches for the clock if it is not from the future.
+        """
+        if ahead_us > self._tolerance_us:
+            self.saw_ahead(symbol, ahead_us, elapsed, stream)
+            return
+        self.saw_past(symbol, stream)
+        if is_witness:
+            self.saw_fresh(elapsed)
 
     def saw_fresh(self, elapsed: float) -> None:
         """A bar has come that ended just before this clock's now: its feed goes by the same time."""
@@ -131,8 +156,10 @@ class ClockJudge:
     def saw_ahead(self, symbol: str, ahead_us: int, elapsed: float, stream: str | None = None) -> None:
         """The newest record of a symbol's bars, or of a stream besides, is of `ahead_us` after this clock's now."""
         if ahead_us <= FARTHEST_US:
+            known = self._ahead.get(symbol)
+            if known is None or elapsed - known[0] >= EVIDENCE_SECONDS:
+                self._considered[symbol] = elapsed  # what was said of it then is forgotten
             self._ahead[symbol] = elapsed, ahead_us, stream
-            self._considered.setdefault(symbol, elapsed)
 
     def saw_past(self, symbol: str, stream: str | None = None) -> None:
         """The newest record is not from the future: one that was is contradicted by those behind it."""

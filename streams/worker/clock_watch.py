@@ -2,17 +2,22 @@
 
 A bar that ends too long after now goes to the dead-letter topic, for good. Whether it is the bar that is wrong or the clock is what
 `clock_judge` says, by a measurement that is made before such a bar is judged. While it is the clock, or while that is not known yet, the
-bar's topic is not read on: nothing is lost, since the topic has it, and nothing is kept in memory. It is tried again every ten seconds.
+bar's topic is not read on: nothing is lost, since the topic has it, and nothing is kept in memory. It is tried again once the bar is no
+longer ahead, every ten seconds at least. The worker's loop waits for a measurement for a moment only: bars of other topics come meanwhile.
+
+Two times count here. What a bar is *ahead of* is the session's now, which never goes back: by it the engine judges. What a bar *says* of
+this clock is said of the clock as it stands, which may be behind the session's now after another worker's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from loguru import logger
+from msgspec import Struct
 
 from streams.engine.journal import InputKind, JournalInput
 from streams.engine.placing import Place, place_of, placer
@@ -26,14 +31,18 @@ from streams.records import Bar, Quote, Tick
 from streams.times import SECOND_US, Clock, SteadyClock
 from streams.wire.topics import TopicNames
 from streams.worker.broker_clock import BrokerClocks
-from streams.worker.clock_judge import FARTHEST_US, BrokerTime, ClockJudge, Standing, Verdict, check_plausible
+from streams.worker.clock_judge import FARTHEST_US, ClockJudge, Standing, Verdict, check_plausible
 
 MEASURE_SECONDS: Final = 5.0
 """How often the brokers' clocks are read."""
 RECENT_SECONDS: Final = 1.0
 """How old a measurement may be by which a bar goes to the dead-letter topic."""
+KEPT_SECONDS: Final = 15.0
+"""How old one may be by which a worker becomes the active one: three that were due since have failed."""
+PATIENCE_SECONDS: Final = 0.5
+"""How long the worker's loop waits for a measurement. A dead broker takes seconds."""
 TRY_AGAIN_SECONDS: Final = 10.0
-"""How often topics that are held back are read again."""
+"""After how long topics that are held back are read again at the latest."""
 SAY_AGAIN_SECONDS: Final = 10.0
 WAIT_SECONDS: Final = 1.0
 
@@ -67,15 +76,17 @@ class ClockWatch:
         self._judge = ClockJudge(round(tolerance_seconds * SECOND_US))
         if isinstance(clock, SteadyClock):
             clock.contradicts = self._judge.contradicts
+            clock.believed = self._judge.believed
         self._clocks = make_clocks(self._elapsed) if make_clocks is not None and tolerance_seconds else None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._asked_at = float("-inf")
+        self._looked_at = float("-inf")
+        self._looking: asyncio.Future[None] | None = None
         self._said_at: float | None = None
         self._said_brokers: set[int] = set()
-        self._held: dict[str, int] = {}
-        self._tried_at = 0.0
-        self._seen: dict[str, int] = {}
+        self._held: dict[str, float] = {}
+        self._doubted: dict[str, float] = {}
+        self._seen: dict[str, tuple[str, int]] = {}
 
     # ------------------------------------------------------------------------------------------- measuring
 
@@ -110,23 +121,36 @@ class ClockWatch:
 
     def _run(self) -> None:
         while not self._stopping.wait(MEASURE_SECONDS):
-            try:
-                self._measure()
-                self.say()
-            except Exception as error:  # a watch that ends would leave the clock unwatched
-                logger.warning("the clock could not be compared: {!r}", error)
+            self._measure_again()
+            self.say()
+
+    def _measure_again(self) -> None:
+        try:
+            self._measure()
+        except Exception as error:  # a watch that ends would leave the clock unwatched
+            logger.warning("the clock could not be compared: {!r}", error)
 
     def _measure(self) -> None:
-        if self._clocks is not None:
-            times: list[BrokerTime] = self._clocks.read()
-            self._judge.measured(times, self._elapsed())
+        if self._clocks is None:
+            return
+        began = self._elapsed()
+        try:
+            self._judge.measured(self._clocks.read(), began)
+        finally:
+            self._looked_at = max(self._looked_at, began)
 
-    async def measured(self) -> Verdict:
-        """The verdict by a measurement that is not older than a second, if the brokers answer."""
-        if self._clocks is not None and self._elapsed() - max(self._judge.measured_at, self._asked_at) > RECENT_SECONDS:
-            await asyncio.get_running_loop().run_in_executor(None, self._measure)
-            self._asked_at = self._elapsed()
+    async def measured(self, recent_seconds: float = RECENT_SECONDS) -> Verdict:
+        """The verdict by a measurement that is not older than so many seconds, if the brokers answer at once."""
+        await self._look(self._elapsed() - recent_seconds)
         return self.verdict()
+
+    async def _look(self, since: float) -> None:
+        """Have the brokers asked, unless they have been since then. It waits for a moment, and not again while they still don't answer."""
+        if self._clocks is None or self._looked_at >= since:
+            return
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().run_in_executor(None, self._measure_again)
+            await asyncio.wait([self._looking], timeout=PATIENCE_SECONDS)
 
     def verdict(self) -> Verdict:
         """How the clock stands, by what is known now."""
@@ -195,94 +219,117 @@ class ClockWatch:
         """Whether a topic is not read on for now."""
         return topic in self._held
 
-    def release(self) -> bool:
-        """Whether the topics that are held back are to be tried again; then they are not held any more."""
-        if not self._held or self._elapsed() - self._tried_at < TRY_AGAIN_SECONDS:
-            return False
-        self.forget()
-        return True
+    def release(self) -> None:
+        """No longer hold back topics that are to be tried again: whose bar is no longer ahead, or whose clock has been measured."""
+        elapsed = self._elapsed()
+        is_looking = self._looking is not None and not self._looking.done()
+        for topic, until in list(self._held.items()):
+            if not is_looking if topic in self._doubted else elapsed >= until:
+                del self._held[topic]
 
     def forget(self) -> None:
         """All topics are read again."""
         self._held.clear()
+        self._doubted.clear()
 
-    async def sift(self, session: Session, ranges: Sequence[RangeRead], now_us: int) -> list[RangeRead]:
-        """The ranges, those with records from the future cut before the first of these where that is to be held back.
+    async def sift(self, session: Session, ranges: Sequence[RangeRead], clock_us: int) -> list[RangeRead]:
+        """The ranges, each cut before its first record that is to be held back; `clock_us` is what this worker's clock says.
 
-        Each record ahead is one that the engine would send to the dead-letter topic.
+        Records that are ahead and not held back are those that the engine sends to the dead-letter topic.
         """
-        places = [self._first_ahead(session, read, now_us) for read in ranges]
-        if all(place is None for place in places):
+        now_us = max(clock_us, session.state.now_us)
+        if self._held or self._doubted:
+            for read in ranges:
+                self._held.pop(self._names.of(read.symbol, read.stream), None)
+        aheads = [self._ahead(session, read, now_us, clock_us) for read in ranges]
+        if not any(aheads):
             return list(ranges)
-        verdict = await self.measured()
         elapsed = self._elapsed()
-        symbols = len(session.state.symbols)
+        topics = [self._names.of(read.symbol, read.stream) for read in ranges]
+        # A record that has waited for a measurement goes by any that began after it came.
+        sinces = [self._doubted.pop(topic, elapsed - RECENT_SECONDS) for topic in topics]
+        await self._look(max(since for since, ahead in zip(sinces, aheads, strict=True) if ahead))
+        verdict = self.verdict()
         sifted = []
-        for read, place in zip(ranges, places, strict=True):
-            if place is None or not self._is_held(session, read, place, now_us, verdict, elapsed, symbols):
+        for read, ahead, topic, since in zip(ranges, aheads, topics, sinces, strict=True):
+            is_known = self._clocks is None or self._looked_at >= since
+            held = next((one for one in ahead if not is_known or self._is_held(session, read, one, clock_us, verdict)), None)
+            if held is None:
                 sifted.append(read)
                 continue
-            topic = self._names.of(read.symbol, read.stream)
-            if not self._held:
-                self._tried_at = elapsed
-            self._held[topic] = read.offsets[place]
-            self._seen[topic] = max(self._seen.get(topic, -1), read.offsets[-1])
-            if read.offsets[place] > read.first_offset:
-                sifted.append(read.before(place))
+            if not is_known:
+                self._doubted[topic] = since
+            self._hold(session, read, topic, (held.end_us - now_us - session.state.future_tolerance_us) / SECOND_US)
+            if read.offsets[held.place] > read.first_offset:
+                sifted.append(read.before(held.place))
         return sifted
 
-    def _is_held(self, session: Session, read: RangeRead, place: int, now_us: int, verdict: Verdict, elapsed: float, symbols: int) -> bool:
-        if verdict.standing is not Standing.BEHIND:
-            return self._judge.considers(read.symbol, elapsed, symbols)
-        if verdict.by_feeds:
-            return True
-        # By the right time it may be from the future all the same, as a bar of the year 2200 is.
+    def _hold(self, session: Session, read: RangeRead, topic: str, seconds: float) -> None:
+        self._held[topic] = self._elapsed() + min(TRY_AGAIN_SECONDS, seconds)
         data = session.symbol(read.symbol)
-        end_us = _end_us(session, data, read.records[place])
-        return end_us is not None and end_us <= now_us - verdict.off_us + session.state.future_tolerance_us + SECOND_US
+        if read.stream is None and data is not None:
+            self._seen[topic] = data.topic_id, max(self._seen_of(data, topic), read.offsets[-1])
 
-    def _first_ahead(self, session: Session, read: RangeRead, now_us: int) -> int | None:
-        """Where the first record stands that ends too long after now; what the newest one says of the clock is noted."""
-        data, tolerance_us = session.symbol(read.symbol), session.state.future_tolerance_us
-        if data is None or not read.records:
-            return None
-        self._note_newest(session, data, read, now_us)
-        for place, record in enumerate(read.records):
-            end_us = _end_us(session, data, record)
-            if end_us is not None and end_us - now_us > tolerance_us and _is_sound(session, data, record):
-                return place
-        return None
+    def _seen_of(self, data: SymbolSessionData, topic: str) -> int:
+        """Up to where the topic was held back: what waited there has come late by this worker's own doing."""
+        topic_id, offset = self._seen.get(topic, ("", -1))
+        return offset if topic_id == data.topic_id else -1
 
-    def _note_newest(self, session: Session, data: SymbolSessionData, read: RangeRead, now_us: int) -> None:
+    def _is_held(self, session: Session, read: RangeRead, ahead: _Ahead, clock_us: int, verdict: Verdict) -> bool:
+        elapsed = self._elapsed()
+        latest_us = self._judge.latest_us(elapsed)
+        if latest_us is not None and verdict.standing in (Standing.RIGHT, Standing.BEHIND):
+            # By the right time it may be from the future all the same, as a bar of the year 2200 is.
+            if verdict.standing is Standing.BEHIND:
+                latest_us += SECOND_US
+            if ahead.end_us <= latest_us + session.state.future_tolerance_us:
+                return True
+        if verdict.standing is Standing.BEHIND and not verdict.by_feeds:
+            return False
+        ahead_us = ahead.end_us - clock_us
+        if verdict.by_feeds:
+            return ahead_us <= FARTHEST_US - verdict.off_us
+        return ahead_us <= FARTHEST_US and self._judge.considers(read.symbol, elapsed, len(session.state.symbols))
+
+    def _ahead(self, session: Session, read: RangeRead, now_us: int, clock_us: int) -> list[_Ahead]:
+        """The sound records that end too long after the session's now; what the newest one says of this clock is noted."""
+        data = session.symbol(read.symbol)
+        if data is None:
+            return []
+        ends = list(_ends(session, data, read))
+        self._note_newest(session, data, read, ends, clock_us)
+        latest_us = now_us + session.state.future_tolerance_us
+        return [_Ahead(place, end_us) for place, end_us in ends if end_us > latest_us and _is_sound(session, data, read.records[place])]
+
+    def _note_newest(self, session: Session, data: SymbolSessionData, read: RangeRead, ends: list[tuple[int, int]], clock_us: int) -> None:
         """Tell the judge what the newest sound record says. One from the future before it, as a broken record is, has been contradicted."""
-        for record in reversed(read.records):
-            end_us = _end_us(session, data, record)
-            if end_us is None or not _is_sound(session, data, record):
+        for place, end_us in reversed(ends):
+            ahead_us = end_us - clock_us
+            if ahead_us > FARTHEST_US or not _is_sound(session, data, read.records[place]):
                 continue
-            ahead_us = end_us - now_us
-            if ahead_us > session.state.future_tolerance_us:
-                if ahead_us <= FARTHEST_US:
-                    self._judge.saw_ahead(read.symbol, ahead_us, self._elapsed(), read.stream)
-                return
-            self._judge.saw_past(read.symbol, read.stream)
-            if read.stream is None and -data.threshold_us <= ahead_us and read.offsets[-1] > self._seen_of(read):
-                self._judge.saw_fresh(self._elapsed())
+            is_witness = read.stream is None and ahead_us >= -data.threshold_us
+            if is_witness and self._seen:
+                is_witness = read.offsets[place] > self._seen_of(data, self._names.bars(read.symbol))
+            self._judge.saw(read.symbol, ahead_us, self._elapsed(), is_witness=is_witness, stream=read.stream)
             return
 
-    def _seen_of(self, read: RangeRead) -> int:
-        """Up to where a topic was held back: what waited there has come late by this worker's own doing."""
-        return self._seen.get(self._names.of(read.symbol, read.stream), -1)
+
+class _Ahead(Struct, frozen=True):
+    """A record of a range that ends too long after now: its place, and when it is known."""
+
+    place: int
+    end_us: int
 
 
-def _end_us(session: Session, data: SymbolSessionData | None, record: object) -> int | None:
-    """When a record of a symbol's topic is known; None for one that is not of a stream of the symbol."""
-    if isinstance(record, Bar):
-        if data is None or record.symbol != data.symbol or record.interval != data.base_interval:
-            return None
-        if data.is_uneven:
-            return placer(data.base_interval, data.anchor, session.state.calendar)(record).end_us
-        return record.end_us
-    return record.time_us if isinstance(record, Quote | Tick) else None
+def _ends(session: Session, data: SymbolSessionData, read: RangeRead) -> Iterator[tuple[int, int]]:
+    """Place of each record of a range that is one of its stream, and when it is known."""
+    placed = placer(data.base_interval, data.anchor, session.state.calendar) if data.is_uneven else None
+    for place, record in enumerate(read.records):
+        if isinstance(record, Bar):
+            if record.symbol == data.symbol and record.interval == data.base_interval:
+                yield place, record.end_us if placed is None else placed(record).end_us
+        elif isinstance(record, Quote | Tick):
+            yield place, record.time_us
 
 
 def _is_sound(session: Session, data: SymbolSessionData, record: object) -> bool:

@@ -32,7 +32,8 @@ from streams.wire.codec import Codec
 from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.topics import TopicNames
 from streams.worker.calendars import CalendarKeeper, check_not_ended
-from streams.worker.clock_watch import ClockWatch
+from streams.worker.clock_judge import Verdict
+from streams.worker.clock_watch import KEPT_SECONDS, ClockWatch
 from streams.worker.commands import CommandReader
 from streams.worker.digest import CARRIER, HEADER, RowDigest, check
 from streams.worker.ends import ReachedEnds
@@ -152,19 +153,19 @@ class SessionRunner:
                 committed.
         """
         async with self._lock:
-            verdict = await self.watch.measured()
+            verdict = await self.watch.measured(KEPT_SECONDS)
             self.watch.check_ahead(verdict)
             await self._complete_torn()
             self._digest = check(self._table.items(), self._table.committed_digest)
             rows = {key.decode(): self._codec.row_from(value) for key, value in self._table.items()}
             now_us = self._clock.now_us()
             try:
-                transaction = await (self._resume(rows, now_us) if rows else self._open(now_us))
+                transaction = await (self._resume(rows, now_us, verdict) if rows else self._open(now_us))
             except SourceRefusedError as error:
                 raise ForbiddenError(f"the broker does not let this worker read what it needs: {error}") from error
             session = self._require_session()
             if (of_clock := self.watch.news(session.state, verdict)) is not None:
-                transaction.apply(of_clock)
+                transaction.apply(of_clock)  # it is wrong: that it is right again was said before time went on
             self._encoder = Encoder(self._codec, self._names, session=session.state.config.session_name, epoch=session.state.epoch)
             self._commit(self._prepare(transaction.finish(), no_raw))
             await self._settled()
@@ -256,7 +257,7 @@ class SessionRunner:
         )  # fmt: skip
         return transaction
 
-    async def _resume(self, rows: Mapping[str, Row], now_us: int) -> Transaction:
+    async def _resume(self, rows: Mapping[str, Row], now_us: int, verdict: Verdict) -> Transaction:
         if SESSION_KEY not in rows:
             raise StateError(f"the table holds {len(rows)} rows but none of a session")
         session = self.session = Session.restore(rows)
@@ -270,6 +271,8 @@ class SessionRunner:
             )
         transaction = Transaction(session, owner=self._owner, now_us=now_us)
         transaction.apply(JournalInput(InputKind.RESUMED, reason=self._owner, text=self._owner_url or None))
+        if (of_clock := self.watch.news(state, verdict)) is not None and of_clock.reason is None:
+            transaction.apply(of_clock)
         if changed:
             transaction.apply(JournalInput(InputKind.CONFIGURED, text=self._config.to_json()))
         for given in self._calendars.resumed(state, now_us):
@@ -309,15 +312,18 @@ class SessionRunner:
                     self._tick()  # the heartbeat goes on
             await asyncio.sleep(HEARTBEAT_SECONDS * 0.9)
 
-    def _judge_clock(self) -> None:
-        """Tell the session when its clock is found to be wrong, or right again: then all is read again from the state's positions."""
+    def _judge_clock(self) -> bool:
+        """Tell the session when its clock is found to be wrong, or right again; whether all is read again from the state's positions."""
         verdict = self.watch.verdict()
         self.watch.check_ahead(verdict)
         of_clock = self.watch.news(self._require_session().state, verdict)
-        if of_clock is not None:
-            self._write_inputs([of_clock])
-            if of_clock.reason is None:
-                self._read_from_state()
+        if of_clock is None:
+            return False
+        self._write([of_clock], self._clock.now_us())
+        if of_clock.reason is not None:
+            return False
+        self._read_from_state()
+        return True
 
     def _answer(self, batch: FeedBatch) -> None:
         """Tell the feed that a batch has been dealt with: a full one now, a small one once its commit is through."""
@@ -386,16 +392,17 @@ class SessionRunner:
         for part in full:
             await self._settled()
             self._write_inputs(part.inputs, part.dead_letters)
+        if batch.generation != self._feed.generation:
+            return
         found = SourceReads(self._codec, session, reads)
         # Before anything is skipped: a symbol that is to drain later may be at its end already, and is told so only once.
         self._ends.note(reads)
-        if found.ranges:
-            sifted = await self.watch.sift(session, found.ranges, max(self._clock.now_us(), session.state.now_us))
-            for held in found.keep(sifted, lambda read: self.watch.holds(self._names.of(read.symbol, read.stream)), self._ends):
-                self._feed.remove(self._names.of(held.symbol, held.stream))
+        now_us = await self._hold_back(session, found)
         if not commands.inputs and not found:
             return
-        transaction = Transaction(session, owner=self._owner, now_us=self._clock.now_us())
+        if self._judge_clock():
+            return
+        transaction = Transaction(session, owner=self._owner, now_us=now_us)
         for given in commands.inputs:
             transaction.apply(given)
         transaction.read(found.ranges)
@@ -408,8 +415,23 @@ class SessionRunner:
         await self._settled()
         self._commit(prepared)
 
+    async def _hold_back(self, session: Session, found: SourceReads) -> int:
+        """Leave out what is to be held back; gives the now by which the rest is to be taken in."""
+        now_us = self._clock.now_us()
+        if found.ranges:
+            sifted = await self.watch.sift(session, found.ranges, now_us)
+            for held in found.keep(sifted, lambda read: self.watch.holds(self._names.of(read.symbol, read.stream)), self._ends):
+                self._feed.remove(self._names.of(held.symbol, held.stream))
+        # A clock that has been set back meanwhile must not make a dead letter of a bar that was not ahead.
+        return max(now_us, self._clock.now_us())
+
     def _write_inputs(self, inputs: list[JournalInput], dead_letters: list[Record] | None = None) -> None:
-        transaction = Transaction(self._require_session(), owner=self._owner, now_us=self._clock.now_us())
+        now_us = self._clock.now_us()
+        self._judge_clock()  # it may have been set up to this moment, while something was waited for
+        self._write(inputs, now_us, dead_letters)
+
+    def _write(self, inputs: list[JournalInput], now_us: int, dead_letters: list[Record] | None = None) -> None:
+        transaction = Transaction(self._require_session(), owner=self._owner, now_us=now_us)
         for given in inputs:
             transaction.apply(given)
         self._commit(self._prepare(self._finish(transaction), no_raw, dead_letters))

@@ -120,6 +120,32 @@ def test_a_symbol_alone_is_waited_with_for_ten_seconds_then_it_is_its_feed_that_
     assert not judge.verdict(0, 60.0).is_wrong
 
 
+def test_a_symbol_that_was_waited_with_is_waited_with_again_when_that_was_long_ago() -> None:
+    judge = judge_of(0.0)
+    for elapsed, considers in ((1.0, True), (11.0, False), (130.9, False), (251.0, True), (261.0, False)):
+        judge.saw_ahead("SPY", 60 * SECOND_US, elapsed)
+        assert judge.considers("SPY", elapsed, 2) is considers, elapsed
+
+
+def test_what_time_it_is_at_the_latest_is_what_the_median_broker_says() -> None:
+    assert ClockJudge(TOLERANCE_US).latest_us(7.0) is None
+    assert judge_of(-4.0, answer_seconds=1.0).latest_us(7.0) == 11 * SECOND_US
+    assert judge_of(-4.0, 0.0, -120.0).latest_us(7.0) == 11 * SECOND_US
+    assert judge_of(-4.0, 0.0).latest_us(7.0) == 11 * SECOND_US, "of two the one that is ahead: nothing is a dead letter by the other"
+
+
+def test_what_was_measured_before_a_leap_that_is_believed_counts_no_more() -> None:
+    judge = judge_of(0.0)
+    judge.measured([BrokerTime(0, 0, 0)], 5.0)
+    judge.believed(4.0)
+    assert judge.verdict(0, 15.0).standing is Standing.RIGHT, "they were asked since the leap"
+    judge.believed(6.0)
+    judge.measured([BrokerTime(0, 0, 0)], 5.9)
+    assert judge.verdict(120 * SECOND_US, 16.0).standing is Standing.UNKNOWN, "an answer that was on its way counts as little"
+    judge.measured([BrokerTime(0, 120 * SECOND_US, 120 * SECOND_US)], 17.0)
+    assert judge.verdict(120 * SECOND_US, 17.0).standing is Standing.RIGHT
+
+
 def test_without_a_brokers_clock_one_symbol_suffices() -> None:
     judge = ClockJudge(TOLERANCE_US)
     judge.saw_ahead("SPY", 60 * SECOND_US, 1.0)
