@@ -57,6 +57,7 @@ NOT_THERE: Final = frozenset(
 """Codes of librdkafka's for a broker that does not answer."""
 
 UNANSWERED: Final = NOT_THERE | {
+    KafkaError._DESTROY_BROKER,  # the question was on its way to a broker that librdkafka has just learned is gone
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.NETWORK_EXCEPTION,

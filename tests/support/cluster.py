@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, TopicMetadata
+from confluent_kafka.admin import AdminClient, PartitionMetadata, TopicMetadata
 
 from streams.broker.folder import new_cluster_id
 from streams.broker.health import answers, wait_until_ready
@@ -203,6 +203,11 @@ class Cluster:
         """The broker that coordinates the transactions of a transactional ID."""
         return self._coordinator("__transaction_state", transactional_id)
 
+    def may_coordinate(self, node: int, *, transactional_ids: Collection[str], group_id: str) -> bool:
+        """Whether a broker has a copy of what is kept of these: it coordinates them, or may have to, and writes wait for it."""
+        partitions = [self._partition("__transaction_state", one) for one in transactional_ids]
+        return any(node in one.replicas for one in [*partitions, self._partition("__consumer_offsets", group_id)])
+
     def group_coordinator_of(self, group_id: str) -> int:
         """The broker that coordinates a consumer group."""
         return self._coordinator("__consumer_offsets", group_id)
@@ -276,8 +281,11 @@ class Cluster:
         return topics
 
     def _coordinator(self, topic: str, key: str) -> int:
+        return int(self._partition(topic, key).leader)
+
+    def _partition(self, topic: str, key: str) -> PartitionMetadata:
         partitions = self.topics()[topic].partitions
-        return int(partitions[_java_hash(key) % len(partitions)].leader)
+        return partitions[_java_hash(key) % len(partitions)]
 
     def _tail(self, node: int) -> str:
         lines = []

@@ -11,6 +11,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError,
 from confluent_kafka import KafkaError, KafkaException
 from loguru import logger
 
+from streams.client.asking import passes
 from streams.client.kafka import ErrorNote, explain
 from streams.errors import (
     BrokerConnectionError,
@@ -100,7 +101,9 @@ def test_a_partition_that_no_broker_leads_now_is_not_a_refusal() -> None:
     moving = explain(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION), SEVERAL, note, "asking where main.journal ends")
     assert isinstance(moving, NobodyThereError)
     assert str(moving).startswith("asking where main.journal ends: no broker leads what was asked for (NOT_LEADER_FOR_PARTITION)")
-    assert isinstance(explain(KafkaError(KafkaError.REQUEST_TIMED_OUT), SEVERAL, note, "asking"), NobodyThereError)
+    for code in (KafkaError.REQUEST_TIMED_OUT, KafkaError._DESTROY_BROKER):
+        assert isinstance(explain(KafkaError(code), SEVERAL, note, "asking"), NobodyThereError)
+        assert passes(KafkaError(code))
     assert isinstance(explain(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), SEVERAL, note, "asking"), BrokerRefusedError)
 
 
