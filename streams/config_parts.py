@@ -361,7 +361,7 @@ class SessionDataConfig(Section):
     sparse_intervals: Intervals = ("1s",)
     """Intervals in which a missing bar is no gap: no trade, no bar."""
     future_tolerance_seconds: Seconds = Field(default=5.0, ge=0)
-    """How far the feed's clock may be ahead: a bar that has not ended waits for its end, one that ends later than this is a dead letter."""
+    """How far the feed's clock may be ahead: a bar that has not ended waits for its end, one that is further ahead is a dead letter."""
     allow_negative_prices: SomeSymbols = False
     """Whose prices may be zero and below, as those of spreads, power, and oil in April 2020: all symbols' (`true`) or those of a list."""
     max_symbols: int = Field(default=1000, ge=1, validate_default=True)
