@@ -142,7 +142,7 @@ class SessionConfig(Section):
         return self.from_dict(self.to_dict() | {"session_data_config": data})
 
     def calendar(self, through: date | None = None) -> TradingCalendar:
-        """The trading calendar, made at the first call. Needs the package exchange_calendars.
+        """The trading calendar, made at the first call for a date. Needs the package exchange_calendars.
 
         Args:
             through: the last date that is asked for, by default about a year from today; it may end before, see `TradingCalendar`.
@@ -150,7 +150,9 @@ class SessionConfig(Section):
         Raises:
             SessionConfigError: no such exchange, or hours that overlap.
         """
-        return self._calendar if through is None else self._make_calendar(through)
+        if through not in self._calendars:
+            self._calendars[through] = self._make_calendar(through)
+        return self._calendars[through]
 
     @property
     def hours_remark(self) -> str | None:
@@ -251,8 +253,8 @@ class SessionConfig(Section):
         return {symbol: to_whole_us(threshold) for symbol, threshold in seconds.items() if threshold is not None}
 
     @cached_property
-    def _calendar(self) -> TradingCalendar:
-        return self._make_calendar(None)
+    def _calendars(self) -> dict[date | None, TradingCalendar]:
+        return {}
 
     def _make_calendar(self, through: date | None) -> TradingCalendar:
         # The library behind it is large and comes with the worker only, so a client that reads a config does without.

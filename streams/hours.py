@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from streams.times import SECOND_US, date_of_days, to_us
+from streams.times import DAY_US, SECOND_US, date_of_days, to_us
 
 DAY_SECONDS: Final = 86_400
 
@@ -34,6 +34,7 @@ Offsets = tuple[tuple[int, int], ...]
 
 PREVIOUS_DAY: Final = " previous day"
 
+_MICROSECOND: Final = timedelta(microseconds=1)
 _TIME: Final = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9]))?")
 
 
@@ -100,6 +101,9 @@ def local_us(zone: tzinfo, days: int, seconds: int) -> int:
 
     An hour that a clock change leaves out moves forward with the clock; of one that comes twice the first counts.
     """
+    fixed = zone.utcoffset(None)
+    if fixed is not None:  # the clock never changes: the thousands of days of a calendar need no arithmetic with dates
+        return days * DAY_US + seconds * SECOND_US - fixed // _MICROSECOND
     midnight = datetime.combine(date_of_days(days), datetime.min.time())
     return to_us((midnight + timedelta(seconds=seconds)).replace(tzinfo=zone))
 

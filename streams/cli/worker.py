@@ -14,6 +14,7 @@ from streams.config import SessionConfig
 from streams.errors import ClockError, SessionConfigError, SettingsError
 from streams.times import SystemClock
 from streams.worker.app import SessionWorker
+from streams.worker.calendars import wanted_through
 from streams.worker.clock_judge import check_possible
 from streams.worker.fatal import die
 from streams.worker.instance import Instance
@@ -71,12 +72,14 @@ def worker(
     wanted = named(SessionConfig.load(config), session)
     if wanted.mode != "live":
         raise typer.BadParameter("mode is backtest in this config: `streams replay` runs it; for the worker it must be live")
+    now_us = SystemClock().now_us()
     try:
-        check_possible(SystemClock().now_us())  # before anything goes by it
+        check_possible(now_us)  # before anything goes by it
     except ClockError as error:
         die(error, settings)
     try:
-        wanted.calendar()  # an exchange that is none is a mistake in the file, to be said before anything is made
+        # An exchange that is none is a mistake in the file, to be said before anything is made. The session opens with the same days.
+        wanted.calendar(wanted_through(now_us))
     except SessionConfigError as error:
         raise SessionConfigError(f"{config}: {error}") from None
     if wanted.hours_remark is not None:
