@@ -102,8 +102,8 @@ class LastVersions:
         one = held[0]
         if sent_us is not None or one.read.sent_us is not None or len(held) > 1 or one.bar is None or one.bar.start_us == bar.start_us:
             return None
-        held[0] = _Held(read, bar, bar.end_us)  # without message times a record ends the wait of the one before it
-        return one.read
+        given, one.read, one.bar, one.until_us = one.read, read, bar, bar.end_us
+        return given  # without message times a record ends the wait of the one before it
 
     def _is_settled(self, one: _Held) -> bool:
         return one.until_us is None or self._sent_us >= one.until_us
