@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import engine, over_http, report, wire
+from benchmarks import against, cases, engine, over_http, report, wire
 from benchmarks.__main__ import main
 from benchmarks.desk import Output, Work, WrongOutputError, check
 from benchmarks.groups import GROUPS
@@ -165,3 +166,16 @@ def test_the_groups_without_a_broker_run(group: object) -> None:
     rows = group(SMALL)  # type: ignore[operator]
     assert rows
     assert all(row.value > 0 for row in rows)
+
+
+@pytest.mark.parametrize("case", ["replay-seconds", "stale", "start"])
+def test_a_case_of_two_versions_runs_with_the_version_of_its_folder(case: str, tmp_path: Path) -> None:
+    # A folder of its own, with this version in it, stands for a worktree.
+    root = Path(__file__).parents[2]
+    for name in ("streams", "schemas"):
+        (tmp_path / name).symlink_to(root / name)
+    assert against.measured(tmp_path, case, python=Path(sys.executable)) > 0
+
+
+def test_each_case_of_two_versions_has_a_row() -> None:
+    assert against.NAMES.keys() == cases.CASES.keys()
