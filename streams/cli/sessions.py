@@ -47,13 +47,16 @@ def sessions(bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
     found = read_sessions(settings)
     now_us = SystemClock().now_us()
     facts = [summary(state, now_us) for state in found]
+    under = f" under the prefix {settings.topic_prefix}" if settings.topic_prefix else ""
+    none = f"no sessions at {settings.bootstrap_servers}{under}, among the topics that this user may describe"
     if as_json:
         print_json(facts)
+        if not facts:
+            say(none)
     elif facts:
         data_console().print(Group(_table(facts), _summary_line(facts)))
     else:
-        under = f" under the prefix {settings.topic_prefix}" if settings.topic_prefix else ""
-        print(f"no sessions at {settings.bootstrap_servers}{under}, among the topics that this user may describe")
+        print(none)
     problems = [fact for fact in facts if fact["problem"]]
     for fact in problems:
         say(f"session {fact['session']}: {fact['problem']}")

@@ -15,7 +15,7 @@ from streams.client.jsonlines import analysis_json
 from streams.client.state import StateReader, StateView
 from streams.consumer import BEGINNING, END, SessionConsumer
 from streams.engine.status import SymbolStatus
-from streams.errors import StreamsError, WireError
+from streams.errors import NoSessionError, StreamsError, WireError
 from streams.records import AnalysisKind, LaggingSymbol
 from streams.settings import Settings
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
@@ -95,13 +95,18 @@ def watch(
 
 
 def closed_line(settings: Settings, clock: Clock) -> str | None:
-    """What a reader from the end on is not told by the topic: that the gate is closed, and why. None while it is open."""
+    """What the topic does not say to a reader from the end on: that the gate is closed, and why. None while it is open.
+
+    Reading analysis does not take the right to read the state, which has bars that are held back. Without it, that is what is said.
+    """
     try:
         with StateReader(settings, clock=clock) as reader:
             reader.catch_up()
             return closed_words(reader.view)
-    except StreamsError:
-        return None  # a reader of analysis may lack the right to read the state
+    except NoSessionError:
+        return None
+    except StreamsError as error:
+        return f"whether the gate is open is not known until it changes or a bar comes: {error}"
 
 
 def closed_words(view: StateView) -> str | None:

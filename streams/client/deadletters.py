@@ -18,12 +18,15 @@ from types import TracebackType
 from typing import Final
 
 from confluent_kafka import KafkaError, Message
+from confluent_kafka.admin import AclOperation
 from msgspec import Struct
 
 from streams.client.delivery import SafeProducer
+from streams.client.hidden import missing_rights
 from streams.client.kafka import ErrorNote, codec_of, existing_topics, explain, make_producer, session_of, topics_of
 from streams.client.produce import DELIVERY_TIMEOUT_SECONDS, message_ms
 from streams.client.reader import BEGINNING, Record, TopicReader
+from streams.client.rights import refusal
 from streams.engine.validation import LOWEST_PRICE, fault_of, fault_of_quote, fault_of_tick, future_fault, price_fault
 from streams.errors import StreamsError, WireError
 from streams.records import Bar, ControlCommand, Quote, Tick
@@ -257,7 +260,9 @@ def send_again(settings: Settings, resends: Iterable[Resend], *, codec: Codec | 
     """
     resends = list(resends)
     codec, now_us, dlq = codec or codec_of(settings), (clock or SystemClock()).now_us(), topics_of(settings).dlq
-    existing = existing_topics(settings)
+    existing, wanted = existing_topics(settings), {resend.letter.topic for resend in resends}
+    hidden = {topic: [AclOperation.WRITE] for topic in sorted(wanted - existing)}
+    forbidden = missing_rights(settings, hidden, "sending dead letters again") if hidden else []
     note = ErrorNote()
     own = {"enable.idempotence": True, "message.timeout.ms": round(DELIVERY_TIMEOUT_SECONDS * 1000)}
     producer = SafeProducer(make_producer(settings, note, {**own, "allow.auto.create.topics": False}), settings, note)
@@ -276,7 +281,9 @@ def send_again(settings: Settings, resends: Iterable[Resend], *, codec: Codec | 
         for resend in resends:
             letter = resend.letter
             if letter.topic not in existing:
-                outcomes[letter.offset] = Resent(letter, error=f"topic {letter.topic} does not exist at {settings.bootstrap_servers}")
+                needs = f"Write on topic {letter.topic}"
+                absent = f"topic {letter.topic} does not exist at {settings.bootstrap_servers}"
+                outcomes[letter.offset] = Resent(letter, error=refusal(settings, [needs]) if needs in forbidden else absent)
                 continue
             headers: list[tuple[str, str | bytes | None]] = [*letter.headers, (RESENT_FROM, f"{dlq}:{letter.offset}".encode())]
             if letter.source_offset is not None:

@@ -14,8 +14,10 @@ from datetime import datetime
 from typing import Final, Self
 
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AclOperation
 
 from streams.client.asking import until_answered
+from streams.client.hidden import require_visible
 from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ErrorNote, bar_topics_of, codec_of, explain, make_admin, reading_group, topics_on
 from streams.client.offsets import earliest, latest
 from streams.client.probing import TopicProbe
@@ -106,6 +108,7 @@ class TopicHistory:
         note = ErrorNote()
         admin = make_admin(self._settings, note)
         if topic not in topics_on(admin, self._settings, note):
+            require_visible(self._settings, {topic: [AclOperation.READ]}, f"reading {topic}")
             raise HistoryError(f"there is no topic {topic} at {self._settings.bootstrap_servers}")
 
         def at_us(record: Bar | Quote | Tick) -> int | None:

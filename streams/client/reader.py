@@ -60,6 +60,7 @@ class TopicReader:
         start: the first offset, `BEGINNING`, or `END`: the committed end at this moment.
         missing: the beginning of the message when there is no such topic.
         clock: for deadlines.
+        role: what the reader's group is named after, `reading_group`: the right that it needs.
 
     Raises:
         NobodyThereError: no broker answers, or the topic does not exist.
@@ -67,14 +68,17 @@ class TopicReader:
         OffsetGoneError: `start` lies outside the topic.
     """
 
-    def __init__(self, settings: Settings, topic: str, *, start: int, missing: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, topic: str, *, start: int, missing: str, clock: Clock | None = None, role: str = "reader"
+    ) -> None:
         self.topic: Final = topic
+        self._group = reading_group(settings, role)
         self.at_end = False
         self._settings = settings
         self._clock = clock or SystemClock()
         self._note = ErrorNote()
         own: dict[str, ConfigValue] = {
-            "group.id": reading_group(settings, "reader"),
+            "group.id": self._group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
@@ -212,9 +216,7 @@ class TopicReader:
         return None
 
     def _explained(self, error: KafkaError, what: str) -> StreamsError:
-        return explain(
-            error, self._settings, self._note, what, needs=f"Read on topic {self.topic}", group=reading_group(self._settings, "reader")
-        )
+        return explain(error, self._settings, self._note, what, needs=f"Read on topic {self.topic}", group=self._group)
 
     def _require_topic(self, missing: str) -> None:
         try:
@@ -228,7 +230,7 @@ class TopicReader:
             self.topic,
             missing,
             needs=f"Read on topic {self.topic}",
-            group=reading_group(self._settings, "reader"),
+            group=self._group,
         )
 
     def _place(self, start: int) -> int:

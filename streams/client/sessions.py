@@ -12,8 +12,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from confluent_kafka.admin import AclOperation
 from msgspec import Struct
 
+from streams.client.hidden import missing_rights
 from streams.client.kafka import STATE_CHANGELOG, codec_of, existing_topics, state_changelog
 from streams.client.reader import END, Record, TopicReader
 from streams.engine.rows import SESSION_KEY, SessionRow
@@ -22,6 +24,8 @@ from streams.settings import Settings
 from streams.wire.codec import Codec
 from streams.wire.topics import TopicNames
 
+_SUFFIXES: Final = tuple(sorted(topic.removeprefix("x") for topic in TopicNames("x").all_session_topics()))
+_OF_REPLAY: Final = ".replay"
 READ_SECONDS: Final = 30.0
 _FIRST_SPAN: Final = 500
 _GROWTH: Final = 20
@@ -40,17 +44,30 @@ class SessionState(Struct, frozen=True):
 
 
 def read_sessions(settings: Settings, *, codec: Codec | None = None) -> list[SessionState]:
-    """All sessions under the settings' topic prefix, by name; those whose topics this user may not describe are not among them.
+    """All sessions under the settings' topic prefix, by name; those none of whose topics this user may describe are not among them.
+
+    One of which it sees a topic, but not the state, is among them; `problem` says which right is missing.
 
     Raises:
         NobodyThereError: no broker answers.
         BrokerRefusedError: it answered with an error.
     """
-    names = session_names(existing_topics(settings), settings.topic_prefix)
+    topics = existing_topics(settings)
+    names = session_names(topics | hidden_changelogs(settings, topics), settings.topic_prefix)
     codec = codec or codec_of(settings)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(lambda name: _state_of(settings.model_copy(update={"session": name}), name, codec), names)
         return [state for state in found if state is not None]
+
+
+def hidden_changelogs(settings: Settings, topics: frozenset[str]) -> frozenset[str]:
+    """The changelogs of sessions of which this user sees a topic, but not the state."""
+    owners = {topic.removesuffix(suffix) for topic in topics for suffix in _SUFFIXES if topic.endswith(suffix)}
+    # A replay writes a topic of its own beside the session's, and keeps no state.
+    changelogs = {f"{name}{STATE_CHANGELOG}" for name in owners if not name.endswith(_OF_REPLAY)} - topics
+    hidden = {changelog: [AclOperation.READ] for changelog in sorted(changelogs) if changelog.startswith(settings.topic_prefix)}
+    missing = missing_rights(settings, hidden, "looking for sessions") if hidden else []
+    return frozenset(changelog for changelog in hidden if f"Read on topic {changelog}" in missing)
 
 
 def session_names(topics: frozenset[str], prefix: str = "") -> list[str]:

@@ -16,10 +16,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AclOperation, AdminClient
 from msgspec import Struct
 from msgspec.structs import replace
 
+from streams.client.hidden import require_visible
 from streams.client.kafka import BROKER_TIMEOUT_SECONDS, ErrorNote, bar_topics_of, codec_of, make_admin, topics_of, topics_on
 from streams.client.offsets import earliest, latest
 from streams.client.reader import BEGINNING, TopicReader
@@ -85,6 +86,8 @@ def left_out(settings: Settings, config: SessionConfig, given: Iterable[ControlC
         present = topics_on(admin, settings, note)
         topics = {symbol: topic for topic in present if (symbol := names.symbol_of(topic)) is not None}
         control = topics_of(settings).control
+        if control not in present:
+            require_visible(settings, {control: [AclOperation.READ]}, f"reading the commands on {control}")
         commands = _commands(settings, control) if control in present else []
         found = judged(config.symbols, given, commands, days, topics.keys())
         counts = _counts(admin, {one.symbol: topics[one.symbol] for one in found.of_session if one.symbol in topics})
@@ -162,7 +165,7 @@ def _line(command: ControlCommand) -> str:
 
 def _commands(settings: Settings, topic: str) -> list[ControlCommand]:
     codec = codec_of(settings)
-    with TopicReader(settings, topic, start=BEGINNING, missing=f"there is no topic {topic}") as reader:
+    with TopicReader(settings, topic, start=BEGINNING, missing=f"there is no topic {topic}", role="replay") as reader:
         return [
             command
             for record in reader.up_to(reader.bounds()[1], READ_SECONDS)

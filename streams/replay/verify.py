@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from confluent_kafka.admin import AclOperation
+
+from streams.client.hidden import require_visible
 from streams.client.kafka import codec_of, existing_topics, session_of, topics_of
 from streams.replay.verify_reading import SourceTopics, TopicTape, read_tables
 from streams.replay.verify_redrive import EpochChoice, compare
@@ -48,6 +51,8 @@ def verify(
     tables = read_tables(settings, codec, clock)
     with ExitStack() as stack:
         optional = {names.all_bars} & existing_topics(settings)
+        if not optional:
+            require_visible(settings, {names.all_bars: [AclOperation.READ]}, f"reading {names.all_bars}")
         written = (names.analysis, names.events, names.replies, names.dlq, *optional)
         # The journal last: then it holds the transaction of everything that is found before the other topics' ends.
         outputs = {topic: stack.enter_context(TopicTape(settings, topic, clock)) for topic in written}

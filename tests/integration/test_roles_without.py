@@ -250,6 +250,29 @@ def assert_operator_and_consumer(guarded: RightsBroker, rights: Rights, session_
     told("operator", AclOperation.READ, dlq, letters, f"Read on topic {dlq}")
     told("operator", AclOperation.DESCRIBE, group, letters, f"Describe on group {group}")
     told("consumer", AclOperation.DESCRIBE, group, watch, f"Describe on group {group}")
+    said_besides_the_answer(guarded, session_name, capsys)
+
+
+def said_besides_the_answer(guarded: RightsBroker, session_name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a role has no right to a part of the answer, that part is not just missing."""
+    changelog = f"{session_name}-state-changelog"
+
+    def said_to(role: str, words: list[str], code: int) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in guarded.environment(role, session_name).items():
+                patch.setenv(key, value)
+            assert run(words) == code, (words, capsys.readouterr())
+        return capsys.readouterr().err
+
+    watched = said_to("consumer", ["watch", "--idle", "0.5"], 0)
+    unknown = "whether the gate is open is not known until it changes or a bar comes: "
+    assert watched.count(unknown) == 1
+    assert f"User:consumer lacks Read on topic {changelog}: allow it" in watched
+    assert unknown not in said_to("operator", ["sessions"], 0)
+    lacks = f"User:consumer lacks Read on topic {changelog}: allow it"
+    assert lacks in said_to("consumer", ["sessions", "--json"], 1), "the session is not left out"
+    resent = said_to("operator", ["dead-letters", "resend", "--force", "--yes", "--reason", "undecodable"], 2)
+    assert re.search(r"User:operator lacks Write on topic bars\.\w+: allow it", resent), resent
 
 
 def test_a_researcher_is_told_which_right_it_lacks_for_a_replay(
@@ -291,6 +314,12 @@ def test_a_researcher_is_told_which_right_it_lacks_for_a_replay(
         told(AclOperation.READ, f"{stream}.", counted, f"Read on topic {stream}.{topics.symbol}")
     told(AclOperation.DESCRIBE, f"{session_name}.replay", counted, f"Describe on group {session_name}.replay")
     assert run(counted) == 0
+    assert "are not known" not in capsys.readouterr().err, "the session has never run, and its commands may be read"
+    with without(guarded, rights["researcher"], AclOperation.READ, f"{session_name}.control"):
+        assert run(counted) == 0
+    said = capsys.readouterr().err
+    assert f"symbols that session '{session_name}' got by command are not known, and not replayed" in said
+    assert f"User:researcher lacks Read on topic {session_name}.control: allow it" in said
     # A day that is under way is replayed to its end, later than a broker lets messages be.
     today = (datetime.now(UTC) - timedelta(seconds=2)).date().isoformat()
     under_way = ["replay", str(config), "--start", today, "--end", today, "--to", "topic", "--topic", f"{replay}today"]

@@ -59,7 +59,9 @@ class Topics(dict[str, Topic]):
         """A topic without records."""
         return Topic()
 
-    def reader(self, settings: Settings, topic: str, *, start: int, missing: str, clock: Clock | None = None) -> Reader:
+    def reader(
+        self, settings: Settings, topic: str, *, start: int, missing: str, clock: Clock | None = None, role: str = "reader"
+    ) -> Reader:
         """In place of `TopicReader`."""
         if topic not in self:
             raise NoSessionError(f"{missing}: topic {topic} does not exist")

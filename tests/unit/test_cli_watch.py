@@ -10,8 +10,10 @@ from msgspec.structs import replace
 from streams.cli import watch
 from streams.cli.main import run
 from streams.client.state import StateView
+from streams.errors import MissingRightError, NoSessionError
 from streams.records import GateChange, IntervalComplete, LaggingSymbol
-from streams.times import SECOND_US
+from streams.settings import Settings
+from streams.times import SECOND_US, ManualClock
 from streams.wire.messages import AnalysisEvent
 from tests.support.engine import Desk, at, bar, config
 from tests.unit.test_cli_words import BAR, START_US
@@ -116,6 +118,23 @@ def test_a_closed_gate_is_named_with_its_reason_and_who_keeps_it_closed() -> Non
     assert words() is None
     desk.feed(bar("SPY", at("09:30")))
     assert words() == "the gate of session main is closed (lagging; lagging: SPY): bars come once it opens, `streams status` shows more"
+
+
+def test_a_state_that_may_not_be_read_is_said_and_a_session_without_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Exception] = []
+
+    def refuse(*_: object, **__: object) -> object:
+        raise raised[-1]
+
+    monkeypatch.setattr(watch, "StateReader", refuse)
+    settings, clock = Settings.load(session="main"), ManualClock()
+    raised.append(MissingRightError("User:desk lacks Read on topic main-state-changelog: allow it"))
+    assert watch.closed_line(settings, clock) == (
+        "whether the gate is open is not known until it changes or a bar comes: "
+        "User:desk lacks Read on topic main-state-changelog: allow it"
+    )
+    raised.append(NoSessionError("nothing is committed"))
+    assert watch.closed_line(settings, clock) is None
 
 
 def test_watch_says_it_once_before_the_first_record(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from streams.cli.sessions import _summary_line, _table, summary
-from streams.client.sessions import SessionState, session_names
+from streams.client.sessions import SessionState, hidden_changelogs, session_names
 from streams.engine.rows import SessionRow
+from streams.settings import Settings
 from streams.times import DAY_US, SECOND_US
 
 NOW_US = 1_381_152_600_000_000
@@ -66,3 +67,19 @@ def test_a_session_whose_worker_died_a_week_ago_is_listed_with_its_age_and_its_l
         ["old", "none", "closed", "7", "d", "ago", "host-0"],
     ]
     assert str(_summary_line([at_work, dead])).startswith("2 sessions, 1 with an active worker")
+
+
+def test_a_session_whose_state_may_not_be_seen_is_known_by_its_other_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def missing(settings: Settings, wanted: dict[str, object], what: str) -> list[str]:
+        asked.append(list(wanted))
+        return [f"Read on topic {topic}" for topic in wanted if topic != "foreign-state-changelog"]
+
+    monkeypatch.setattr("streams.client.sessions.missing_rights", missing)
+    topics = frozenset(
+        {"main.analysis", "main.bars", "seen.analysis", "seen-state-changelog", "foreign.events", "main.replay.analysis", "bars.SPY"}
+    )
+    assert hidden_changelogs(Settings.load(), topics) == {"main-state-changelog"}
+    assert asked == [["foreign-state-changelog", "main-state-changelog"]], "a replay has no state, and what is seen is not asked for"
+    assert session_names(topics | hidden_changelogs(Settings.load(), topics)) == ["main", "seen"]

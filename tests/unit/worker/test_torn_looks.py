@@ -50,7 +50,9 @@ class Brokers(Topics):
     def fail(self, topic: str, error: StreamsError, times: int = 1_000_000) -> None:
         self.errors[topic] = (error, times)
 
-    def reader(self, settings: Settings, topic: str, *, start: int, missing: str, clock: Clock | None = None) -> Reader:
+    def reader(
+        self, settings: Settings, topic: str, *, start: int, missing: str, clock: Clock | None = None, role: str = "reader"
+    ) -> Reader:
         self.asked[topic] += 1
         error, times = self.errors.get(topic, (None, 0))
         if error is not None and self.asked[topic] <= times:
