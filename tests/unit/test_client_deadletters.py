@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
-from streams.client.deadletters import DeadLetter, letter_of, prepared, value_text
+from streams.client import deadletters as deadletters_module
+from streams.client.deadletters import DeadLetter, Resend, letter_of, prepared, value_text
 from streams.client.reader import Record
 from streams.records import Bar
+from streams.settings import Settings
 from streams.wire import deadletter
 from streams.wire.codec import Codec
 from streams.wire.topics import TopicNames
@@ -108,3 +111,14 @@ def test_values_are_shown_as_json() -> None:
     assert shown is not None
     assert json.loads(shown)["close"] == 167.45
     assert value_text(letter("bars.SPY", b"\x00\x01"), b"\x00\x01", CODEC) is None
+
+
+def test_a_topic_that_may_not_be_seen_is_not_taken_for_one_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadletters_module, "existing_topics", lambda settings: frozenset[str]())
+    monkeypatch.setattr(deadletters_module, "missing_rights", lambda settings, topics, what: ["Write on topic bars.SPY"])
+    letters = [letter("bars.SPY", b"{}"), replace(letter("bars.GONE", b"{}"), offset=99)]
+    settings = Settings.load(bootstrap_servers="localhost:1", session="main")
+    hidden, gone = deadletters_module.send_again(settings, [Resend(one, b"{}", None) for one in letters])
+    assert hidden.error is not None
+    assert hidden.error.startswith("User:ANONYMOUS lacks Write on topic bars.SPY: allow it")
+    assert gone.error == "topic bars.GONE does not exist at localhost:1"

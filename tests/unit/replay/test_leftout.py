@@ -144,3 +144,19 @@ def test_a_broker_that_refuses_ends_no_replay(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(leftout, "topics_on", refused)
     rest = leftout.left_out(Settings.load(bootstrap_servers="localhost:1", session="main"), CONFIG, [], DAYS)
     assert rest == LeftOut(problem="not allowed")
+
+
+@pytest.mark.parametrize(("missing", "says"), [(["Read on topic main.control"], True), ([], False)])
+def test_commands_that_may_not_be_read_are_no_session_without_commands(
+    monkeypatch: pytest.MonkeyPatch, missing: list[str], says: bool
+) -> None:
+    monkeypatch.setattr(leftout, "make_admin", lambda settings, note: None)
+    monkeypatch.setattr(leftout, "topics_on", lambda admin, settings, note: frozenset(["bars.SPY"]))
+    monkeypatch.setattr("streams.client.hidden.make_admin", lambda settings, note: None)
+    monkeypatch.setattr("streams.client.hidden.lacking", lambda settings, admin, topics: missing)
+    problem = leftout.left_out(Settings.load(bootstrap_servers="localhost:1", session="main"), CONFIG, [], DAYS).problem
+    if not says:
+        assert problem is None, "the session has never run"
+    else:
+        assert problem is not None
+        assert "reading the commands on main.control: User:ANONYMOUS lacks Read on topic main.control: allow it" in problem
