@@ -300,6 +300,25 @@ def test_records_that_come_late_through_a_network_that_was_cut_off_are_as_old_as
                 assert active is True, f"at {now}"
 
 
+def test_a_process_that_was_stopped_is_not_taken_in_by_the_end_that_its_library_had_seen_before() -> None:
+    liveness = Liveness(3.0)
+    liveness.begin(0, 0.0)
+    liveness.gate = True
+    written = [0.05 + beat * 0.9 for beat in range(23)]  # the last one at 19.85
+    place = 0
+    for tick in range(100):
+        place = Session(written).read(liveness, place, tick / 10)
+    # It stands still from 9.9 on. What its library had fetched by then comes first at 40, with the end of then, and the rest after it.
+    liveness.read(place + 1, 40.0, records=[record(place, round(written[place] * 1000))], at_end=True)
+    assert liveness.active(40.0) is False
+    place = Session(written).read(liveness, place + 1, 40.1)
+    assert place == 23
+    assert liveness.active(40.1) is False
+    for tick in range(402, 500):
+        Session(written).read(liveness, place, tick / 10)
+        assert liveness.active(tick / 10) is not True
+
+
 def test_a_strategy_that_is_busy_for_seconds_with_each_event_sees_a_living_session_from_the_first_records_on() -> None:
     for busy in (1.5, 2.5, 5.0, 60.0):
         liveness = Liveness(3.0)
