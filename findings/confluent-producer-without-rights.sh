@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# An idempotent producer whose user may write no topic gets no producer ID: a fatal error, CLUSTER_AUTHORIZATION_FAILED. Where it comes
-# out of confluent-kafka depends on what is called, and on what else is reported at that moment:
-# * poll() and flush() raise KafkaException with it, although nothing else of a producer's errors is raised there;
-# * where they call a delivery callback after the error, they raise SystemError ("returned a result with an exception set"), with the
-#   KafkaException as its cause: `except KafkaException` does not catch it. The callback has run;
-# * once it is raised, it is gone: the next flush() returns 0, as if everything was delivered. Every record was purged, and produce()
-#   raises KafkaException _FATAL, which names no right.
-# Matters to whoever counts on flush() returning what is left, and to who catches KafkaException alone.
-# With delivery.report.only.error or without; a transactional producer raises TRANSACTIONAL_ID_AUTHORIZATION_FAILED in init_transactions().
-@@VERSIONS@@
+# An idempotent producer whose user may write no topic gets no producer ID: a fatal error, CLUSTER_AUTHORIZATION_FAILED. How it comes
+# out of confluent-kafka depends on what is called:
+# * poll(), and flush() without a delivery callback, raise KafkaException with it;
+# * flush() with a delivery callback raises SystemError, which `except KafkaException` does not catch: the callback is called while that
+#   error is pending, so its first call into C fails, and the record is never reported. Kafka's error is the SystemError's cause;
+# * once it is raised, it is gone: the next flush() returns 0, as if everything was delivered, though every record was purged, and
+#   produce() raises KafkaException _FATAL, which names no right. A transactional producer hears of it in init_transactions().
+# Matters to whoever counts on what flush() returns, or catches KafkaException alone. The user here may see the topic (Describe).
+# Versions: confluent-kafka 2.16.1 (librdkafka 2.16.0), Kafka 4.1.0 with KRaft's StandardAuthorizer, SASL_PLAINTEXT. Seen 2026-12-01:
+#   flush with a delivery callback: ('SystemError', 'CLUSTER_AUTHORIZATION_FAILED'); reported []; then flush: ('returned', 0);
+#   produce: ('KafkaException', '_FATAL')
+#   flush without one: ('KafkaException', 'CLUSTER_AUTHORIZATION_FAILED'); the same after that
 set -euo pipefail
 work=$(mktemp -d)
 started=()
