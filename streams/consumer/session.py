@@ -135,9 +135,10 @@ class SessionConsumer:
     def active(self) -> bool | None:
         """Whether bars may be acted on: the gate is open, as of the event that was handed over last, and a worker lives.
 
-        False too when no record has come for `heartbeat_timeout_seconds`. None while it is not known: before anything has told of the
-        gate, while what was there when reading began is read, and then until the first record comes, a second at most while the gate is
-        open. Another thread may ask. A strategy that is busy for longer need not poll in between: what has come meanwhile is looked at.
+        False too when no record has been written for `heartbeat_timeout_seconds`. None while it is not known: before anything has told of
+        the gate, while what was there when reading began is read, and then until the first record comes, a second at most while the gate is
+        open; the same after records that waited for a reader that can't know how old they are. Another thread may ask. A strategy that is
+        busy for longer need not poll in between: what has come meanwhile is looked at.
         """
         return self._liveness.active(self._looked())
 
