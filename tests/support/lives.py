@@ -197,7 +197,7 @@ class Lives:
                 self.of[key] = Life(key, place, given.first_offset or 0)
                 if record.rules >= 2 and (given.end_offset or 0) > (given.first_offset or 0):
                     self.of[key].begin_backlog(place)
-            case InputKind.RESUMED | InputKind.REWOUND if record.rules >= 2:
+            case InputKind.RESUMED | InputKind.REWOUND | InputKind.CLOCK if record.rules >= 2 and not self._is_wrong_clock(given):
                 for life in self.of.values():
                     life.begin_backlog(place)
             case InputKind.SOURCE_LOST if given.stream is None and key in self.of and record.rules >= 2:
@@ -214,6 +214,11 @@ class Lives:
                 self.of[key].asked.append(Asked(place, given.start_us or 0, end_us, is_empty))
             case _:
                 pass
+
+    @staticmethod
+    def _is_wrong_clock(given: JournalInput) -> bool:
+        """A clock that is right again begins a backlog: what it held back. One that is found to be wrong does not."""
+        return given.kind is InputKind.CLOCK and given.reason is not None
 
     def _read(self, place: int, record: JournalRecord, life: Life, first: int, following: int) -> None:
         if life.offset != first:

@@ -27,6 +27,9 @@ from streams.engine.transaction import command_text
 from streams.records import AnalysisKind, Bar, ControlCommand, EventKind, Extent, GateChange, IntervalComplete
 from streams.times import SECOND_US
 from streams.wire.messages import AnalysisBar, AnalysisEvent, SessionEvent
+from tests.support.engine import Desk, config
+from tests.support.engine import at as at_clock
+from tests.support.lives import Lives
 from tests.support.oracle import Evidence, judge
 from tests.support.rows import blank
 
@@ -544,3 +547,14 @@ def test_quality_that_is_told_or_kept_wrongly_is_found(damaged: Callable[[], Evi
 )
 def test_each_kind_of_damage_is_found(damaged: Callable[[], Evidence], kind: str) -> None:
     assert any(finding.startswith(kind) for finding in judge(damaged())), judge(damaged())
+
+
+def test_what_a_wrong_clock_held_back_is_a_backlog_once_it_is_right_and_not_before() -> None:
+    desk = Desk(config("SPY"), at_clock("10:00"))
+    desk.load("SPY")
+    desk.apply(JournalInput(InputKind.CLOCK, reason="off", start_us=at_clock("10:00"), end_us=at_clock("10:02")))
+    assert not Lives(desk.journal, {}).of["SPY", 1].is_behind
+    desk.apply(JournalInput(InputKind.CLOCK), now_us=at_clock("10:05"))
+    assert Lives(desk.journal, {}).of["SPY", 1].is_behind
+    desk.caught_up("SPY", now_us=at_clock("10:06"))
+    assert not Lives(desk.journal, {}).of["SPY", 1].is_behind
