@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from tests.support.dealing import dealt
+from tests.support.targets import ROOT, targets
 from tests.support.topics import unique_name
 
 MEASURED = "measured"
@@ -28,9 +29,17 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("streams")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deal the tests to the processes of the run, each of which gets the same order."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """See that a make target runs each test, and deal those that are selected to the processes, each of which gets the same order."""
+    all_targets = targets()
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        if not any(target.runs(marks, item.path.relative_to(ROOT)) for target in all_targets):
+            raise pytest.UsageError(
+                f"no make target runs {item.nodeid} with its marks {', '.join(sorted(marks))}: see tests/support/targets.py"
+            )
+    yield
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     if processes > 1:
         items[:] = dealt(items, processes)
