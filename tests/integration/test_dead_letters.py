@@ -30,7 +30,7 @@ class Operator:
         self.symbols = [unique_symbol() for _ in range(SYMBOLS)]
         self.topics = [f"bars.{symbol}" for symbol in self.symbols]
         create_topics(servers, f"{session}.dlq", *self.topics)
-        codec, producer = Codec(), Producer({"bootstrap.servers": servers, "linger.ms": 20})
+        codec, producer = Codec(), Producer({"bootstrap.servers": servers, "linger.ms": 20, "enable.idempotence": True})
         for number in range(LETTERS):
             topic, place, is_bad = self.topics[number % SYMBOLS], number // SYMBOLS, number % 100 >= 98
             start_us = START_US + place * SECOND_US

@@ -145,7 +145,7 @@ class Consumer:
 @pytest.mark.parametrize("ask", [lambda reader: reader.offset_at(5), lambda reader: reader.bounds()], ids=["time", "bounds"])
 def test_a_reader_does_not_take_silence_for_an_offset(ask: Any) -> None:
     reader = TopicReader.__new__(TopicReader)
-    reader.topic = TOPIC  # type: ignore[misc]
+    reader.topic, reader._group = TOPIC, "main.reader"  # type: ignore[misc]
     reader._settings, reader._note, reader._consumer = SETTINGS, ErrorNote(), Consumer()  # type: ignore[assignment]
     with pytest.raises(NobodyThereError):
         ask(reader)

@@ -177,7 +177,7 @@ class _Keyed:
 
 @lru_cache(maxsize=64)
 def _kept(hours: str, through: date | None, keyed: _Keyed) -> TradingCalendar:
-    return keyed.config._calendar if through is None else keyed.config._make_calendar(through)
+    return keyed.config._make_calendar(through)
 
 
 def kept_calendars() -> Any:
