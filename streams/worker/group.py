@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, cast
 
 from confluent_kafka import ConsumerGroupType, KafkaError, KafkaException
@@ -23,11 +24,12 @@ from confluent_kafka.admin import AclOperation, AdminClient, ConsumerGroupDescri
 from loguru import logger
 from msgspec import Struct
 
-from streams.client.asking import passes
+from streams.client.asking import passes, until_answered
 from streams.client.kafka import ErrorNote, make_admin
 from streams.client.rights import refusal, right
 from streams.errors import BrokerLostError, DemotedError, ForbiddenError
 from streams.settings import Settings
+from streams.times import Clock
 from streams.worker.link import broker_lost
 
 SUFFIX: Final = ".workers"
@@ -35,7 +37,6 @@ ASSIGNOR: Final = "faust"
 """The protocol that Faust's consumers agree on."""
 _REQUEST_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.25
-_ATTEMPTS: Final = 100
 
 
 class GroupLook(Struct, frozen=True):
@@ -50,12 +51,13 @@ class GroupLook(Struct, frozen=True):
     lacks: str | None = None
 
 
-def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object]) -> str:
+def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object], clock: Clock | None = None) -> str:
     """The group to join. Comes back once no worker of a former version is in the group that was named after the session alone.
 
     Args:
         app_id: the session's name, with the prefix of topics.
         waiting: called once when there is such a worker.
+        clock: for how long it is asked who is in a group.
 
     Raises:
         DemotedError: other consumers are in the group.
@@ -63,7 +65,7 @@ def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object])
         BrokerLostError: nobody tells who is in it.
     """
     group = f"{app_id}{SUFFIX}"
-    look, former = _look(settings, group), _look(settings, app_id)
+    look, former = _look(settings, group, clock), _look(settings, app_id, clock)
     if former.refused:
         needed = right(AclOperation.DESCRIBE, f"group {app_id}")
         logger.warning("whether a worker of a former version runs is not checked, since {}", refusal(settings, [needed]))
@@ -82,7 +84,8 @@ def choose_group(settings: Settings, app_id: str, waiting: Callable[[], object])
         pause = threading.Event()
         while former.members and former.is_ours:
             pause.wait(_PAUSE_SECONDS)
-            former = _ask(make_admin(settings, ErrorNote()), app_id) or former
+            with suppress(KafkaException):  # its coordinator is about to change
+                former = _ask(make_admin(settings, ErrorNote()), app_id)
         logger.info("no worker of a former version is left in the consumer group {}", app_id)
     if look.lacks is not None:
         raise ForbiddenError(refusal(settings, [look.lacks]))
@@ -108,23 +111,25 @@ def held(group: str, look: GroupLook) -> DemotedError:
     )
 
 
-def _look(settings: Settings, group: str) -> GroupLook:
+def _look(settings: Settings, group: str, clock: Clock | None = None) -> GroupLook:
     """Who is in a group. That nobody tells does not mean that nobody is in it: two groups would elect a worker each.
 
     Raises:
         BrokerLostError: nobody tells, for longer than Kafka takes to find another coordinator.
     """
-    pause = threading.Event()
-    for _ in range(_ATTEMPTS):
-        look = _ask(make_admin(settings, ErrorNote()), group)
-        if look is not None:
-            return look
-        pause.wait(_PAUSE_SECONDS)
-    raise broker_lost(settings.bootstrap_servers, "its coordinator does not answer", f"asking who is in the consumer group {group}")
+    try:
+        return until_answered(lambda: _ask(make_admin(settings, ErrorNote()), group), clock=clock)
+    except KafkaException as error:
+        what = f"asking who is in the consumer group {group}"
+        raise broker_lost(settings.bootstrap_servers, "its coordinator does not answer", what) from error
 
 
-def _ask(admin: AdminClient, group: str) -> GroupLook | None:
-    """Who is in a group; None while its coordinator is about to change, or is not there."""
+def _ask(admin: AdminClient, group: str) -> GroupLook:
+    """Who is in a group.
+
+    Raises:
+        KafkaException: its coordinator is about to change, or is not there.
+    """
     try:
         found: ConsumerGroupDescription = admin.describe_consumer_groups(
             [group], include_authorized_operations=True, request_timeout=_REQUEST_SECONDS
@@ -132,7 +137,7 @@ def _ask(admin: AdminClient, group: str) -> GroupLook | None:
     except KafkaException as error:
         what = error.args[0]
         if passes(what):
-            return None
+            raise
         logger.debug("the consumer group {} could not be looked at: {}", group, what.str())
         is_refused = what.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
         return GroupLook(refused=is_refused, lacks=right(AclOperation.READ, f"group {group}") if is_refused else None)

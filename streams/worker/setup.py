@@ -184,12 +184,15 @@ def _create(admin: AdminClient, settings: Settings, specs: list[TopicSpec]) -> N
 
 def await_leaders(admin: AdminClient, topics: list[str]) -> None:
     """Wait until new topics can be read: a worker that joins the group before is given nothing to read, and stays so."""
-    pause = threading.Event()
-    for _ in range(round(NEW_TOPICS_SECONDS / PAUSE_SECONDS)):
+    pause, clock = threading.Event(), SystemClock()
+    deadline = clock.monotonic() + NEW_TOPICS_SECONDS
+    while True:
         found = admin.list_topics(timeout=REQUEST_SECONDS).topics
         absent = [name for name in topics if name not in found or not _is_led(found[name])]
         if not absent:
             return
+        if clock.monotonic() >= deadline:
+            break
         pause.wait(PAUSE_SECONDS)
     raise BrokerLostError(f"created, and without a leader after {NEW_TOPICS_SECONDS:g} s: {', '.join(absent)}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from math import isnan
 from typing import Any
 
 import pytest
@@ -9,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from streams.engine.columns import NO_BARS
 from streams.engine.journal import InputKind
-from streams.engine.rows import ProgressRow, Row, SessionRow, SymbolRow
+from streams.engine.rows import BlockRow, Columns, ProgressRow, Row, SessionRow, SymbolRow
 from streams.engine.slots import Slots
 from streams.records import Bar, HeldBackBar, Marker, Outcome, PublishedBar, SessionBar
-from streams.times import DAY_US, MINUTE_US, SECOND_US, from_us
+from streams.times import DAY_US, MINUTE_US, SECOND_US, from_us, interval_us
 from tests.support.engine import Desk, at, bar, config, minutes
 from tests.support.examples import examples
 
@@ -237,18 +240,49 @@ def kept(outcomes: list[Outcome]) -> list[tuple[str, str, SessionBar]]:
     return [(one.symbol, one.interval, one.bar) for one in outcomes if isinstance(one, PublishedBar | HeldBackBar)]
 
 
-def content(rows: dict[str, Row]) -> dict[str, Row]:
-    """Rows without what says how often there was a transaction, and what of it was published in time."""
+Kept = tuple[float | str | None, ...]
+
+
+def content(rows: dict[str, Row]) -> tuple[dict[str, Row], dict[tuple[str, str, int], list[Kept]]]:
+    """Rows without what says how often there was a transaction, and what of it was published in time; and the bars that are kept.
+
+    How bars are cut into blocks goes by transactions: each one ends with blocks being made of what is there.
+    """
     found: dict[str, Row] = {}
-    for key, row in rows.items():
+    blocks: dict[tuple[str, str, int], list[Kept]] = defaultdict(list)
+    tails: dict[tuple[str, str, int], list[Kept]] = {}
+    bases = {row.symbol: row.base_interval for row in rows.values() if isinstance(row, SymbolRow)}
+    for key, row in sorted(rows.items()):
         match row:
             case SessionRow():
                 row = replace(row, transaction=0, sequence=0, measured_us=0)
+            case BlockRow():
+                usual = "feed" if row.interval == bases[row.symbol] else "derived"
+                blocks[row.symbol, row.interval, row.trading_days] += bars_in(row.bars, row.interval, usual)
+                continue
             case ProgressRow():
-                row = replace(row, published=0, held_back=0, runs=())
+                base = bases[row.symbol]
+                tails[row.symbol, base, row.trading_days] = bars_in(row.tail, base, "feed")
+                row = replace(row, published=0, held_back=0, runs=(), tail_index=0, tail=NO_BARS)
         if not key.startswith("quality"):
             found[key] = row
-    return found
+    series = {key: blocks.get(key, []) + tails.get(key, []) for key in blocks.keys() | tails.keys()}
+    return found, {key: bars for key, bars in series.items() if bars}
+
+
+def bars_in(columns: Columns, interval: str, usual: str) -> list[Kept]:
+    """The bars of a row, each with all its columns; `usual` is the provenance that is not written."""
+    count = len(columns.slots)
+    starts = [columns.first_start_us + slot * interval_us(interval) for slot in columns.slots]
+    vwaps = [None if isnan(vwap) else vwap for vwap in columns.vwap] or [None] * count
+    provenances = columns.provenances or (usual,)
+    return list(
+        zip(
+            starts, columns.open, columns.high, columns.low, columns.close, columns.volume, vwaps,
+            columns.trades or [-1] * count, columns.base_counts or [1] * count, columns.revisions or [0] * count,
+            provenances if len(provenances) == count else provenances * count, strict=True,
+        )
+    )  # fmt: skip
 
 
 def run_of(

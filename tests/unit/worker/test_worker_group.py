@@ -12,6 +12,7 @@ from confluent_kafka.admin import AclOperation
 
 from streams.errors import BrokerLostError, DemotedError, ForbiddenError
 from streams.settings import Settings
+from streams.times import ManualClock
 from streams.worker import group
 from streams.worker.group import choose_group, holders, look_of
 
@@ -34,13 +35,15 @@ NOT_NOW = KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
 
 
 class Broker:
-    """Answers about groups: by name, one answer after the other, the last one again and again."""
+    """Answers about groups: by name, one answer after the other, the last one again and again; each takes as long as it may."""
 
-    def __init__(self, **answers: list[Any]) -> None:
+    def __init__(self, clock: ManualClock | None = None, **answers: list[Any]) -> None:
         self.answers = answers
+        self._clock = clock or ManualClock()
 
-    def describe_consumer_groups(self, names: list[str], **options: Any) -> dict[str, Future[Any]]:
+    def describe_consumer_groups(self, names: list[str], *, request_timeout: float, **options: Any) -> dict[str, Future[Any]]:
         (name,) = names
+        self._clock.advance_seconds(request_timeout)
         answers = self.answers.get(name.replace(".", "_"), [EMPTY])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         future: Future[Any] = Future()
@@ -51,15 +54,24 @@ class Broker:
         return {name: future}
 
 
+asked_seconds: list[float] = []
+"""How long was asked each time, by the clock."""
+
+
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(group, "_PAUSE_SECONDS", 0.0)
     waited: list[None] = []
+    asked_seconds.clear()
 
     def asked(**answers: list[Any]) -> tuple[str, int]:
         waited.clear()
-        monkeypatch.setattr(group, "make_admin", lambda settings, note: Broker(**answers))
-        return choose_group(Settings.load(), "main", lambda: waited.append(None)), len(waited)
+        clock = ManualClock()
+        monkeypatch.setattr(group, "make_admin", lambda settings, note: Broker(clock, **answers))
+        try:
+            return choose_group(Settings.load(), "main", lambda: waited.append(None), clock), len(waited)
+        finally:
+            asked_seconds.append(clock.monotonic())
 
     return asked
 
@@ -108,6 +120,8 @@ def test_a_coordinator_that_is_about_to_answer_is_asked_again(ask: Any) -> None:
 def test_that_nobody_tells_who_is_in_a_group_does_not_mean_that_it_is_empty(ask: Any) -> None:
     with pytest.raises(BrokerLostError, match="asking who is in the consumer group main"):
         ask(main=[NOT_NOW])
+    # The first group was told of in one request of 5 s. Kafka takes about 10 s to find another coordinator.
+    assert asked_seconds == [5 + 30]
 
 
 def test_a_user_who_may_use_the_former_group_alone_stays_there(ask: Any) -> None:
