@@ -17,8 +17,8 @@ from confluent_kafka import Producer
 
 from benchmarks.measure import Plan, Row, at_most
 from benchmarks.stage import DAY_BARS, WAIT_SECONDS, Act, Reader, Stage, events_of, happens, played, stage, symbols_named
-from streams.engine.rows import ProgressRow
-from streams.records import AnalysisKind, CommandKind, ControlCommand
+from streams.model.records import AnalysisKind, CommandKind, ControlCommand
+from streams.model.rows import ProgressRow
 from streams.times import SECOND_US, SystemClock
 from streams.wire.codec import Codec
 

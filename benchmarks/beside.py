@@ -20,7 +20,7 @@ from benchmarks.measure import Plan, Row, at_least, first_better_by
 from benchmarks.ours import drain
 from benchmarks.peer import OUTPUTS_PER_BAR, PEERS, Peer, PeerMissingError, Place, rows_of, run_peer
 from benchmarks.watching import ROOT
-from streams.settings import Settings
+from streams.config.settings import Settings
 
 PYTHON: Final = ROOT / ".venv-peers" / "bin" / "python"
 FAUST: Final = (str(PYTHON), "-m", "faust", "--loop", "uvloop", "-A", "plain_faust", "worker", "-l", "warn", "--without-web")

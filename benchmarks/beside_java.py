@@ -20,7 +20,7 @@ from benchmarks.measure import Plan, Row, first_better_by
 from benchmarks.ours import drain
 from benchmarks.peer import OUTPUTS_PER_BAR, Peer, PeerMissingError, Place, rows_of, run_peer
 from benchmarks.watching import ROOT
-from streams.settings import Settings
+from streams.config.settings import Settings
 
 TARGET: Final = ROOT / "benchmarks" / "java" / "target"
 DAYS: Final = 4

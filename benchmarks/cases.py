@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +20,19 @@ DAY: Final = "2013-10-07"
 OPEN: Final = f"{DAY}T13:30:00Z"
 
 
+def find(name: str, *modules: str) -> Any:
+    """What has this name in the first of the modules that the version has."""
+    for module in modules:
+        try:
+            return getattr(import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(f"{name} is in none of {', '.join(modules)}")
+
+
 def bars_of(symbols: list[str], interval: str, count: int) -> dict[str, list[Any]]:
     """Bars without a hole, random walks of cents: the same for each version."""
-    from streams.records import Bar
+    Bar = find("Bar", "streams.model.records", "streams.records")
     from streams.times import interval_us, parse_instant
 
     width_us, open_us = interval_us(interval), parse_instant(OPEN)
@@ -38,7 +49,7 @@ def bars_of(symbols: list[str], interval: str, count: int) -> dict[str, list[Any
 
 def replay(count_symbols: int, interval: str, minutes: int) -> float:
     """Microseconds a bar of a replay from memory, its start left out, 5m and 15m derived; hours end with the bars."""
-    from streams.config import SessionConfig
+    SessionConfig = find("SessionConfig", "streams.config.session", "streams.config")
     from streams.replay.runner import replay
     from streams.replay.source import MemorySource
 
@@ -66,8 +77,9 @@ def replay(count_symbols: int, interval: str, minutes: int) -> float:
 
 def transactions(count: int, *, is_stale: bool = False) -> float:
     """Microseconds a bar of what a worker does between its consumer and its producer, with `count` bars of each of 100 symbols at once."""
-    from streams.config import SessionConfig
-    from streams.engine.journal import InputKind, JournalInput
+    SessionConfig = find("SessionConfig", "streams.config.session", "streams.config")
+    InputKind = find("InputKind", "streams.model.inputs", "streams.engine.journal")
+    JournalInput = find("JournalInput", "streams.model.inputs", "streams.engine.journal")
     from streams.engine.transaction import Transaction
     from streams.times import MINUTE_US, parse_instant
     from streams.wire.codec import Codec
@@ -112,7 +124,7 @@ def transactions(count: int, *, is_stale: bool = False) -> float:
 
 def start() -> float:
     """Milliseconds from the start of the process to a replay's first step, imports and the calendar included."""
-    from streams.config import SessionConfig
+    SessionConfig = find("SessionConfig", "streams.config.session", "streams.config")
     from streams.replay.runner import replay
     from streams.replay.source import MemorySource
 

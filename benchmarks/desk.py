@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from streams.client.produce import BarProducer
-from streams.records import Bar
-from streams.settings import Settings
+from streams.client.producer import BarProducer
+from streams.config.settings import Settings
+from streams.model.records import Bar
 from streams.times import DAY_US, MINUTE_US, parse_instant
 
 SYMBOLS: Final = 100

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.measure import Better, Plan, Row, in_turn, seconds_of
-from streams.config import SessionConfig
-from streams.engine.journal import InputKind, JournalInput
+from streams.config.session import SessionConfig
 from streams.engine.session import Session
-from streams.engine.transaction import RangeRead, Transaction
-from streams.records import Bar
+from streams.engine.transaction import Transaction
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import Bar
+from streams.model.transactions import RangeRead
 from streams.times import MINUTE_US, parse_instant
 
 OPEN_US = parse_instant("2013-10-07T13:30:00Z")

@@ -15,8 +15,8 @@ from confluent_kafka import Producer
 from benchmarks.latency import published_delays_ms
 from benchmarks.measure import Better, Plan, Row, rounds_of, row_of
 from benchmarks.stage import WAIT_SECONDS, Apart, Stage, percentile, stage, symbols_named
-from streams.records import Quote
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.model.records import Quote
 from streams.times import SystemClock
 from streams.wire.codec import Codec
 from streams.wire.topics import TopicNames

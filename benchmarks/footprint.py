@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from benchmarks.measure import Plan, Row, at_most
 from benchmarks.stage import DAY_BARS, Reader, Stage, happens, played, stage, symbols_named
-from streams.engine.rows import ProgressRow
+from streams.model.rows import ProgressRow
 from streams.wire.codec import Codec
 
 SYMBOLS = 100

@@ -20,9 +20,9 @@ from confluent_kafka.admin import AdminClient
 
 from benchmarks.desk import Output, Work, WrongOutputError, check, produce
 from benchmarks.watching import REQUEST_SECONDS, Pace, Seen, Subject, pace, read, running
-from streams.config import SessionConfig
-from streams.engine.journal import InputKind
-from streams.settings import Settings
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
+from streams.model.inputs import InputKind
 from streams.times import DAY_US, MINUTE_US, SECOND_US, SystemClock
 from streams.wire.codec import Codec
 

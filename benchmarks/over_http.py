@@ -17,8 +17,8 @@ from streams.api.commander import Commander
 from streams.api.reader import AsOf, Condition
 from streams.api.server import HttpServer
 from streams.client.session import SessionClient
-from streams.engine.state import SessionState
-from streams.records import ControlCommand
+from streams.engine.state.session import SessionState
+from streams.model.records import ControlCommand
 from streams.wire.messages import CommandReply
 
 REQUESTS, SMALL_REQUESTS = 1000, 20

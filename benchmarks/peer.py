@@ -22,8 +22,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from benchmarks.desk import DERIVED, Output, Work, check
 from benchmarks.measure import Better, Plan, Row, Target, compared, rounds_of, row_of
 from benchmarks.watching import REQUEST_SECONDS, ROOT, Pace, Seen, pace, read, running, watch_end
-from streams.client.kafka import bar_topics_of
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.kafka.clients import bar_topics_of
 
 PEERS: Final = ROOT / "benchmarks" / "peers"
 OUTPUTS_PER_BAR: Final = 1 + sum(1 / length for length in DERIVED.values())

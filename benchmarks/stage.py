@@ -32,10 +32,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.kafka import broker
 from benchmarks.measure import Better, Plan, Row, Target, rounds_of, row_of
 from streams.broker.ports import free_port
-from streams.client.produce import BarProducer
-from streams.config import SessionConfig
-from streams.records import Bar
-from streams.settings import Settings
+from streams.client.producer import BarProducer
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
+from streams.model.records import Bar
 from streams.times import HOUR_US, MINUTE_US, SECOND_US, SystemClock, from_us, interval_us
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent

@@ -18,8 +18,8 @@ import psutil
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from streams.client.kafka import once_led
-from streams.client.offsets import answered
+from streams.kafka.clients import once_led
+from streams.kafka.offsets import answered
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS: Final = 300.0

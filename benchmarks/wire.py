@@ -7,7 +7,7 @@ import io
 import fastavro
 
 from benchmarks.measure import Better, Plan, Row, in_turn, seconds_of
-from streams.records import Bar, PublishedBar, SessionBar
+from streams.model.records import Bar, PublishedBar, SessionBar
 from streams.times import MINUTE_US, parse_instant
 from streams.wire.analysis import AnalysisEncoder, analysis_event
 from streams.wire.codec import Codec

@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from streams.config import SessionConfig
-from streams.settings import Settings
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
 from streams.times import SystemClock
 from streams.worker.app import SessionWorker
-from streams.worker.fatal import die
 from streams.worker.instance import Instance
 from streams.worker.log import set_up
 from streams.worker.process import run
+from streams.worker.shutdown import die
 
 
 class ShiftedClock(SystemClock):

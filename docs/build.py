@@ -21,10 +21,10 @@ from exchanges import exchanges
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from streams import settings
 from streams.api.app import openapi
-from streams.config import SessionConfig
-from streams.validation import descriptions
+from streams.config import settings
+from streams.config.explain import descriptions
+from streams.config.session import SessionConfig
 
 FOLDER: Final = Path(__file__).parent
 
@@ -146,9 +146,9 @@ NOT_NOW: Final = "Not now."
 
 # What a user's own program imports: the module, and the names of it in the order of the page.
 API: Final = (
-    ("streams.config", ("SessionConfig",)),
-    ("streams.settings", ("Settings",)),
-    ("streams.client.produce", ("BarProducer",)),
+    ("streams.config.session", ("SessionConfig",)),
+    ("streams.config.settings", ("Settings",)),
+    ("streams.client.producer", ("BarProducer",)),
     ("streams.client.session", ("SessionClient",)),
     ("streams.client.asession", ("AsyncSessionClient",)),
     ("streams.client.calls", ("Overview", "Snapshot", "CommandResult")),
@@ -158,11 +158,11 @@ API: Final = (
     ("streams.client.deadletters", ("DeadLetters", "DeadLetter", "prepared", "Resend", "send_again", "Resent")),
     ("streams.consumer", ("SessionConsumer", "Position", "Hole", "BarsTopic", "HttpState", "WarmUp", "Source", "Wanted", "Snapshot")),
     ("streams.engine.reads", ("SessionData",)),
-    ("streams.engine.views", ("SymbolSnapshot", "SessionMetrics", "QuotesSnapshot", "TicksSnapshot", "GapInfo")),
+    ("streams.model.views", ("SymbolSnapshot", "SessionMetrics", "QuotesSnapshot", "TicksSnapshot", "GapInfo")),
     ("streams.replay.runner", ("replay", "Replay", "ReplayStep")),
-    ("streams.history.source", ("HistorySource",)),
-    ("streams.history.store", ("HistoryStore", "StoredSeries", "WriteResult")),
-    ("streams.records", ("Bar", "Quote", "Tick", "SessionBar", "ControlCommand")),
+    ("streams.history.sources.source", ("HistorySource",)),
+    ("streams.history.store.store", ("HistoryStore", "StoredSeries", "WriteResult")),
+    ("streams.model.records", ("Bar", "Quote", "Tick", "SessionBar", "ControlCommand")),
     ("streams.wire.messages", ("AnalysisEvent", "AnalysisBar", "SessionEvent", "CommandReply")),
 )
 

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from streams.client.produce import BarProducer
-from streams.records import Bar
-from streams.settings import Settings
+from streams.client.producer import BarProducer
+from streams.config.settings import Settings
+from streams.model.records import Bar
 from streams.times import MINUTE_US, parse_instant
 
 

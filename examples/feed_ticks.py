@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from streams.client.produce import BarProducer
-from streams.records import Bar, Tick
-from streams.settings import Settings
+from streams.client.producer import BarProducer
+from streams.config.settings import Settings
+from streams.model.records import Bar, Tick
 from streams.times import interval_us, parse_instant
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from streams.config.settings import Settings
 from streams.consumer import BarsTopic, Hole, HttpState, SessionConsumer, WarmUp
-from streams.settings import Settings
 from streams.wire.messages import AnalysisEvent
 
 BARS = 20

@@ -16,7 +16,7 @@ from datetime import datetime
 
 import httpx
 
-from streams.records import Bar
+from streams.model.records import Bar
 from streams.times import interval_us, parse_instant, to_us
 
 ANSWER_SECONDS = 10.0

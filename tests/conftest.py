@@ -10,8 +10,8 @@ import hypothesis
 import pytest
 
 from tests.support.dealing import dealt
+from tests.support.kafka.topics import unique_name
 from tests.support.targets import ROOT, targets
-from tests.support.topics import unique_name
 
 MEASURED = "measured"
 """The property of a test that the run prints at its end."""
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def bootstrap_servers(pytestconfig: pytest.Config) -> Iterator[str]:
     """A ready broker, the same for all tests of the process: STREAMS_BOOTSTRAP_SERVERS, a container, or the embedded one."""
-    from tests.support.brokers import a_broker  # unit tests alone need no container library
+    from tests.support.kafka.brokers import a_broker  # unit tests alone need no container library
 
     with a_broker() as broker:
         origin = f"{broker.bootstrap_servers}, {broker.origin}"

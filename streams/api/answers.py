@@ -14,8 +14,8 @@ from msgspec import Meta, Struct
 
 from streams.api.problems import Refusal
 from streams.api.reader import AsOf
-from streams.engine.views import GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
-from streams.records import SessionBar
+from streams.model.records import SessionBar
+from streams.model.views import GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.times import from_us
 
 

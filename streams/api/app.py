@@ -26,6 +26,7 @@ from streams.api.hosts import Hosts
 from streams.api.problems import JSON, refusal
 from streams.api.reader import SessionReader
 from streams.api.service import PREFIX, Service, send_on, service_of
+from streams.config.explain import explain_parameter
 from streams.errors import (
     ApiError,
     BrokerRefusedError,
@@ -35,7 +36,6 @@ from streams.errors import (
     StreamsError,
 )
 from streams.times import Clock, SystemClock
-from streams.validation import explain_parameter
 
 TEXT = "text/plain"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

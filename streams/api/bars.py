@@ -28,9 +28,9 @@ from streams.api.answers import (
 from streams.api.document import OF_SYMBOL, READ, answers
 from streams.api.parameters import LARGEST_PAGE, PAGE, Day, End, Instant, Interval, Limit, Start
 from streams.api.service import PREFIX, OfPath, Reading, Reads, View, answer
-from streams.engine.quality import completeness_of
-from streams.engine.views import GapInfo
-from streams.records import SessionBar
+from streams.engine.state.completeness import completeness_of
+from streams.model.records import SessionBar
+from streams.model.views import GapInfo
 from streams.times import date_of_days, iso, to_us
 
 R = TypeVar("R", SessionBar, GapInfo)

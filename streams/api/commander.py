@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 from streams.client.control import SessionControl
+from streams.config.settings import Settings
 from streams.errors import ApiError, UnansweredError
-from streams.records import ControlCommand
-from streams.settings import Settings
+from streams.model.records import ControlCommand
 from streams.wire.codec import Codec
 from streams.wire.messages import CommandReply
 

@@ -13,9 +13,9 @@ from streams.api.answers import CommandAnswer
 from streams.api.document import COMMAND, answers
 from streams.api.parameters import Instant, Stream
 from streams.api.service import PREFIX, OfPath, Service, answer, known_only, service_of
-from streams.engine.state import SessionState
+from streams.engine.state.session import SessionState
 from streams.errors import ApiError, InvalidSymbolError
-from streams.records import MAX_SYMBOL_LENGTH, CommandKind, ControlCommand, check_symbol
+from streams.model.records import MAX_SYMBOL_LENGTH, CommandKind, ControlCommand, check_symbol
 from streams.times import from_us, to_us
 
 LONGEST_WAIT_SECONDS = 60.0

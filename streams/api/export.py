@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 from streams.api.answers import Place
 from streams.api.document import OF_SYMBOL, READ, export_answers
 from streams.api.service import PREFIX, OfPath, Reading, Service, service_of
-from streams.engine.fork import fork_state, fork_symbol
-from streams.engine.state import SessionState
+from streams.engine.rollback import fork_state, fork_symbol
+from streams.engine.state.session import SessionState
 from streams.errors import ApiError, ExportError
 from streams.exports.content import MEDIA_TYPES, Content
 from streams.exports.rows import Format

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
+from streams.config.hostnames import address_of, host_of, is_local
 from streams.errors import ApiError
-from streams.hostnames import address_of, host_of, is_local
 
 ANY: Final = "*"
 _BELOW: Final = "*."

@@ -10,7 +10,7 @@ from fastapi import Query
 from pydantic import BeforeValidator, WithJsonSchema
 
 from streams.instants import read_instant
-from streams.records import EXTRA_STREAMS
+from streams.model.records import EXTRA_STREAMS
 from streams.times import from_us, interval_us
 
 PAGE: Final = 1000

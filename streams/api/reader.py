@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
-from streams.engine.state import SessionState
+from streams.engine.state.session import SessionState
 
 T = TypeVar("T")
 

@@ -17,12 +17,12 @@ from streams.api.commander import Commander
 from streams.api.guard import part_of
 from streams.api.problems import JSON, refusal
 from streams.api.reader import SessionReader
-from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.reads import SessionData
-from streams.engine.state import SessionState
-from streams.engine.symbol import SymbolSessionData
-from streams.engine.views import SymbolSnapshot
+from streams.engine.rollback import fork_state, fork_symbol
+from streams.engine.state.session import SessionState
+from streams.engine.state.symbol import SymbolSessionData
 from streams.errors import ApiError, NotActiveError
+from streams.model.views import SymbolSnapshot
 from streams.times import Clock
 
 T = TypeVar("T")

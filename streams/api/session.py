@@ -14,9 +14,9 @@ from streams.api.answers import ExportView, LaggingView, SessionAnswer, SymbolAn
 from streams.api.document import OF_SYMBOL, READ, answers
 from streams.api.parameters import LARGEST_SYMBOLS_PAGE, SYMBOLS_PAGE
 from streams.api.service import PREFIX, OfPath, Reading, answer
-from streams.engine.fork import fork_state, fork_symbol
 from streams.engine.reads import SessionData
-from streams.engine.state import SessionState
+from streams.engine.rollback import fork_state, fork_symbol
+from streams.engine.state.session import SessionState
 from streams.times import SECOND_US, date_of_days
 
 router = APIRouter(prefix=PREFIX, tags=["session"])

@@ -17,12 +17,12 @@ from rich.text import Text
 from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json, say
 from streams.cli.words import plural, short_instant
 from streams.client.deadletters import DeadLetter, DeadLetters, Resend, Resent, prepared, send_again, value_text
-from streams.client.kafka import codec_of
 from streams.client.resent import SentBefore, sent_before
+from streams.config.settings import Settings
 from streams.errors import BarFileError
 from streams.instants import read_instant
-from streams.records import Rejection
-from streams.settings import Settings
+from streams.kafka.clients import codec_of
+from streams.model.records import Rejection
 from streams.times import SECOND_US, SystemClock, iso
 from streams.wire.codec import Codec
 

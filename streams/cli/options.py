@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 from rich.console import Console
 
-from streams.config import SessionConfig
-from streams.history.fields import BAR_FIELDS, QUOTE_FIELDS, TICK_FIELDS, Fields
-from streams.settings import Settings, misspelt
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings, misspelt
+from streams.history.formats.fields import BAR_FIELDS, QUOTE_FIELDS, TICK_FIELDS, Fields
 
 _PIPE_WIDTH: Final = 500
 

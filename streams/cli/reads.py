@@ -16,10 +16,10 @@ from streams.cli.words import CLOSED, plural, seconds_text, short_instant
 from streams.client.answers import Place
 from streams.client.calls import Overview
 from streams.client.session import SessionClient
-from streams.engine.views import GapInfo, SymbolSnapshot
+from streams.config.settings import Settings
 from streams.errors import RequestRefusedError, SettingsError
-from streams.records import SessionBar
-from streams.settings import Settings
+from streams.model.records import SessionBar
+from streams.model.views import GapInfo, SymbolSnapshot
 from streams.times import interval_us, iso, to_us
 
 app = typer.Typer(no_args_is_help=True)

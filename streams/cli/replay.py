@@ -14,27 +14,27 @@ from typing import Annotated, Final, TypedDict
 import msgspec
 import typer
 
-from streams.cli.leanfiles import lean_found, parse_assumed, say_hours
+from streams.cli.files.leanfiles import lean_found, parse_assumed, say_hours
 from streams.cli.options import AsJson, Bootstrap, DataZone, MarketName, SecurityType, SessionName, load_settings, named, say
 from streams.cli.words import plural
-from streams.client.kafka import topics_of
-from streams.config import SessionConfig
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
 from streams.errors import StreamsError
-from streams.history.lean import LeanFile
-from streams.history.store import HistoryStore
-from streams.records import ControlCommand, Event, EventKind, Marker, Reply, ReplyStatus
+from streams.history.lean.files import LeanFile
+from streams.history.store.store import HistoryStore
+from streams.kafka.clients import topics_of
+from streams.model.records import ControlCommand, Event, EventKind, Marker, Reply, ReplyStatus
 from streams.replay.commands import read_commands
-from streams.replay.kafka import KafkaSource
-from streams.replay.lean import LeanSource
-from streams.replay.leftout import LeftOut, LeftOutSymbol, left_out
+from streams.replay.lean_source import LeanSource
+from streams.replay.left_out import LeftOut, LeftOutSymbol, left_out
 from streams.replay.pace import Pacer
 from streams.replay.runner import EPOCH, Replay, ReplayStep
 from streams.replay.sinks import JsonLines, NoSink, Outputs, Sink
 from streams.replay.source import BarSource
-from streams.replay.store import StoreSource
+from streams.replay.store_source import StoreSource
 from streams.replay.summary import ReplaySummary
-from streams.replay.topic import TopicSink
-from streams.settings import Settings
+from streams.replay.topic_sink import TopicSink
+from streams.replay.topic_source import KafkaSource
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 
 app = typer.Typer()

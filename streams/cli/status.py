@@ -14,19 +14,19 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from streams.calendar import TradingCalendar
-from streams.calendar_end import ENDING_DAYS, days_left, end_in_words
+from streams.calendar.ending import ENDING_DAYS, days_left, end_in_words
+from streams.calendar.trading import TradingCalendar
 from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json, say
 from streams.cli.status_table import SymbolTable
 from streams.cli.waiting import Patience
 from streams.cli.words import CLOSED, NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, plural, seconds_text, symbol_facts, whole_seconds
 from streams.client.state import StateReader, StateView
-from streams.config import SessionConfig
-from streams.engine.rows import SessionRow
-from streams.engine.status import SymbolStatus
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
 from streams.errors import NobodyThereError, SessionConfigError
-from streams.records import QUOTES
-from streams.settings import Settings
+from streams.model.records import QUOTES
+from streams.model.rows import SessionRow
+from streams.model.status import SymbolStatus
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 
 app = typer.Typer(no_args_is_help=True)

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.words import SymbolFacts, seconds_text, short_instant
-from streams.records import EXTRA_STREAMS, QUOTES, TICKS
+from streams.model.records import EXTRA_STREAMS, QUOTES, TICKS
 
 _TEXTS: Final = frozenset({"symbol", "status", "last bar"})
 _FIRST_TO_GO: Final = ("late", "dropped", "dead", QUOTES, TICKS, "held back", "published", "bars", "last bar", "lag")

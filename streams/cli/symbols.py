@@ -14,10 +14,10 @@ from streams.cli.waiting import once_there
 from streams.cli.words import NOBODY, NOBODY_AFTER_SECONDS, SymbolFacts, seconds_text, symbol_facts
 from streams.client.control import REPLY_TIMEOUT_SECONDS, SessionControl
 from streams.client.state import read_state
-from streams.config_parts import check_stream
+from streams.config.sections import check_stream
+from streams.config.settings import Settings
 from streams.instants import read_instant
-from streams.records import ReplyStatus
-from streams.settings import Settings
+from streams.model.records import ReplyStatus
 from streams.times import SECOND_US, SystemClock, from_us, iso
 from streams.wire.messages import CommandReply
 

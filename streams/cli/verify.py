@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from streams.audit.verify import Difference, EpochChoice, VerifyReport, verify
 from streams.cli.options import AsJson, Bootstrap, Session, data_console, load_settings, print_json
 from streams.cli.words import plural
-from streams.replay.verify import Difference, EpochChoice, VerifyReport, verify
 
 app = typer.Typer(no_args_is_help=True)
 

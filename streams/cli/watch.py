@@ -13,11 +13,11 @@ from streams.cli.waiting import once_there
 from streams.cli.words import clock_text, plural, seconds_text
 from streams.client.jsonlines import analysis_json
 from streams.client.state import StateReader, StateView
+from streams.config.settings import Settings
 from streams.consumer import BEGINNING, END, SessionConsumer
-from streams.engine.status import SymbolStatus
 from streams.errors import NoSessionError, StreamsError, WireError
-from streams.records import AnalysisKind, LaggingSymbol
-from streams.settings import Settings
+from streams.model.records import AnalysisKind, LaggingSymbol
+from streams.model.status import SymbolStatus
 from streams.times import SECOND_US, Clock, SystemClock, date_of_days, iso
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 

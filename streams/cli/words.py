@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypedDict
 
 from streams.client.state import StateView
-from streams.engine.rows import ProgressRow, StreamRow, SymbolRow
-from streams.records import QUOTES, TICKS
+from streams.model.records import QUOTES, TICKS
+from streams.model.rows import ProgressRow, StreamRow, SymbolRow
 from streams.times import SECOND_US, from_us, iso
 
 NOBODY: Final = 3

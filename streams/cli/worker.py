@@ -10,18 +10,18 @@ import typer
 from loguru import logger
 
 from streams.cli.options import Bootstrap, SessionName, load_settings, named
-from streams.config import SessionConfig
+from streams.config.session import SessionConfig
 from streams.errors import ClockError, SessionConfigError, SettingsError
 from streams.times import SystemClock
 from streams.worker.app import SessionWorker
-from streams.worker.calendars import wanted_through
-from streams.worker.clock_judge import check_possible
-from streams.worker.fatal import die
+from streams.worker.clock.judge import check_possible
 from streams.worker.instance import Instance
 from streams.worker.log import set_up
 from streams.worker.ports import port_to_serve
 from streams.worker.process import run
 from streams.worker.process import supervise as supervise_command
+from streams.worker.shutdown import die
+from streams.worker.sources.calendars import wanted_through
 
 app = typer.Typer()
 

@@ -6,9 +6,9 @@ from datetime import date, datetime
 
 from msgspec import Struct
 
-from streams.engine.status import SymbolStatus
-from streams.engine.views import QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
-from streams.records import Quote, SessionBar, Tick
+from streams.model.records import Quote, SessionBar, Tick
+from streams.model.status import SymbolStatus
+from streams.model.views import QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.times import to_us
 
 

@@ -18,9 +18,16 @@ import httpx
 from streams.client import calls
 from streams.client.calls import Ask, Call, CommandResult, Got, Overview, Snapshot
 from streams.client.connection import BROKEN, KEPT, PATIENCE_SECONDS, URL, WAIT_SECONDS, Connection, seconds_for
-from streams.engine.views import ExportPosition, GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
-from streams.records import SessionBar
-from streams.settings import HEARTBEAT_TIMEOUT_SECONDS
+from streams.config.settings import HEARTBEAT_TIMEOUT_SECONDS
+from streams.model.records import SessionBar
+from streams.model.views import (
+    ExportPosition,
+    GapInfo,
+    QuotesSnapshot,
+    SessionMetrics,
+    SymbolSnapshot,
+    TicksSnapshot,
+)
 from streams.times import Clock
 
 __all__ = ["AsyncSessionClient"]

@@ -16,9 +16,16 @@ from msgspec import Struct
 
 from streams.client import answers
 from streams.client.answers import Place
-from streams.engine.views import ExportPosition, GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
 from streams.errors import CommandRefusedError, NobodyThereError, RequestRefusedError
-from streams.records import SessionBar
+from streams.model.records import SessionBar
+from streams.model.views import (
+    ExportPosition,
+    GapInfo,
+    QuotesSnapshot,
+    SessionMetrics,
+    SymbolSnapshot,
+    TicksSnapshot,
+)
 from streams.times import to_us
 
 PREFIX: Final = "/v1"

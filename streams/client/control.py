@@ -19,13 +19,23 @@ from typing import Final
 
 from confluent_kafka import KafkaError, Message
 
-from streams.client.delivery import SafeProducer
-from streams.client.kafka import ConfigValue, ErrorNote, codec_of, explain, make_producer, no_broker, require_topic, session_of, topics_of
-from streams.client.reader import END, TopicReader
-from streams.config_parts import check_stream
+from streams.config.sections import check_stream
+from streams.config.settings import Settings
 from streams.errors import CommandRefusedError, MissingRightError, StreamsError, UnansweredError
-from streams.records import CommandKind, ControlCommand, ReplyStatus, check_symbol
-from streams.settings import Settings
+from streams.kafka.clients import (
+    ConfigValue,
+    ErrorNote,
+    codec_of,
+    explain,
+    make_producer,
+    no_broker,
+    require_topic,
+    session_of,
+    topics_of,
+)
+from streams.kafka.delivery import SafeProducer
+from streams.kafka.reader import END, TopicReader
+from streams.model.records import CommandKind, ControlCommand, ReplyStatus, check_symbol
 from streams.times import Clock, SystemClock, to_us
 from streams.wire.codec import Codec
 from streams.wire.messages import CommandReply

@@ -21,16 +21,31 @@ from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin import AclOperation
 from msgspec import Struct
 
-from streams.client.delivery import SafeProducer
-from streams.client.hidden import missing_rights
-from streams.client.kafka import ErrorNote, codec_of, existing_topics, explain, make_producer, session_of, topics_of
-from streams.client.produce import DELIVERY_TIMEOUT_SECONDS, message_ms
-from streams.client.reader import BEGINNING, Record, TopicReader
-from streams.client.rights import refusal
-from streams.engine.validation import LOWEST_PRICE, fault_of, fault_of_quote, fault_of_tick, future_fault, price_fault
+from streams.client.producer import DELIVERY_TIMEOUT_SECONDS, message_ms
+from streams.config.settings import Settings
 from streams.errors import StreamsError, WireError
-from streams.records import Bar, ControlCommand, Quote, Tick
-from streams.settings import Settings
+from streams.kafka.clients import (
+    ErrorNote,
+    codec_of,
+    existing_topics,
+    explain,
+    make_producer,
+    session_of,
+    topics_of,
+)
+from streams.kafka.delivery import SafeProducer
+from streams.kafka.hidden import missing_rights
+from streams.kafka.reader import BEGINNING, Record, TopicReader
+from streams.kafka.rights import refusal
+from streams.model.records import Bar, ControlCommand, Quote, Tick
+from streams.model.validation import (
+    LOWEST_PRICE,
+    fault_of,
+    fault_of_quote,
+    fault_of_tick,
+    future_fault,
+    price_fault,
+)
 from streams.times import HOUR_US, SECOND_US, Clock, SystemClock, interval_us
 from streams.wire.codec import Codec
 from streams.wire.deadletter import PREFIX

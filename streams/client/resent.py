@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from streams.client.deadletters import READ_SECONDS, RESENT_FROM, RESENT_OFFSET, DeadLetter
-from streams.client.kafka import existing_topics, topics_of
-from streams.client.reader import BEGINNING, TopicReader
+from streams.config.settings import Settings
 from streams.errors import BrokerRefusedError, NobodyThereError
-from streams.settings import Settings
+from streams.kafka.clients import existing_topics, topics_of
+from streams.kafka.reader import BEGINNING, TopicReader
 
 
 class SentBefore(Struct, frozen=True):

@@ -15,12 +15,12 @@ from typing import Final
 from confluent_kafka.admin import AclOperation
 from msgspec import Struct
 
-from streams.client.hidden import missing_rights
-from streams.client.kafka import STATE_CHANGELOG, codec_of, existing_topics, state_changelog
-from streams.client.reader import END, Record, TopicReader
-from streams.engine.rows import SESSION_KEY, SessionRow
+from streams.config.settings import Settings
 from streams.errors import BrokerRefusedError, NoSessionError, OffsetGoneError, SettingsError, WireError
-from streams.settings import Settings
+from streams.kafka.clients import STATE_CHANGELOG, codec_of, existing_topics, state_changelog
+from streams.kafka.hidden import missing_rights
+from streams.kafka.reader import END, Record, TopicReader
+from streams.model.rows import SESSION_KEY, SessionRow
 from streams.wire.codec import Codec
 from streams.wire.topics import TopicNames
 

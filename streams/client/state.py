@@ -13,9 +13,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Final
 
-from streams.client.kafka import codec_of, session_of, state_changelog
-from streams.client.reader import BEGINNING, Record, TopicReader
-from streams.engine.rows import (
+from streams.config.settings import Settings
+from streams.errors import NoSessionError
+from streams.kafka.clients import codec_of, session_of, state_changelog
+from streams.kafka.reader import BEGINNING, Record, TopicReader
+from streams.model.records import EXTRA_STREAMS
+from streams.model.rows import (
     CONFIG_KEY,
     SESSION_KEY,
     ConfigRow,
@@ -28,9 +31,6 @@ from streams.engine.rows import (
     stream_key,
     symbol_key,
 )
-from streams.errors import NoSessionError
-from streams.records import EXTRA_STREAMS
-from streams.settings import Settings
 from streams.times import Clock
 from streams.wire.codec import Codec
 

@@ -19,13 +19,13 @@ Each bar comes once, either to `history` or out of the loop, or a `held_back` ma
 a `Hole`, which says in words what happened.
 """
 
-from streams.client.reader import BEGINNING, END
 from streams.consumer.bars_topic import BarsTopic
 from streams.consumer.http_state import HttpState
 from streams.consumer.liveness import HEARTBEAT, NO_HEARTBEAT
 from streams.consumer.place import Hole, HoleKind, Position
 from streams.consumer.session import SessionConsumer
 from streams.consumer.warmup import Snapshot, Source, Wanted, WarmUp
+from streams.kafka.reader import BEGINNING, END
 
 __all__ = [
     "BEGINNING",

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from streams.client.kafka import session_of, topics_of
-from streams.client.reader import END, Record, TopicReader
 from streams.consumer.place import Position
 from streams.consumer.stamps import Stamp, decoded, stamp_of
 from streams.consumer.warmup import Snapshot, Source, Wanted, in_order
 from streams.errors import NobodyThereError
-from streams.records import AnalysisKind
+from streams.kafka.clients import session_of, topics_of
+from streams.kafka.reader import END, Record, TopicReader
+from streams.model.records import AnalysisKind
 from streams.times import DAY_US, HOUR_US
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent

@@ -17,13 +17,13 @@ from streams.client.answers import Place
 from streams.client.calls import Overview
 from streams.client.calls import Snapshot as SeriesSnapshot
 from streams.client.connection import URL
-from streams.client.kafka import session_of
 from streams.client.session import SessionClient
 from streams.consumer.place import Position
 from streams.consumer.warmup import Snapshot, Source, Wanted, in_order
-from streams.engine.views import SymbolSnapshot
 from streams.errors import RequestRefusedError, WarmUpError
-from streams.records import AnalysisKind, SessionBar
+from streams.kafka.clients import session_of
+from streams.model.records import AnalysisKind, SessionBar
+from streams.model.views import SymbolSnapshot
 from streams.times import days_of, from_us, to_us
 from streams.wire.messages import AnalysisBar, AnalysisEvent
 

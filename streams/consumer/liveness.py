@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streams.client.reader import Record
+from streams.kafka.reader import Record
 
 NO_HEARTBEAT: Final = "no_heartbeat"
 """The reason of a `deactivated` that the reader makes itself: no worker has been heard of."""

@@ -25,16 +25,16 @@ from threading import Event, Lock
 from types import TracebackType
 from typing import Final
 
-from streams.client.kafka import codec_of, session_of, topics_of
-from streams.client.reader import END, Record, TopicReader
+from streams.config.settings import Settings
 from streams.consumer.liveness import HEARTBEAT, NO_HEARTBEAT, Liveness
 from streams.consumer.place import Hole, Position
 from streams.consumer.seam import Seam
 from streams.consumer.stamps import Stamp, decoded, stamp_of
 from streams.consumer.warmup import Source, Wanted, WarmUp
 from streams.errors import OffsetGoneError, SequenceGapError, SettingsError, StreamsError, WireError
-from streams.records import AnalysisKind, GateChange
-from streams.settings import Settings
+from streams.kafka.clients import codec_of, session_of, topics_of
+from streams.kafka.reader import END, Record, TopicReader
+from streams.model.records import AnalysisKind, GateChange
 from streams.times import Clock, SystemClock
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent

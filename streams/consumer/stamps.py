@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from streams.client.reader import Record
 from streams.errors import WireError
+from streams.kafka.reader import Record
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent
 

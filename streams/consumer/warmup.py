@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from streams.config.settings import Settings
 from streams.consumer.place import Position
-from streams.settings import Settings
 from streams.times import Clock, interval_us
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent

@@ -6,9 +6,9 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Final
 
-from streams.engine import lifecycle
-from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row, is_block_key
-from streams.engine.state import SessionState, by_symbol
+from streams.engine.rules import lifecycle
+from streams.engine.state.session import SessionState, by_symbol
+from streams.model.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, Row, is_block_key
 
 MOST_DELETIONS: Final = 10_000
 """How many blocks of bars one transaction deletes. A day that is over leaves hundreds for each symbol, of one-second bars ten

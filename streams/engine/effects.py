@@ -18,8 +18,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from streams.engine import derive, gate, intake, lifecycle, punctuation, rollover, waiting
-from streams.engine.state import NEVER_DUE_US, SessionState
+from streams.engine.rules import (
+    bars,
+    derived_bars,
+    gate,
+    interval_complete,
+    lifecycle,
+    rollover,
+    waiting_bars,
+)
+from streams.engine.state.session import NEVER_DUE_US, SessionState
 from streams.errors import EngineError
 from streams.times import iso
 
@@ -37,10 +45,10 @@ def next_us(state: SessionState, until_us: int, *, with_completes: bool = True) 
     ):
         return NEVER_DUE_US  # as before most inputs: no rule has come to its bound
     found = min(
-        waiting.ends_us(state, until_us),
+        waiting_bars.ends_us(state, until_us),
         gate.silence_ends_us(state),
-        derive.closes_us(state, until_us),
-        punctuation.completes_us(state, until_us) if with_completes else NEVER_DUE_US,
+        derived_bars.closes_us(state, until_us),
+        interval_complete.completes_us(state, until_us) if with_completes else NEVER_DUE_US,
         rollover.rolls_us(state, until_us),
         lifecycle.removal_us(state),
     )
@@ -70,11 +78,11 @@ def leap(state: SessionState, now_us: int) -> None:
 
 
 def _do_due(state: SessionState) -> None:
-    for _, symbol in waiting.due(state, state.now_us):
-        intake.take_waiting(state, state.symbols[symbol])
+    for _, symbol in waiting_bars.due(state, state.now_us):
+        bars.take_waiting(state, state.symbols[symbol])
     gate.end_silence(state)
-    derive.close_by_clock(state)
-    punctuation.tell_by_clock(state)
+    derived_bars.close_by_clock(state)
+    interval_complete.tell_by_clock(state)
     rollover.roll_by_clock(state)
     for symbol in sorted(state.draining):
         lifecycle.remove_if_drained(state, state.symbols[symbol])

@@ -14,14 +14,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from streams.calendar import TradingCalendar, TradingDay
-from streams.engine.history import Wanted
-from streams.engine.journal import InputKind, JournalInput
-from streams.engine.placing import Place, place_of
-from streams.engine.rows import Columns
-from streams.engine.validation import LARGEST_VALUE, future_fault, price_fault, text_of
-from streams.engine.windows import Grid
-from streams.records import Bar
+from streams.calendar.trading import TradingCalendar, TradingDay
+from streams.engine.rules.past_days import Wanted
+from streams.engine.rules.placement import Place, place_of
+from streams.engine.state.grid import Grid
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import Bar
+from streams.model.rows import Columns
+from streams.model.validation import LARGEST_VALUE, future_fault, price_fault, text_of
 from streams.times import DAY_US, date_of_days, interval_us
 
 MOST_BARS_ASKED: Final = 25_000

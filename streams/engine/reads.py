@@ -17,14 +17,21 @@ from collections.abc import Callable, Collection, Iterator, Reversible
 from datetime import date, datetime
 from itertools import islice
 
-from streams.engine.extrastream import ExtraStream
-from streams.engine.quality import gaps_of, quality_of
-from streams.engine.series import BarSeries
-from streams.engine.state import SessionState
-from streams.engine.status import SymbolStatus
-from streams.engine.symbol import SymbolSessionData
-from streams.engine.views import ExportPosition, GapInfo, QuotesSnapshot, SessionMetrics, SymbolSnapshot, TicksSnapshot
-from streams.records import QUOTES, TICKS, Quote, SessionBar, Tick
+from streams.engine.state.completeness import gaps_of, quality_of
+from streams.engine.state.quotes import ExtraStream
+from streams.engine.state.series import BarSeries
+from streams.engine.state.session import SessionState
+from streams.engine.state.symbol import SymbolSessionData
+from streams.model.records import QUOTES, TICKS, Quote, SessionBar, Tick
+from streams.model.status import SymbolStatus
+from streams.model.views import (
+    ExportPosition,
+    GapInfo,
+    QuotesSnapshot,
+    SessionMetrics,
+    SymbolSnapshot,
+    TicksSnapshot,
+)
 from streams.times import SECOND_US, date_of_days, days_of, from_us, to_us
 
 __all__ = ["BarsView", "ExportPosition", "GapInfo", "QuotesSnapshot", "SessionData", "SessionMetrics", "SymbolSnapshot", "TicksSnapshot"]

@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from streams.calendar import TradingCalendar
-from streams.config import SessionConfig
-from streams.engine import gate, history, waiting
-from streams.engine.extrastream import ExtraStream
-from streams.engine.marks import Exports
-from streams.engine.rows import (
+from streams.calendar.trading import TradingCalendar
+from streams.config.session import SessionConfig
+from streams.engine.rules import gate, past_days, waiting_bars
+from streams.engine.state.export_marks import Exports
+from streams.engine.state.grid import Grid
+from streams.engine.state.quotes import ExtraStream
+from streams.engine.state.series import BarSeries
+from streams.engine.state.session import SessionState
+from streams.engine.state.symbol import NEVER_US, SymbolSessionData, SymbolStatus
+from streams.errors import StateError
+from streams.model.records import Bar
+from streams.model.rows import (
     CONFIG_KEY,
     SESSION_KEY,
     BlockRow,
@@ -35,13 +41,7 @@ from streams.engine.rows import (
     progress_key,
     quality_key,
 )
-from streams.engine.rules import check_known
-from streams.engine.series import BarSeries
-from streams.engine.state import SessionState
-from streams.engine.symbol import NEVER_US, SymbolSessionData, SymbolStatus
-from streams.engine.windows import Grid
-from streams.errors import StateError
-from streams.records import Bar
+from streams.model.rules_version import check_known
 
 
 def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> SessionState:
@@ -99,7 +99,7 @@ def restore_state(rows: Mapping[str, Row], like: SessionState | None = None) -> 
                 state.draining.add(row.symbol)
     state.completed = {row.interval: row.end_us for row in session.completed}
     state.unfilled = {symbol for symbol, data in state.symbols.items() if data.unfilled}
-    waiting.set_alarm(state)
+    waiting_bars.set_alarm(state)
     return state
 
 
@@ -190,7 +190,7 @@ def _restore_bars(state: SessionState, data: SymbolSessionData, progress: Progre
     by_series: dict[tuple[int, str], list[BlockRow]] = defaultdict(list)
     # One that is pending has no day of its own yet: all that it holds are past days.
     today = NEVER_US if data.status is SymbolStatus.PENDING else data.day.days
-    intervals = history.kept_intervals(state.config, data)
+    intervals = past_days.kept_intervals(state.config, data)
     former = sorted({row.trading_days for row in blocks if row.interval in intervals} - {today})
     kept = former[max(0, len(former) - state.config.session_data_config.historical.trailing_days) :]
     for row in blocks:
@@ -205,7 +205,7 @@ def _restore_bars(state: SessionState, data: SymbolSessionData, progress: Progre
             day = state.calendar.day_on(days)
             if day is not None:
                 of_days = data.historical if days in kept or data.exports is None else data.exports.days
-                of_days.setdefault(days, {})[interval] = history.restored_series(data, day, interval, ordered)
+                of_days.setdefault(days, {})[interval] = past_days.restored_series(data, day, interval, ordered)
             continue
         series = data.series(interval)
         if series is None:

@@ -21,36 +21,34 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from streams.calendar import TradingCalendar
-from streams.config import SessionConfig
-from streams.engine import (
-    calendars,
-    effects,
-    extras,
-    filling,
-    gate,
-    history,
-    indicators,
-    intake,
-    lifecycle,
-    measure,
-    publish,
-    punctuation,
-    reconfigure,
-    source,
-    ungated,
-    waiting,
-)
+from streams.calendar.trading import TradingCalendar
+from streams.config.session import SessionConfig
+from streams.engine import effects
 from streams.engine.changes import changed_rows
-from streams.engine.fork import fork_state, fork_symbol
-from streams.engine.journal import JournalInput
 from streams.engine.restore import restore_state
-from streams.engine.rows import Row
-from streams.engine.rules import RULES
-from streams.engine.state import SessionState
-from streams.engine.symbol import SymbolSessionData
+from streams.engine.rollback import fork_state, fork_symbol
+from streams.engine.rules import (
+    bars,
+    bars_topic,
+    calendars,
+    gap_filling,
+    gate,
+    indicators,
+    interval_complete,
+    lifecycle,
+    past_days,
+    publish,
+    quality_events,
+    quotes,
+    reconfigure,
+    source_position,
+    waiting_bars,
+)
+from streams.engine.state.session import SessionState
+from streams.engine.state.symbol import SymbolSessionData
 from streams.errors import RedriveError
-from streams.records import (
+from streams.model.inputs import JournalInput
+from streams.model.records import (
     Bar,
     ControlCommand,
     EventKind,
@@ -60,6 +58,8 @@ from streams.records import (
     ReplyStatus,
     SourcePosition,
 )
+from streams.model.rows import Row
+from streams.model.rules_version import RULES
 
 _Verb = Callable[[SessionState], None]
 
@@ -128,7 +128,7 @@ class Session:
             StateError: the rows are not a session.
         """
         state = restore_state(rows)
-        punctuation.go_on(state)
+        interval_complete.go_on(state)
         return cls(state, rows)
 
     def adopt_rules(self, rules: int, now_us: int) -> None:
@@ -148,7 +148,7 @@ class Session:
         After a downtime beyond a threshold they lag until then.
         """
         away_us = now_us - self._state.now_us
-        return self._run(lambda state: source.resumed(state, owner, owner_url, away_us), now_us)
+        return self._run(lambda state: source_position.resumed(state, owner, owner_url, away_us), now_us)
 
     def configure(self, config: SessionConfig, now_us: int, *, config_json: str = "") -> list[Outcome]:
         """Go on under a changed config, stored as `config_json`.
@@ -173,7 +173,7 @@ class Session:
         if now_us > state.now_us:
             state.now_us = now_us
         try:
-            intake.receive(state, bar)
+            bars.receive(state, bar)
         except Exception:
             self._rebuild(bar.symbol)
             raise
@@ -185,7 +185,7 @@ class Session:
 
     def due_bars(self, now_us: int) -> list[tuple[int, str]]:
         """End and symbol of the waiting bars that have ended by `now_us`, in order; `advance` takes in those that nobody has before."""
-        return waiting.due(self._state, now_us)
+        return waiting_bars.due(self._state, now_us)
 
     def take_waiting(self, symbol: str, now_us: int, *, emitted_us: int | None = None) -> list[Outcome]:
         """Take in the first waiting bar of a symbol, which has ended by `now_us`; for `emitted_us` see `advance`.
@@ -196,7 +196,7 @@ class Session:
 
         def run(state: SessionState) -> None:
             state.ahead_us = 0 if emitted_us is None else max(0, emitted_us - state.now_us)
-            intake.take_waiting(state, state.of(symbol))
+            bars.take_waiting(state, state.of(symbol))
             state.ahead_us = 0
 
         return self._run(run, now_us)
@@ -206,11 +206,11 @@ class Session:
 
         def run(state: SessionState) -> None:
             state.of(symbol).waiting.pop(0)
-            source.pass_over(state, symbol, reason)
+            source_position.pass_over(state, symbol, reason)
 
         return self._run(run, now_us)
 
-    def receive_extras(self, symbol: str, stream: str, records: Sequence[extras.Record], now_us: int) -> extras.Received:
+    def receive_extras(self, symbol: str, stream: str, records: Sequence[quotes.Record], now_us: int) -> quotes.Received:
         """Take in quotes or ticks of a symbol that is being read, up to the first on which something is raised; see `Received`.
 
         Raises:
@@ -219,28 +219,28 @@ class Session:
         state = self._state
         if now_us > state.now_us:
             state.now_us = now_us
-        received = extras.receive(state, symbol, stream, records)
+        received = quotes.receive(state, symbol, stream, records)
         taken = records if received.error is None else records[: received.count]
 
         def again(state: SessionState) -> None:
-            extras.receive(state, symbol, stream, taken)
+            quotes.receive(state, symbol, stream, taken)
 
         self._since.append((now_us, again))
         return received
 
     def reject(self, symbol: str, code: Rejection, message: str, now_us: int) -> list[Outcome]:
         """A record of the symbol's topic that is no bar of it: counted, and a dead letter."""
-        return self._run(lambda state: source.reject(state, symbol, code, message), now_us)
+        return self._run(lambda state: source_position.reject(state, symbol, code, message), now_us)
 
     def skipped(self, symbol: str, reason: str, now_us: int, *, stream: str | None = None) -> list[Outcome]:
         """A record on which `receive` raised is passed over; after ten in a row the symbol fails, alone."""
         if stream is not None:
-            return self._run(lambda state: extras.pass_over(state, symbol, stream, reason), now_us)
-        return self._run(lambda state: source.pass_over(state, symbol, reason), now_us)
+            return self._run(lambda state: quotes.pass_over(state, symbol, stream, reason), now_us)
+        return self._run(lambda state: source_position.pass_over(state, symbol, reason), now_us)
 
     def unknown_fields(self, symbol: str, names: Sequence[str], count: int, now_us: int, *, stream: str | None = None) -> list[Outcome]:
         """`count` records of the symbol's topic, or of its stream's, have fields of these names, which are not known and are ignored."""
-        return self._run(lambda state: source.unknown_fields(state, symbol, stream, names, count), now_us)
+        return self._run(lambda state: source_position.unknown_fields(state, symbol, stream, names, count), now_us)
 
     def moved(self, symbol: str, next_offset: int, now_us: int, *, stream: str | None = None) -> list[Outcome]:
         """Reading of the symbol's topic has come to `next_offset`; a removing symbol that is drained by it goes.
@@ -248,8 +248,8 @@ class Session:
         With `stream` it is the topic of its quotes or ticks, after which nobody waits.
         """
         if stream is not None:
-            return self._run(lambda state: extras.moved(state, symbol, stream, next_offset), now_us)
-        return self._run(lambda state: source.moved(state, symbol, next_offset), now_us)
+            return self._run(lambda state: quotes.moved(state, symbol, stream, next_offset), now_us)
+        return self._run(lambda state: source_position.moved(state, symbol, next_offset), now_us)
 
     def all_moved(self, positions: Sequence[tuple[str, int]], now_us: int) -> list[Outcome]:
         """As `moved` of several symbols' bars, in this order; one that has gone meanwhile is passed over."""
@@ -257,13 +257,13 @@ class Session:
         def run(state: SessionState) -> None:
             for symbol, next_offset in positions:
                 if symbol in state.symbols:
-                    source.moved(state, symbol, next_offset)
+                    source_position.moved(state, symbol, next_offset)
 
         return self._run(run, now_us)
 
     def caught_up(self, symbol: str, now_us: int) -> list[Outcome]:
         """What had been written to the symbol's topic when its end was captured is read."""
-        return self._run(lambda state: source.caught_up(state, symbol), now_us)
+        return self._run(lambda state: source_position.caught_up(state, symbol), now_us)
 
     def silent(self, symbol: str, now_us: int) -> list[Outcome]:
         """A symbol of `quiet_symbols` has nothing unread: it is silent."""
@@ -271,7 +271,7 @@ class Session:
 
     def rewound(self, now_us: int) -> list[Outcome]:
         """Reading begins again at the stored positions: what lies beyond them is backlog."""
-        return self._run(source.rewound, now_us)
+        return self._run(source_position.rewound, now_us)
 
     def clock_wrong(self, reason: str, behind_us: int, now_us: int) -> list[Outcome]:
         """The worker's clock is off by more than is tolerated, behind by `behind_us`: the gate is shut until `clock_right`."""
@@ -279,7 +279,7 @@ class Session:
 
     def clock_right(self, now_us: int) -> list[Outcome]:
         """The worker's clock is right again, and reading begins again at the stored positions: what lies beyond them is backlog."""
-        return self._run(lambda state: gate.clock_right(state, source.being_read(state)), now_us)
+        return self._run(lambda state: gate.clock_right(state, source_position.being_read(state)), now_us)
 
     def heartbeat(self, now_us: int) -> list[Outcome]:
         """Nothing has been put on analysis for a while: while the gate is open, say there that the session lives."""
@@ -358,7 +358,7 @@ class Session:
 
     def history(self, symbol: str, given: JournalInput, now_us: int) -> list[Outcome]:
         """Bars of a past day of a pending symbol, why there are none, or that loading them begins: a `history` input."""
-        return self._run(lambda state: history.take(state, state.of(symbol), given), now_us)
+        return self._run(lambda state: past_days.take(state, state.of(symbol), given), now_us)
 
     def failed(self, symbol: str, reason: str, now_us: int) -> list[Outcome]:
         """A symbol can't go on; the others do."""
@@ -370,24 +370,24 @@ class Session:
         With `stream` it is the topic of its quotes or ticks, which without an id is not read any more, until `stream_located`.
         """
         if stream is not None:
-            return self._run(lambda state: extras.lost(state, symbol, stream, topic_id, offset, reason), now_us)
-        return self._run(lambda state: source.lost(state, symbol, topic_id, offset, reason), now_us)
+            return self._run(lambda state: quotes.lost(state, symbol, stream, topic_id, offset, reason), now_us)
+        return self._run(lambda state: source_position.lost(state, symbol, topic_id, offset, reason), now_us)
 
     def topics_checked(self, unchecked_us: int | None, reason: str | None, now_us: int) -> list[Outcome]:
         """Checks of the topics fail since `unchecked_us`, and why; None once they are answered again."""
-        return self._run(lambda state: source.checked(state, unchecked_us, reason), now_us)
+        return self._run(lambda state: source_position.checked(state, unchecked_us, reason), now_us)
 
     def source_warned(self, symbol: str, note: str | None, warning: str | None, now_us: int) -> list[Outcome]:
         """The settings of the symbol's topics may lose records: that is in its note, or is no longer."""
-        return self._run(lambda state: source.warned(state, symbol, note, warning), now_us)
+        return self._run(lambda state: source_position.warned(state, symbol, note, warning), now_us)
 
     def gap_asked(self, symbol: str, start_us: int, end_us: int, count: int, reason: str | None, now_us: int) -> list[Outcome]:
         """A source was asked for the symbol's bars in `[start_us, end_us)` and gave `count`; `reason` says why none, when it failed."""
-        return self._run(lambda state: filling.gap_asked(state, symbol, start_us, end_us, count, reason), now_us)
+        return self._run(lambda state: gap_filling.gap_asked(state, symbol, start_us, end_us, count, reason), now_us)
 
     def stream_located(self, symbol: str, stream: str, topic_id: str, offset: int, now_us: int) -> list[Outcome]:
         """The topic of a symbol's quotes or ticks was found: it is read from `offset` on, once the symbol is."""
-        return self._run(lambda state: extras.located(state, symbol, stream, topic_id, offset), now_us)
+        return self._run(lambda state: quotes.located(state, symbol, stream, topic_id, offset), now_us)
 
     def finish(self, now_us: int) -> Finished:
         """End a transaction: say what is left to say, and hand over the rows that changed."""
@@ -395,8 +395,8 @@ class Session:
         def run(state: SessionState) -> None:
             publish.settle(state)
             indicators.settle(state)
-            measure.tell_quality(state)
-            ungated.fill(state)
+            quality_events.tell_quality(state)
+            bars_topic.fill(state)
             state.completed_before = {}
 
         outcomes = self._run(run, now_us)
@@ -468,7 +468,7 @@ class Session:
             base = self._base
             if base is None:
                 base = restore_state(self._written, self._state)
-                punctuation.go_on(base)
+                interval_complete.go_on(base)
                 touched = None
             else:
                 touched = None if received is None else {received, *(data.symbol for data in self._state.symbols.values() if data.dirty)}
@@ -479,7 +479,7 @@ class Session:
                 if now_us > base.now_us:
                     base.now_us = now_us
                 if isinstance(step, Bar):
-                    intake.receive(base, step)
+                    bars.receive(base, step)
                 else:
                     step(base)
                 base.outcomes.clear()
@@ -507,5 +507,5 @@ def _forked(base: SessionState, broken: SessionState, touched: set[str] | None) 
         symbols[symbol] = fork_symbol(data) if kept is None or kept.incarnation != data.incarnation else kept
         symbols[symbol].dirty = False
     copy = fork_state(base, symbols)
-    punctuation.renew(copy)
+    interval_complete.renew(copy)
     return copy

@@ -21,78 +21,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
-from streams.config import SessionConfig
-from streams.engine.inputs import apply_input, in_words, instead_of, is_current
-from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.placing import placer
-from streams.engine.rows import Row
-from streams.engine.rules import RULES, check_known
+from streams.config.session import SessionConfig
+from streams.engine.applying import apply_input, in_words, instead_of, is_current
+from streams.engine.rules.placement import placer
 from streams.engine.session import Session
-from streams.engine.symbol import READING, SymbolSessionData
-from streams.engine.validation import undecodable_reason
+from streams.engine.state.symbol import READING, SymbolSessionData
 from streams.errors import EngineError, FatalError
-from streams.records import Bar, ControlCommand, Outcome, PublishedBar, Quote, Rejected, Rejection, Tick, Undecodable
+from streams.model.inputs import InputKind, JournalInput, JournalRecord
+from streams.model.records import (
+    Bar,
+    ControlCommand,
+    Outcome,
+    PublishedBar,
+    Rejected,
+    Rejection,
+    Undecodable,
+)
+from streams.model.rules_version import RULES, check_known
+from streams.model.transactions import UNKNOWN_OFFSET, DeadLetter, RangeRead, TransactionResult
+from streams.model.validation import undecodable_reason
 
 MOST_REASON_BYTES: Final = 150_000
 """What the reasons of skipped records may take of a journal record: what they need besides is half of what Kafka takes for the most
 records that a batch can have."""
 AS_BEFORE: Final = "as before"
-UNKNOWN_OFFSET: Final = -1
 
 Place = tuple[str, str | None, int]
 """A record of a source topic: symbol, stream (None for bars) and offset."""
-
-
-class RangeRead(Struct, frozen=True):
-    """Records of a symbol's topic, from the position that the state stood at up to `next_offset`.
-
-    `offsets` and `records` run side by side; offsets in between that hold no record are markers of transactions. `stream` says
-    which of the symbol's topics it is: quotes or ticks, None for bars. `unknown` holds, by place in `records`, the names of fields that
-    such a record does not have.
-    """
-
-    symbol: str
-    incarnation: int
-    first_offset: int
-    next_offset: int
-    offsets: Sequence[int]
-    records: Sequence[Bar | Quote | Tick | Undecodable]
-    stream: str | None = None
-    unknown: Mapping[int, Sequence[str]] | None = None
-
-    def before(self, place: int) -> RangeRead:
-        """The range up to one of its records, without it: what is read again later is not counted now."""
-        unknown = {number: names for number, names in (self.unknown or {}).items() if number < place}
-        return msgspec.structs.replace(
-            self, next_offset=self.offsets[place], offsets=self.offsets[:place], records=self.records[:place], unknown=unknown or None
-        )
-
-
-class DeadLetter(Struct, frozen=True):
-    """A record of one of a symbol's topics that goes to the dead-letter topic; `stream` as of its range.
-
-    `bar` stands in for the record of one that had waited for its end, which was read long before: its offset is `UNKNOWN_OFFSET`.
-    """
-
-    symbol: str
-    offset: int
-    code: Rejection
-    message: str
-    stream: str | None = None
-    bar: Bar | None = None
-
-
-class TransactionResult(Struct, frozen=True):
-    """All that one transaction writes, but for the raw bytes of its dead letters; `bars_topic`: its bars go to the ungated topic too."""
-
-    now_us: int
-    outcomes: list[Outcome]
-    dead_letters: list[DeadLetter]
-    rows: dict[str, Row | None]
-    journal: JournalRecord
-    bars_topic: bool = False
 
 
 def merge_order(ranges: Sequence[RangeRead]) -> list[tuple[int, str, int, int]]:

@@ -14,13 +14,13 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Final
 
-from streams.client.kafka import codec_of, session_of, state_changelog
-from streams.client.reader import BEGINNING, TopicReader
+from streams.config.settings import Settings
 from streams.engine.restore import restore_state
-from streams.engine.rows import CONFIG_KEY, SESSION_KEY, Row, SessionRow, is_symbol_key
-from streams.engine.state import SessionState
+from streams.engine.state.session import SessionState
 from streams.errors import NobodyThereError, StateError
-from streams.settings import Settings
+from streams.kafka.clients import codec_of, session_of, state_changelog
+from streams.kafka.reader import BEGINNING, TopicReader
+from streams.model.rows import CONFIG_KEY, SESSION_KEY, Row, SessionRow, is_symbol_key
 from streams.times import Clock
 from streams.wire.codec import Codec
 

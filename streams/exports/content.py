@@ -11,7 +11,7 @@ from tempfile import SpooledTemporaryFile
 from types import MappingProxyType
 from typing import BinaryIO, Final, cast
 
-from streams.engine.state import SessionState
+from streams.engine.state.session import SessionState
 from streams.exports.document import document, new_document
 from streams.exports.rows import Format, Row, all_rows, new_rows
 from streams.exports.tables import csv_pieces, write_parquet

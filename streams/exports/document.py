@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import msgspec
 
-from streams.engine import exports
-from streams.engine.marks import Exports
 from streams.engine.reads import SessionData
-from streams.engine.state import SessionState
-from streams.engine.symbol import SymbolSessionData
-from streams.engine.views import GapInfo, QuotesSnapshot, TicksSnapshot
-from streams.records import Quote, SessionBar, Tick
+from streams.engine.rules import exports
+from streams.engine.state.export_marks import Exports
+from streams.engine.state.session import SessionState
+from streams.engine.state.symbol import SymbolSessionData
+from streams.model.records import Quote, SessionBar, Tick
+from streams.model.views import GapInfo, QuotesSnapshot, TicksSnapshot
 from streams.times import SECOND_US, date_of_days, interval_us, iso
 
 FORMAT: Final = 1

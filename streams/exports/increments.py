@@ -22,15 +22,15 @@ import msgspec
 from msgspec import Struct
 
 from streams.client.control import REPLY_TIMEOUT_SECONDS, SessionControl
-from streams.engine.rows import ExportRow, SessionRow, SymbolRow, export_key, symbol_key
-from streams.engine.state import SessionState
+from streams.config.settings import Settings
+from streams.engine.state.session import SessionState
 from streams.errors import CommandRefusedError, ExportError, NobodyThereError
 from streams.exports.committed import CommittedState
 from streams.exports.content import Content
 from streams.exports.rows import Format
-from streams.history.files import PART, create_file, replace_file
-from streams.records import CommandKind, ControlCommand, ReplyStatus
-from streams.settings import Settings
+from streams.history.store.files import PART, create_file, replace_file
+from streams.model.records import CommandKind, ControlCommand, ReplyStatus
+from streams.model.rows import ExportRow, SessionRow, SymbolRow, export_key, symbol_key
 from streams.times import Clock, SystemClock
 from streams.wire.codec import Codec
 from streams.wire.messages import CommandReply

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from streams.engine.exports import new_bars
-from streams.engine.symbol import SymbolSessionData
-from streams.records import SessionBar
+from streams.engine.rules.exports import new_bars
+from streams.engine.state.symbol import SymbolSessionData
+from streams.model.records import SessionBar
 from streams.times import interval_us
 
 

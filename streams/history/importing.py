@@ -17,18 +17,18 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from streams.engine.validation import ABOVE_ZERO, LOWEST_PRICE
 from streams.errors import BarFileError, HistoryError
-from streams.history.checks import Check, Faults, FileCheck, OnError, coarser_grid
-from streams.history.fields import Form
+from streams.history.formats.checks import Check, Faults, FileCheck, OnError, coarser_grid
+from streams.history.formats.fields import Form
+from streams.history.formats.parquet import adjustment_in, read_parquet
+from streams.history.formats.text import read_csv
+from streams.history.formats.unknown import UnknownColumns
 from streams.history.kinds import BARS, QUOTES, Kind
-from streams.history.lean import LeanFile, find, none_of, read_lean_file, read_lean_quotes
+from streams.history.lean.files import LeanFile, find, none_of, read_lean_file, read_lean_quotes
 from streams.history.quotes import QuoteBar
-from streams.history.store import HistoryStore, WriteResult
-from streams.history.tables import adjustment_in, read_parquet
-from streams.history.textfiles import read_csv
-from streams.history.unknown import UnknownColumns
-from streams.records import Bar
+from streams.history.store.store import HistoryStore, WriteResult
+from streams.model.records import Bar
+from streams.model.validation import ABOVE_ZERO, LOWEST_PRICE
 
 RECORDS_A_TELL: Final = 5000
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from streams.history.quotes import QuoteBar
 from streams.history.rules import Record
-from streams.records import Bar
+from streams.model.records import Bar
 
 FORMAT: Final = "2"
 """What files are written in."""

@@ -16,10 +16,10 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from streams.engine.validation import ABOVE_ZERO, LARGEST_VALUE, LOWEST_PRICE, MOST_TRADES, prices_from
 from streams.errors import HistoryError, InvalidSymbolError
 from streams.history.quotes import QuoteBar
-from streams.records import Bar, check_symbol
+from streams.model.records import Bar, check_symbol
+from streams.model.validation import ABOVE_ZERO, LARGEST_VALUE, LOWEST_PRICE, MOST_TRADES, prices_from
 from streams.times import from_us, interval_us, iso, to_us
 
 Record = TypeVar("Record", Bar, QuoteBar)

@@ -16,9 +16,9 @@ import msgspec
 
 from streams.errors import BodyError, ReplayError
 from streams.instants import read_instant
-from streams.records import ControlCommand
-from streams.wire.jsonfields import object_of
-from streams.wire.texts import checked_command, command_of
+from streams.model.records import ControlCommand
+from streams.wire.json import checked_command, command_of
+from streams.wire.json_fields import object_of
 
 
 def read_commands(path: Path) -> list[ControlCommand]:

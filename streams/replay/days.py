@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from datetime import date
 
-from streams.calendar import TradingCalendar, TradingDay
+from streams.calendar.trading import TradingCalendar, TradingDay
 from streams.errors import ReplayError
 from streams.times import date_of_days, days_of
 

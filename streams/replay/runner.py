@@ -29,19 +29,20 @@ from typing import Final
 
 from msgspec import Struct
 
-from streams.config import SessionConfig
-from streams.engine.history import wanted
-from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.placing import known_when, placer
+from streams.config.session import SessionConfig
+from streams.engine.rules.past_days import wanted
+from streams.engine.rules.placement import known_when, placer
 from streams.engine.session import Session
-from streams.engine.symbol import READING, SymbolSessionData, SymbolStatus
-from streams.engine.transaction import DeadLetter, RangeRead, Transaction, command_text
+from streams.engine.state.symbol import READING, SymbolSessionData, SymbolStatus
+from streams.engine.transaction import Transaction, command_text
 from streams.errors import HistoryError, ReplayError
-from streams.records import CommandKind, ControlCommand, Outcome
+from streams.model.inputs import InputKind, JournalInput, JournalRecord
+from streams.model.records import CommandKind, ControlCommand, Outcome
+from streams.model.transactions import DeadLetter, RangeRead
 from streams.replay.days import ReplayDays
-from streams.replay.lane import Lane
 from streams.replay.pace import Pacer
-from streams.replay.past import past_inputs
+from streams.replay.past_inputs import past_inputs
+from streams.replay.record_queue import Lane
 from streams.replay.source import BarSource, ExtraSource, JudgedSource
 from streams.replay.summary import ReplaySummary, Tally
 from streams.times import SECOND_US

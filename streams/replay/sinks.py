@@ -10,7 +10,7 @@ import json
 from typing import IO, Protocol
 
 from streams.client.jsonlines import analysis_json
-from streams.records import HeldBackBar, Marker, PublishedBar
+from streams.model.records import HeldBackBar, Marker, PublishedBar
 from streams.replay.runner import ReplayStep
 from streams.wire.analysis import analysis_event
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from msgspec import Struct
 
 from streams.errors import HistoryError
-from streams.records import Bar, Quote, Tick, Undecodable, known_us
+from streams.model.records import Bar, Quote, Tick, Undecodable, known_us
 
 
 class Read(NamedTuple):

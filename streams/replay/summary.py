@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from streams.engine.symbol import Counts, SymbolSessionData
-from streams.engine.transaction import DeadLetter
-from streams.records import AnalysisKind, Dropped, Marker, Outcome, PublishedBar, Reply, ReplyStatus
+from streams.engine.state.symbol import Counts, SymbolSessionData
+from streams.model.records import AnalysisKind, Dropped, Marker, Outcome, PublishedBar, Reply, ReplyStatus
+from streams.model.transactions import DeadLetter
 
 _Series = tuple[str, int, str]
 

@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from streams.engine.validation import ABOVE_ZERO, price_fault
 from streams.errors import HistoryError
-from streams.records import PROVENANCE_GAP_FILL, Bar
+from streams.model.records import PROVENANCE_GAP_FILL, Bar
+from streams.model.validation import ABOVE_ZERO, price_fault
 from streams.replay.source import Read
 from streams.times import MINUTE_US
 

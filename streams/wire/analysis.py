@@ -14,12 +14,12 @@ from typing import Final
 
 from msgspec.structs import asdict
 
-from streams.records import AnalysisKind, HeldBackBar, Marker, PublishedBar, SessionBar
-from streams.wire.bars import figures
+from streams.model.records import AnalysisKind, HeldBackBar, Marker, PublishedBar, SessionBar
 from streams.wire.codec import Codec
+from streams.wire.fast.bars import figures
+from streams.wire.fast.numbers import NULL, PRESENT, Longs, Texts, long_bytes
 from streams.wire.framing import header
 from streams.wire.messages import AnalysisBar, AnalysisEvent
-from streams.wire.numbers import NULL, PRESENT, Longs, Texts, long_bytes
 
 _FULL: Final = 1 << 14
 # gate, extent, interval_complete, reason: a bar has none of them; and it was not held back.

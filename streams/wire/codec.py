@@ -24,21 +24,22 @@ import fastavro
 from fastavro.read import SchemaResolutionError
 from msgspec import Struct
 
-from streams.engine.journal import JournalRecord
-from streams.engine.rows import BlockRow, ProgressRow, Row, SessionRow
-from streams.engine.rules import RULES
 from streams.errors import BodyError, WireError
-from streams.records import QUOTES, Bar, ControlCommand, Quote, Tick
-from streams.wire import forms, texts
-from streams.wire.bars import BarBytes
+from streams.model.inputs import JournalRecord
+from streams.model.records import QUOTES, Bar, ControlCommand, Quote, Tick
+from streams.model.rows import BlockRow, ProgressRow, Row, SessionRow
+from streams.model.rules_version import RULES
+from streams.wire import forms
+from streams.wire import json as texts
+from streams.wire.fast.bars import BarBytes
+from streams.wire.fast.journal import JournalBytes
+from streams.wire.fast.quotes import QuoteBytes, TickBytes
+from streams.wire.fast.rows import AVAILABLE, RowBytes
 from streams.wire.forms import Form
 from streams.wire.framing import HEADER_BYTES, header, is_json, schema_id_of
 from streams.wire.ids import IdFile, SchemaIds
-from streams.wire.jsonfields import object_of
+from streams.wire.json_fields import object_of
 from streams.wire.messages import AnalysisEvent, CommandReply, SessionEvent
-from streams.wire.prepared_journal import JournalBytes
-from streams.wire.prepared_rows import AVAILABLE, RowBytes
-from streams.wire.quotes import QuoteBytes, TickBytes
 
 T = TypeVar("T", bound=Struct)
 R = TypeVar("R", covariant=True)

@@ -13,8 +13,18 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.rows import (
+from streams.model.inputs import InputKind, JournalInput, JournalRecord
+from streams.model.records import (
+    Bar,
+    ControlCommand,
+    Extent,
+    GateChange,
+    IntervalComplete,
+    LaggingSymbol,
+    Quote,
+    Tick,
+)
+from streams.model.rows import (
     AttemptRow,
     BlockRow,
     Columns,
@@ -39,7 +49,6 @@ from streams.engine.rows import (
     WaitingRow,
     WindowRow,
 )
-from streams.records import Bar, ControlCommand, Extent, GateChange, IntervalComplete, LaggingSymbol, Quote, Tick
 from streams.wire.messages import AnalysisBar, AnalysisEvent, CommandReply, SessionEvent
 
 T = TypeVar("T", bound=Struct)

@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 from msgspec import Struct
 
-from streams.records import Extent, GateChange, IntervalComplete, SessionBar
+from streams.model.records import Extent, GateChange, IntervalComplete, SessionBar
 from streams.times import date_of_days, from_us
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from streams.engine.transaction import DeadLetter, TransactionResult
 from streams.errors import WireError
-from streams.records import Bar, Event, HeldBackBar, Marker, PublishedBar, Reply
+from streams.model.records import Bar, Event, HeldBackBar, Marker, PublishedBar, Reply
+from streams.model.transactions import DeadLetter, TransactionResult
 from streams.wire import deadletter
 from streams.wire.analysis import AnalysisEncoder
 from streams.wire.codec import Codec

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
-from streams.engine.rules import RULES
-from streams.engine.transaction import RangeRead
 from streams.errors import WireError
-from streams.records import Bar, Quote, Tick, Undecodable
+from streams.model.records import Bar, Quote, Tick, Undecodable
+from streams.model.rules_version import RULES
+from streams.model.transactions import RangeRead
 from streams.wire.codec import Codec
 from streams.wire.deadletter import shortened
 from streams.wire.framing import hint_of

@@ -19,7 +19,7 @@ from itertools import combinations
 from typing import Final
 
 from streams.errors import InvalidSymbolError, SettingsError
-from streams.records import QUOTES, TICKS, check_symbol
+from streams.model.records import QUOTES, TICKS, check_symbol
 
 MAX_TOPIC_LENGTH: Final = 249
 _LEGAL: Final = re.compile(r"[A-Za-z0-9._-]+")

@@ -26,43 +26,43 @@ from streams.api.app import create_app
 from streams.api.commander import ControlCommander
 from streams.api.hosts import Hosts
 from streams.api.server import HttpServer
-from streams.client.kafka import accepted_properties, named_topics
-from streams.client.past import TopicHistory
-from streams.client.produce import BarProducer
-from streams.config import SessionConfig
-from streams.engine.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, SessionRow
+from streams.client.producer import BarProducer
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
 from streams.errors import ControlLostError, DemotedError, DuplicateWorkerError, FatalError, FencedError, SessionConfigError, StreamsError
-from streams.history.opening import LateSource, late_source
-from streams.history.source import VARIABLE
-from streams.records import Bar
-from streams.settings import Settings
+from streams.history.sources.opening import LateSource, late_source
+from streams.history.sources.source import VARIABLE
+from streams.history.sources.topics import TopicHistory
+from streams.kafka.clients import accepted_properties, named_topics
+from streams.model.records import Bar
+from streams.model.rows import CONFIG_KEY, SESSION_KEY, ConfigRow, SessionRow
 from streams.times import Clock, SteadyClock
 from streams.wire.codec import Codec
 from streams.wire.ids import IdFile
-from streams.worker.broker_clock import BrokerClocks
-from streams.worker.clock_judge import check_possible
-from streams.worker.clock_watch import ClockWatch
-from streams.worker.fatal import die
-from streams.worker.feed import Feed, FeedBatch, Trouble
-from streams.worker.gapfill import GapFiller
-from streams.worker.group import SUFFIX, choose_group, holders
+from streams.worker.clock.broker_clock import BrokerClocks
+from streams.worker.clock.judge import check_possible
+from streams.worker.clock.watch import ClockWatch
+from streams.worker.faust.group import SUFFIX, choose_group, holders
+from streams.worker.faust.memory import settle
+from streams.worker.faust.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
+from streams.worker.faust.security import broker_credentials
+from streams.worker.feed.batches import Item, Tick
+from streams.worker.feed.feed import Feed, FeedBatch, Trouble
 from streams.worker.health import Health, WorkerStatus
-from streams.worker.history import HistoryLoader
-from streams.worker.inbox import Item, Tick
+from streams.worker.http_reader import WorkerReader
 from streams.worker.instance import Instance
-from streams.worker.ledger import Ledger
+from streams.worker.ledger.journal_tail import has_namesake, journal_end, successor
+from streams.worker.ledger.ledger import Ledger
+from streams.worker.ledger.torn import TornTransactions
 from streams.worker.link import missing_right
 from streams.worker.log import SAY_AGAIN_SECONDS, log_leap, set_up
-from streams.worker.memory import settle
-from streams.worker.overrides import BarrierTableManager, CommittedTransport, TransactionalTable
 from streams.worker.owner_watch import OwnerWatch
-from streams.worker.past import has_namesake, journal_end, successor
-from streams.worker.reading import WorkerReader
 from streams.worker.runner import HEARTBEAT_SECONDS, SessionRunner
-from streams.worker.security import broker_credentials
 from streams.worker.setup import prepare_topics
-from streams.worker.sources import Sources
-from streams.worker.torn import TornTransactions
+from streams.worker.shutdown import die
+from streams.worker.sources.gap_filling import GapFiller
+from streams.worker.sources.history import HistoryLoader
+from streams.worker.sources.topics import Sources
 
 CONFIG_VARIABLE: Final = "STREAMS_CONFIG"
 TABLE: Final = "state"

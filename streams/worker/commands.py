@@ -13,20 +13,20 @@ import msgspec
 from confluent_kafka import Message
 from msgspec import Struct
 
-from streams.engine.journal import InputKind, JournalInput
 from streams.engine.session import Session
-from streams.engine.symbol import SymbolStatus
+from streams.engine.state.symbol import SymbolStatus
 from streams.engine.transaction import command_text
 from streams.errors import WireError
-from streams.records import CommandKind, ControlCommand, RemovalPlan
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import CommandKind, ControlCommand, RemovalPlan
 from streams.times import SECOND_US, Clock
 from streams.wire.codec import Codec
 from streams.wire.deadletter import shortened
 from streams.wire.outputs import RawRecord, Record, control_letter
 from streams.wire.topics import TopicNames
-from streams.worker.feed import TopicRead
-from streams.worker.inbox import raw_of
-from streams.worker.sources import Sources, TopicLook
+from streams.worker.feed.batches import raw_of
+from streams.worker.feed.feed import TopicRead
+from streams.worker.sources.topics import Sources, TopicLook
 
 MOST_JOURNAL_BYTES: Final = 400_000
 """What the texts of commands may take of one journal record: Kafka takes a million bytes, and each input has numbers and names too."""

@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streams.calendar_end import days_left
-from streams.engine.symbol import SymbolSessionData
-from streams.records import EXTRA_STREAMS
+from streams.calendar.ending import days_left
+from streams.engine.state.symbol import SymbolSessionData
+from streams.model.records import EXTRA_STREAMS
 from streams.times import SECOND_US, Clock, iso
-from streams.worker.ledger import Ledger
+from streams.worker.ledger.ledger import Ledger
 from streams.worker.runner import SessionRunner
 
 OVERDUE_SECONDS: Final = 5.0

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final, Self
 
+from streams.config.settings import Settings
 from streams.errors import DuplicateWorkerError
-from streams.settings import Settings
 
 SLOTS: Final = 64
 

@@ -13,8 +13,7 @@ from typing import Final
 from aiokafka import errors as aiokafka_errors
 from confluent_kafka import KafkaException
 
-from streams.client.kafka import UNANSWERED
-from streams.client.rights import FORBIDDEN, principal, refusal
+from streams.config.settings import Settings
 from streams.errors import (
     BrokerConnectionError,
     BrokerLostError,
@@ -27,7 +26,8 @@ from streams.errors import (
     NoSessionError,
     StreamsError,
 )
-from streams.settings import Settings
+from streams.kafka.clients import UNANSWERED
+from streams.kafka.rights import FORBIDDEN, principal, refusal
 
 _UNANSWERED: Final = (
     aiokafka_errors.KafkaConnectionError,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
-from streams.engine.transaction import TransactionResult
-from streams.records import Event, EventKind
-from streams.settings import Settings
+from streams.config.settings import Settings
+from streams.model.records import Event, EventKind
+from streams.model.transactions import TransactionResult
 from streams.times import DOUBT_SECONDS, Clock, Leap, SystemClock
 from streams.worker.link import CUT_NAMES, is_cut, missing_right, silence
 

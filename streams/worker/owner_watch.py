@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 
 OWNERLESS_SECONDS: Final = 15.0
 TAKING_OVER_SECONDS: Final = 30.0

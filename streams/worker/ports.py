@@ -11,8 +11,8 @@ from typing import Final
 
 from loguru import logger
 
+from streams.config.settings import Settings
 from streams.errors import SettingsError
-from streams.settings import Settings
 
 TRIES: Final = 32
 

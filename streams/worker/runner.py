@@ -18,40 +18,41 @@ from typing import Final
 
 from loguru import logger
 
-from streams.client.rights import principal
-from streams.config import SessionConfig
-from streams.engine.journal import InputKind, JournalInput
-from streams.engine.rows import SESSION_KEY, Row, is_symbol_key
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
 from streams.engine.session import Session
-from streams.engine.state import SessionState
-from streams.engine.transaction import DeadLetter, Transaction, TransactionResult
+from streams.engine.state.session import SessionState
+from streams.engine.transaction import Transaction
 from streams.errors import ConfigConflictError, DemotedError, ForbiddenError, NotActiveError, StateError
-from streams.settings import Settings
+from streams.kafka.rights import principal
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.rows import SESSION_KEY, Row, is_symbol_key
+from streams.model.transactions import DeadLetter, TransactionResult
 from streams.times import SECOND_US, Clock
 from streams.wire.codec import Codec
 from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.topics import TopicNames
-from streams.worker.calendars import CalendarKeeper, check_not_ended
-from streams.worker.clock_judge import Verdict
-from streams.worker.clock_watch import KEPT_SECONDS, ClockWatch
+from streams.worker.clock.heartbeat import Heartbeat
+from streams.worker.clock.judge import Verdict
+from streams.worker.clock.wake import Wake
+from streams.worker.clock.watch import KEPT_SECONDS, ClockWatch
 from streams.worker.commands import CommandReader
-from streams.worker.digest import CARRIER, HEADER, RowDigest, check
-from streams.worker.ends import ReachedEnds
-from streams.worker.feed import Feed, FeedBatch, Trouble
-from streams.worker.follower import Follower
-from streams.worker.gapfill import GapFiller
-from streams.worker.heartbeat import Heartbeat
-from streams.worker.history import HistoryLoader
-from streams.worker.inbox import Alarm, GapAnswers, Item, Loads, Notice, SourceReads, Tick
-from streams.worker.ledger import Ledger
+from streams.worker.faust.overrides import TransactionalTable
+from streams.worker.feed.batches import Alarm, GapAnswers, Item, Loads, Notice, SourceReads, Tick
+from streams.worker.feed.end_offsets import ReachedEnds
+from streams.worker.feed.feed import Feed, FeedBatch, Trouble
+from streams.worker.ledger.digest import CARRIER, HEADER, RowDigest, check
+from streams.worker.ledger.journal_tail import last_epoch
+from streams.worker.ledger.ledger import Ledger
+from streams.worker.ledger.prepared import Prepared, no_raw, rows_of
+from streams.worker.ledger.torn import TornTransactions
 from streams.worker.log import log_outcomes
-from streams.worker.overrides import TransactionalTable
-from streams.worker.past import last_epoch
-from streams.worker.prepared import Prepared, no_raw, rows_of
-from streams.worker.sources import SourceRefusedError, Sources
-from streams.worker.torn import TornTransactions
-from streams.worker.unchecked import Unchecked, news
-from streams.worker.wake import Wake
+from streams.worker.sources.calendars import CalendarKeeper, check_not_ended
+from streams.worker.sources.follower import Follower
+from streams.worker.sources.gap_filling import GapFiller
+from streams.worker.sources.history import HistoryLoader
+from streams.worker.sources.topics import SourceRefusedError, Sources
+from streams.worker.sources.unchecked import Unchecked, news
 
 HEARTBEAT_SECONDS: Final = 1.0
 

@@ -14,13 +14,13 @@ from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, New
 from loguru import logger
 from msgspec import Struct
 
-from streams.client.asking import until_answered
-from streams.client.connecting import connection_fault
-from streams.client.kafka import ErrorNote, listed, make_admin
-from streams.client.offsets import latest
-from streams.client.rights import FORBIDDEN, lacking, refusal, right
+from streams.config.settings import Settings
 from streams.errors import BrokerLostError, ControlLostError, ForbiddenError, LoginError, TopicSetupError
-from streams.settings import Settings
+from streams.kafka.asking import until_answered
+from streams.kafka.clients import ErrorNote, listed, make_admin
+from streams.kafka.connecting import connection_fault
+from streams.kafka.offsets import latest
+from streams.kafka.rights import FORBIDDEN, lacking, refusal, right
 from streams.times import Clock, SystemClock
 from streams.wire.topics import TopicNames
 from streams.worker.link import broker_lost, is_cut, plain, silence

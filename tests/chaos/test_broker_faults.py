@@ -14,9 +14,16 @@ import pytest
 
 from streams.broker import LocalBroker
 from streams.errors import BrokerLostError
-from tests.support.outages import BARS_A_SECOND, COMES_BACK_SECONDS, Story, await_one_active, outage, pause
+from tests.support.kafka.outages import (
+    BARS_A_SECOND,
+    COMES_BACK_SECONDS,
+    Story,
+    await_one_active,
+    outage,
+    pause,
+)
 from tests.support.waiting import wait_until
-from tests.support.workers import Workers
+from tests.support.workers.processes import Workers
 
 LOST = f"exit code {BrokerLostError.exit_code}"
 

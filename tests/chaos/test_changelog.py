@@ -12,18 +12,18 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from streams.engine.rows import QualityRow, quality_key
 from streams.engine.session import Session
-from streams.history.store import HistoryStore
+from streams.history.store.store import HistoryStore
+from streams.model.rows import QualityRow, quality_key
 from streams.times import SECOND_US
 from tests.support import create_topics, unique_symbol, wait_until
-from tests.support.desk import READ_SECONDS, LiveDesk
 from tests.support.feeders import SteadyFeed, endless_timeline, made_up_bars, made_up_quotes, made_up_ticks, now_us, walk
-from tests.support.kill_feeds import DERIVED, PAST_DAYS, everything_on, open_before, past_bars
-from tests.support.kill_run import commits
-from tests.support.reading import read_topic
-from tests.support.sessions import second_bars
-from tests.support.workers import Workers
+from tests.support.kafka.reading import read_topic
+from tests.support.kills.feeds import DERIVED, PAST_DAYS, everything_on, open_before, past_bars
+from tests.support.kills.run import commits
+from tests.support.sessions.desk import READ_SECONDS, LiveDesk
+from tests.support.sessions.sessions import second_bars
+from tests.support.workers.processes import Workers
 
 BROKER = ConfigResource(ResourceType.BROKER, "1")
 TINY_SEGMENTS = {

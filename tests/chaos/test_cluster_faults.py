@@ -17,16 +17,16 @@ import psutil
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from streams.config.settings import Settings
 from streams.replay.source import MemorySource
-from streams.settings import Settings
 from streams.times import SECOND_US, SystemClock
-from streams.worker.ledger import second_id
-from tests.integration.test_replay_kafka import Market
-from tests.support.cluster import Cluster
-from tests.support.outages import COMES_BACK_SECONDS, Story, outage, pause
-from tests.support.topics import unique_name
+from streams.worker.ledger.ledger import second_id
+from tests.integration.replay.test_replay_kafka import Market
+from tests.support.kafka.cluster import Cluster
+from tests.support.kafka.outages import COMES_BACK_SECONDS, Story, outage, pause
+from tests.support.kafka.topics import unique_name
 from tests.support.waiting import wait_until
-from tests.support.workers import Workers
+from tests.support.workers.processes import Workers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("cluster")]  # two clusters at once are too much for a small machine
 LONG = {"STREAMS_TRANSACTION_TIMEOUT_MS": "120000"}

@@ -19,33 +19,48 @@ from pathlib import Path
 
 import pytest
 
+from streams.audit.verify import verify
 from streams.client.session import SessionClient
 from streams.client.state import StateReader
-from streams.config import SessionConfig
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
 from streams.engine.reads import SessionData
 from streams.engine.session import Session
 from streams.exports.committed import CommittedState
 from streams.exports.increments import NewExporter
 from streams.exports.rows import Format
-from streams.history.store import HistoryStore
-from streams.records import EXTRA_STREAMS, PROVENANCE_GAP_FILL, AnalysisKind, Bar
-from streams.replay.verify import verify
-from streams.settings import Settings
+from streams.history.store.store import HistoryStore
+from streams.model.records import EXTRA_STREAMS, PROVENANCE_GAP_FILL, AnalysisKind, Bar
 from streams.times import SECOND_US, iso
 from tests.support import unique_symbol, wait_until
-from tests.support.bystanders import Bystanders, Notebook, consume
-from tests.support.evidence import SessionTopics
 from tests.support.feeders import SteadyFeed, endless_timeline, now_us, quotes_of_now, ticks_of_now, walk
 from tests.support.http_readers import READ_TOKEN, TOKENS, HttpReaders
-from tests.support.kill_feeds import DERIVED, LEAD_SECONDS, everything_on, holed_feed, known_bars, open_before, past_bars
-from tests.support.kill_plan import LONG, SHORT, Bystander, Flaw, Plan, Scale, made_plan
-from tests.support.kill_run import Commands, Crew, Strikes
-from tests.support.lives import Lives
-from tests.support.oracle import Evidence, judge
-from tests.support.oracle_reads import told_bars, wrong_answers, wrong_files, wrong_news, wrong_notes, wrong_qualities
-from tests.support.oracle_state import Day
-from tests.support.oracle_windows import wrong_presence
-from tests.support.workers import Workers
+from tests.support.kills.bystanders import Bystanders, Notebook, consume
+from tests.support.kills.feeds import (
+    DERIVED,
+    LEAD_SECONDS,
+    everything_on,
+    holed_feed,
+    known_bars,
+    open_before,
+    past_bars,
+)
+from tests.support.kills.lives import Lives
+from tests.support.kills.plan import LONG, SHORT, Bystander, Flaw, Plan, Scale, made_plan
+from tests.support.kills.run import Commands, Crew, Strikes
+from tests.support.oracle.audit_all import Evidence, judge
+from tests.support.oracle.evidence import SessionTopics
+from tests.support.oracle.reads import (
+    told_bars,
+    wrong_answers,
+    wrong_files,
+    wrong_news,
+    wrong_notes,
+    wrong_qualities,
+)
+from tests.support.oracle.state import Day
+from tests.support.oracle.windows import wrong_presence
+from tests.support.workers.processes import Workers
 
 FEED_ENDS_SECONDS = 900.0
 CAUGHT_UP_SECONDS = 120.0

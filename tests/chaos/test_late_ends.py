@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from streams.worker.ledger import second_id
-from tests.support.late_ends import FENCED, LateEnds
-from tests.support.outages import Story
-from tests.support.proxy import CutBroker
-from tests.support.reading import read_topic
-from tests.support.workers import Workers
+from streams.worker.ledger.ledger import second_id
+from tests.support.kafka.outages import Story
+from tests.support.kafka.proxy import CutBroker
+from tests.support.kafka.reading import read_topic
+from tests.support.kills.late_ends import FENCED, LateEnds
+from tests.support.workers.processes import Workers
 
 SEED = 20261130
 BARS_A_SECOND = 120.0

@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from tests.support.live_cases import random_case
+from tests.support.sessions.live_cases import random_case
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 

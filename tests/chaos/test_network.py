@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.outages import BARS_A_SECOND, COMES_BACK_SECONDS, Story, await_one_active, outage, pause
-from tests.support.proxy import CutBroker
+from tests.support.kafka.outages import (
+    BARS_A_SECOND,
+    COMES_BACK_SECONDS,
+    Story,
+    await_one_active,
+    outage,
+    pause,
+)
+from tests.support.kafka.proxy import CutBroker
 from tests.support.waiting import wait_until
-from tests.support.workers import Workers
+from tests.support.workers.processes import Workers
 
 LONG_CUT_SECONDS = 70.0
 

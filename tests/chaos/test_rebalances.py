@@ -6,12 +6,12 @@ import signal
 
 import pytest
 
-from streams.engine.journal import InputKind
+from streams.model.inputs import InputKind
 from tests.support import unique_symbol, wait_until
-from tests.support.desk import READ_SECONDS, LiveDesk
 from tests.support.feeders import SteadyFeed, endless_timeline
-from tests.support.sessions import second_bars
-from tests.support.workers import Workers
+from tests.support.sessions.desk import READ_SECONDS, LiveDesk
+from tests.support.sessions.sessions import second_bars
+from tests.support.workers.processes import Workers
 
 JOINS = 3
 BARS_A_LOSS = 200
@@ -70,7 +70,7 @@ def test_a_channel_that_loses_what_it_holds_is_noticed_and_read_again(
 ) -> None:
     symbols = [unique_symbol("L") for _ in range(6)]
     desk = LiveDesk(bootstrap_servers, second_bars(session_name, symbols, threshold_seconds=3600))
-    worker = workers.start(desk.config, module="tests.support.leaky_worker")
+    worker = workers.start(desk.config, module="tests.support.workers.leaky")
     worker.wait_until("active")
     each = BARS_A_LOSS * losses
     feed = SteadyFeed(desk.settings, endless_timeline(symbols, each, 300.0), 300.0, at_least=each * len(symbols))

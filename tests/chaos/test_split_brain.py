@@ -12,9 +12,9 @@ from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from streams.errors import DemotedError, DuplicateWorkerError, FencedError
-from tests.support.outages import Story
+from tests.support.kafka.outages import Story
 from tests.support.waiting import wait_until
-from tests.support.workers import SUPERVISED, Worker, Workers
+from tests.support.workers.processes import SUPERVISED, Worker, Workers
 
 ROUNDS = 10
 TAKES_OVER_SECONDS = 60.0
@@ -55,7 +55,7 @@ def test_a_worker_that_stands_still_in_a_transaction_for_too_long_starts_anew_an
 ) -> None:
     story = Story(bootstrap_servers, session_name, each=200)
     settings = {"STREAMS_TRANSACTION_TIMEOUT_MS": "3000"}
-    worker = story.start(workers, options=(), module="tests.support.stalling_worker", settings=settings)
+    worker = story.start(workers, options=(), module="tests.support.workers.stalling", settings=settings)
 
     def is_over() -> bool:
         """Whether no transaction is open: then committed reading ends where a topic does."""

@@ -17,22 +17,22 @@ from dataclasses import replace
 
 import pytest
 
-from streams.engine.journal import InputKind
-from streams.engine.rows import ProgressRow, SessionRow, StreamRow, progress_key, stream_key
-from streams.records import EXTRA_STREAMS, AnalysisKind, Bar, Quote, Tick
-from streams.replay.verify import verify
+from streams.audit.verify import verify
+from streams.model.inputs import InputKind
+from streams.model.records import EXTRA_STREAMS, AnalysisKind, Bar, Quote, Tick
+from streams.model.rows import ProgressRow, SessionRow, StreamRow, progress_key, stream_key
 from streams.wire.codec import Codec
 from tests.support import create_topics, unique_symbol, wait_until
-from tests.support.buggy_worker import CURSED
-from tests.support.desk import LiveDesk
-from tests.support.evidence import CODEC
 from tests.support.feeders import SteadyFeed, live_timeline, made_up_bars, made_up_quotes, made_up_ticks, now_us
-from tests.support.http_storms import LEFT, HttpStorm
-from tests.support.oracle import judge
-from tests.support.reading import Read, read_topic
-from tests.support.sessions import second_bars
-from tests.support.storms import Storm
-from tests.support.workers import Workers
+from tests.support.kafka.reading import Read, read_topic
+from tests.support.kills.http_storms import LEFT, HttpStorm
+from tests.support.kills.storms import Storm
+from tests.support.oracle.audit_all import judge
+from tests.support.oracle.evidence import CODEC
+from tests.support.sessions.desk import LiveDesk
+from tests.support.sessions.sessions import second_bars
+from tests.support.workers.buggy import CURSED
+from tests.support.workers.processes import Workers
 
 STORMY = 3
 SOUND_EACH = 200
@@ -103,7 +103,7 @@ def test_all_of_a_storm_is_accounted_for_and_a_calm_symbol_goes_on(
     sent, commands = storm_over(desk, seed, values, stormy, doomed)
     create_topics(bootstrap_servers, *sent)
 
-    worker = workers.start(desk.config, module="tests.support.buggy_worker", settings=TOKENS)
+    worker = workers.start(desk.config, module="tests.support.workers.buggy", settings=TOKENS)
     worker.wait_until("active")
     wait_until(lambda: worker.health().get("session_active") is True, "the gate to open", 60.0)
     api = HttpStorm(worker.url, seed, [*stormy, calm], read_token=READ_TOKEN, command_token=COMMAND_TOKEN)

@@ -8,21 +8,22 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from streams.engine.journal import InputKind, JournalInput
 from streams.engine.session import Session
-from streams.engine.transaction import DeadLetter, RangeRead, Transaction
-from streams.records import Bar
+from streams.engine.transaction import Transaction
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import Bar
+from streams.model.transactions import DeadLetter, RangeRead
 from streams.times import SystemClock
 from streams.wire.outputs import Encoder, RawRecord, Record
 from streams.wire.ranges import range_read
-from streams.worker.digest import CARRIER, HEADER, RowDigest
-from tests.support.desk import LiveDesk
-from tests.support.evidence import CODEC
+from streams.worker.ledger.digest import CARRIER, HEADER, RowDigest
 from tests.support.feeders import live_timeline
-from tests.support.reading import read_topic
-from tests.support.sessions import second_bars
-from tests.support.topics import unique_symbol
-from tests.support.workers import Workers
+from tests.support.kafka.reading import read_topic
+from tests.support.kafka.topics import unique_symbol
+from tests.support.oracle.evidence import CODEC
+from tests.support.sessions.desk import LiveDesk
+from tests.support.sessions.sessions import second_bars
+from tests.support.workers.processes import Workers
 
 PER_SECOND = 1000.0
 

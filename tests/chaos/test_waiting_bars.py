@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import pytest
 from confluent_kafka import Producer
 
-from streams.config import SessionConfig
-from streams.records import Bar
+from streams.config.session import SessionConfig
+from streams.model.records import Bar
 from streams.times import SECOND_US, SystemClock
 from streams.wire.codec import Codec
 from tests.support import create_topics, unique_symbol, wait_until
-from tests.support.desk import READ_SECONDS, LiveDesk
 from tests.support.feeders import around_the_clock
-from tests.support.workers import Workers
+from tests.support.sessions.desk import READ_SECONDS, LiveDesk
+from tests.support.workers.processes import Workers
 
 CODEC = Codec()
 CLOCK = SystemClock()

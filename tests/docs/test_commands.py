@@ -85,7 +85,7 @@ def test_a_page_asks_the_example_session_only_for_intervals_that_it_has() -> Non
 
 
 def test_every_setting_is_in_the_reference() -> None:
-    from streams.settings import Settings
+    from streams.config.settings import Settings
 
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     missing = [name for name in Settings.model_fields if f"`STREAMS_{name.upper()}`" not in page]

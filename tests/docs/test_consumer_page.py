@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from streams.records import AnalysisKind
+from streams.model.records import AnalysisKind
 from tests.support import unique_symbol, wait_until
-from tests.support.desk import LiveDesk
 from tests.support.feeders import made_up_bars, now_us
-from tests.support.sessions import second_bars
-from tests.support.workers import Worker, Workers
+from tests.support.sessions.desk import LiveDesk
+from tests.support.sessions.sessions import second_bars
+from tests.support.workers.processes import Worker, Workers
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "consumer.md").read_text(encoding="utf-8")

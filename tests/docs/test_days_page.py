@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from streams.config import SessionConfig
-from streams.presets import PRESETS
+from streams.calendar.presets import PRESETS
+from streams.config.session import SessionConfig
 from streams.times import DAY_US, HOUR_US, days_of
 from tests.support.engine import bar
-from tests.support.replay import at, run_replay, session_of
+from tests.support.sessions.replay import at, run_replay, session_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "days.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 from streams.exports.content import Content
 from streams.exports.rows import Format
 from streams.exports.tables import COLUMNS
-from streams.wire.texts import checked_command, command_of
+from streams.wire.json import checked_command, command_of
 from tests.support.engine import Desk, at, bar, config, minutes
 
 ROOT = Path(__file__).parents[2]

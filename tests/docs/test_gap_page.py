@@ -11,16 +11,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from streams.client.produce import BarProducer
-from streams.config import SessionConfig
-from streams.history.source import parse_place
-from streams.records import Bar
+from streams.client.producer import BarProducer
+from streams.config.session import SessionConfig
+from streams.history.sources.source import parse_place
+from streams.model.records import Bar
 from streams.times import iso, parse_instant
-from streams.worker.gapfill import FillerLimits
+from streams.worker.sources.gap_filling import FillerLimits
 from tests.support import unique_symbol, wait_until
-from tests.support.desk import LiveDesk
 from tests.support.holes import Holed, gappy_config, opened_us
-from tests.support.workers import Workers
+from tests.support.sessions.desk import LiveDesk
+from tests.support.workers.processes import Workers
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "gap-filling.md").read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.history.store import HistoryStore
+from streams.history.store.store import HistoryStore
 from tests.support.history import START_US, bar
-from tests.support.replay import MINUTES, lean_rows
+from tests.support.sessions.replay import MINUTES, lean_rows
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from streams.config_parts import QualityConfig, StreamingConfig
-from streams.records import EventKind
+from streams.config.sections import QualityConfig, StreamingConfig
+from streams.model.records import EventKind
 from tests.support.engine import Desk, at, config, events, minutes
 
 PAGE = (Path(__file__).parents[2] / "docs" / "quality.md").read_text(encoding="utf-8")

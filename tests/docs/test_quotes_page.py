@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from streams.config import SessionConfig
-from streams.records import Quote, Tick
+from streams.config.session import SessionConfig
+from streams.model.records import Quote, Tick
 from streams.wire.codec import Codec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "quotes.md").read_text(encoding="utf-8")

@@ -18,9 +18,9 @@ import pytest
 
 from streams import __version__
 from streams.broker.ports import free_port
-from streams.config import SessionConfig
+from streams.config.session import SessionConfig
 from tests.support import unique_symbol, wait_until
-from tests.support.workers import Workers
+from tests.support.workers.processes import Workers
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

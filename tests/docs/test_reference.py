@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streams.config import SessionConfig
+from streams.config.session import SessionConfig
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

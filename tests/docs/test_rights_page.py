@@ -8,7 +8,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import ResourcePatternType, ResourceType
 
-from tests.support.rights import ROLES, documented
+from tests.support.kafka.rights import ROLES, documented
 
 _PAGE = Path(__file__).parents[2] / "docs" / "deployment.md"
 _KINDS = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactional ID": ResourceType.TRANSACTIONAL_ID}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AclBinding
 
-from tests.support.desk import LiveDesk
-from tests.support.rights import ROLES, RightsBroker, documented
-from tests.support.sessions import second_bars
-from tests.support.workers import Worker, Workers
+from tests.support.kafka.rights import ROLES, RightsBroker, documented
+from tests.support.sessions.desk import LiveDesk
+from tests.support.sessions.sessions import second_bars
+from tests.support.workers.processes import Worker, Workers
 
 
 @pytest.fixture

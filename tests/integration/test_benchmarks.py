@@ -10,8 +10,8 @@ from benchmarks import beside
 from benchmarks.desk import Work, produce
 from benchmarks.ours import drain
 from benchmarks.peer import OUTPUTS_PER_BAR, run_peer
-from streams.settings import Settings
-from tests.support.topics import unique_symbol
+from streams.config.settings import Settings
+from tests.support.kafka.topics import unique_symbol
 
 
 @pytest.mark.parametrize(("published", "interleaved"), [(True, True), (False, False)])

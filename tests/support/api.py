@@ -18,9 +18,9 @@ from streams.api.app import create_app
 from streams.api.guard import Limits
 from streams.api.hosts import Hosts
 from streams.api.reader import AsOf, Condition, SessionReader
-from streams.engine.state import SessionState
+from streams.engine.state.session import SessionState
 from streams.errors import CommandRefusedError, NotActiveError
-from streams.records import CommandKind, ControlCommand
+from streams.model.records import CommandKind, ControlCommand
 from streams.wire.messages import CommandReply
 from tests.support.engine import Desk
 

@@ -18,14 +18,15 @@ SECONDS = {
     "chaos/test_late_ends.py": 40, "chaos/test_network.py": 20, "chaos/test_simulation.py": 1500, "chaos/test_split_brain.py": 20,
     "chaos/test_storm.py": 15, "chaos/test_torn.py": 30,
     "chaos/test_waiting_bars.py": 20, "docs/test_consumer_page.py": 20, "docs/test_readme.py": 75,
-    "integration/test_benchmarks.py": 20, "integration/test_broker.py": 55, "integration/test_consumer.py": 40,
-    "integration/test_export.py": 35, "integration/test_forming.py": 40, "integration/test_gap_filler.py": 75,
-    "integration/test_group.py": 75, "integration/test_history_loading.py": 65, "integration/test_http.py": 65,
-    "integration/test_live_equals_replay.py": 80, "integration/test_positions.py": 20, "integration/test_produce_outage.py": 40,
-    "integration/test_dead_letters.py": 20, "integration/test_quotes.py": 65,
-    "integration/test_rights.py": 35, "integration/test_roles.py": 110, "integration/test_roles_without.py": 80,
-    "integration/test_standby.py": 45, "integration/test_topic_faults.py": 65, "integration/test_verify.py": 35,
-    "integration/test_worker.py": 35, "integration/test_worker_life.py": 70,
+    "integration/test_benchmarks.py": 20, "integration/test_broker.py": 55, "integration/client/test_consumer.py": 40,
+    "integration/worker/test_export.py": 35, "integration/worker/test_forming.py": 40, "integration/worker/test_gap_filler.py": 75,
+    "integration/worker/test_group.py": 75, "integration/worker/test_history_loading.py": 65, "integration/client/test_http.py": 65,
+    "integration/replay/test_live_equals_replay.py": 80, "integration/client/test_positions.py": 20,
+    "integration/client/test_produce_outage.py": 40,
+    "integration/client/test_dead_letters.py": 20, "integration/worker/test_quotes.py": 65,
+    "integration/security/test_rights.py": 35, "integration/security/test_roles.py": 110, "integration/security/test_roles_without.py": 80,
+    "integration/worker/test_standby.py": 45, "integration/worker/test_topic_faults.py": 65, "integration/replay/test_verify.py": 35,
+    "integration/worker/test_worker.py": 35, "integration/worker/test_worker_life.py": 70,
 }  # fmt: skip
 """About how long a file takes; one that is not here takes a second for each test. Only the balance depends on it."""
 
@@ -46,8 +47,9 @@ def dealt(tests: Iterable[Test], processes: int) -> list[Test]:
     files: list[tuple[float, list[Test]]] = []
     for path, of_file in groupby(tests, lambda test: test.path):
         together = list(of_file)
-        if path.parent.name in ON_BROKERS:
-            files.append((SECONDS.get(f"{path.parent.name}/{path.name}", len(together)), together))
+        place = "/".join(path.parts[path.parts.index("tests") + 1 :])
+        if place.partition("/")[0] in ON_BROKERS:
+            files.append((SECONDS.get(place, len(together)), together))
         else:
             rest += together
     hands: list[list[Test]] = [[] for _ in range(processes)]

@@ -18,15 +18,14 @@ from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from streams.config import SessionConfig
-from streams.engine.history import wanted
-from streams.engine.journal import InputKind, JournalInput, JournalRecord
+from streams.config.session import SessionConfig
 from streams.engine.loading import begin_input, in_words, judged, missing_input, stretches
-from streams.engine.rows import BlockRow, Columns, ProgressRow, Row, SessionRow, SymbolRow, stream_key
+from streams.engine.rules.past_days import wanted
 from streams.engine.session import Session
-from streams.engine.symbol import SymbolSessionData
-from streams.engine.transaction import RangeRead, Transaction, TransactionResult, command_text, redrive
-from streams.records import (
+from streams.engine.state.symbol import SymbolSessionData
+from streams.engine.transaction import Transaction, command_text, redrive
+from streams.model.inputs import InputKind, JournalInput, JournalRecord
+from streams.model.records import (
     QUOTES,
     TICKS,
     AnalysisKind,
@@ -45,6 +44,8 @@ from streams.records import (
     Tick,
     Undecodable,
 )
+from streams.model.rows import BlockRow, Columns, ProgressRow, Row, SessionRow, SymbolRow, stream_key
+from streams.model.transactions import RangeRead, TransactionResult
 from streams.times import MINUTE_US, interval_us, to_us
 from streams.wire.codec import Codec
 

@@ -18,9 +18,9 @@ from itertools import islice
 
 from confluent_kafka import Producer
 
-from streams.client.produce import BarProducer
-from streams.records import Bar, Quote, Tick, known_us
-from streams.settings import Settings
+from streams.client.producer import BarProducer
+from streams.config.settings import Settings
+from streams.model.records import Bar, Quote, Tick, known_us
 from streams.times import SECOND_US, SystemClock, interval_us
 from streams.wire.codec import Codec
 from streams.wire.topics import TopicNames

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from streams.history.quotes import QuoteBar
-from streams.records import Bar, check_symbol
+from streams.model.records import Bar, check_symbol
 from streams.times import MINUTE_US, to_us
 
 START_US = to_us(datetime(2013, 10, 7, 13, 30, tzinfo=UTC))

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-from streams.config import SessionConfig
-from streams.records import Bar
+from streams.config.session import SessionConfig
+from streams.model.records import Bar
 from streams.times import MINUTE_US, SECOND_US, SystemClock
 from tests.support.feeders import walk
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
-from streams.records import Bar
+from streams.model.records import Bar
 from streams.times import to_us
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar, get_type_hints
 
 from msgspec import Struct
 
-from streams.engine.rows import Columns
+from streams.model.rows import Columns
 
 R = TypeVar("R", bound=Struct)
 

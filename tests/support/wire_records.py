@@ -8,8 +8,23 @@ from typing import TypeVar
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from streams.engine.journal import InputKind, JournalInput, JournalRecord
-from streams.engine.rows import (
+from streams.model.inputs import InputKind, JournalInput, JournalRecord
+from streams.model.records import (
+    AnalysisKind,
+    Bar,
+    CommandKind,
+    ControlCommand,
+    Extent,
+    GateChange,
+    IntervalComplete,
+    LaggingSymbol,
+    Marker,
+    PublishedBar,
+    Quote,
+    SessionBar,
+    Tick,
+)
+from streams.model.rows import (
     AttemptRow,
     BlockRow,
     Columns,
@@ -32,21 +47,6 @@ from streams.engine.rows import (
     ToldRow,
     WaitingRow,
     WindowRow,
-)
-from streams.records import (
-    AnalysisKind,
-    Bar,
-    CommandKind,
-    ControlCommand,
-    Extent,
-    GateChange,
-    IntervalComplete,
-    LaggingSymbol,
-    Marker,
-    PublishedBar,
-    Quote,
-    SessionBar,
-    Tick,
 )
 from streams.wire.messages import AnalysisBar, AnalysisEvent, CommandReply, SessionEvent
 

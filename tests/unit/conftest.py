@@ -7,8 +7,8 @@ from datetime import date
 
 import pytest
 
-from streams.calendar import TradingCalendar
-from streams.config import SessionConfig
+from streams.calendar.trading import TradingCalendar
+from streams.config.session import SessionConfig
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from streams.config import SessionConfig
-from streams.engine.journal import InputKind, JournalInput
+from streams.config.session import SessionConfig
+from streams.model.inputs import InputKind, JournalInput
 from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, interval_us
 from tests.support.simulation import bars, extrabook
 from tests.support.simulation.books import Life

@@ -7,7 +7,7 @@ from datetime import datetime, time
 
 from msgspec.structs import replace
 
-from streams.records import Bar
+from streams.model.records import Bar
 from streams.times import DAY_US, SECOND_US, date_of_days, days_of, interval_us
 from tests.support.simulation import exportbook, pastbook
 from tests.support.simulation.books import NEVER, Day, Kept, Life, Series, Slot, base_slots, inside, summed

@@ -10,10 +10,10 @@ from random import Random
 
 from msgspec.structs import replace
 
-from streams.engine.history import wanted
-from streams.engine.journal import JournalInput
 from streams.engine.loading import begin_input, in_words, judged, missing_input, stretches
-from streams.records import Bar, Undecodable
+from streams.engine.rules.past_days import wanted
+from streams.model.inputs import JournalInput
+from streams.model.records import Bar, Undecodable
 from streams.times import DAY_US, SECOND_US, date_of_days, interval_us
 from tests.support.simulation.books import BaseSlot, Day, Life, base_slots
 from tests.support.simulation.model import POISON, SLOW_POISON

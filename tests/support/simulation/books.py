@@ -14,8 +14,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from streams.calendar import TradingCalendar
-from streams.records import Bar
+from streams.calendar.trading import TradingCalendar
+from streams.model.records import Bar
 from streams.times import DAY_US, HOUR_US, MINUTE_US, SECOND_US, interval_us
 
 if TYPE_CHECKING:

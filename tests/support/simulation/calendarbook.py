@@ -7,10 +7,10 @@ from random import Random
 
 import msgspec
 
-from streams.calendar import TradingCalendar
-from streams.calendar_text import calendar_from_text, calendar_to_text
-from streams.config import SessionConfig
-from streams.engine.journal import InputKind, JournalInput
+from streams.calendar.text import calendar_from_text, calendar_to_text
+from streams.calendar.trading import TradingCalendar
+from streams.config.session import SessionConfig
+from streams.model.inputs import InputKind, JournalInput
 from streams.times import DAY_US, HOUR_US
 from tests.support.simulation.books import Day, Days, Life
 

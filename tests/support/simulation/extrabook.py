@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from streams.config import SessionConfig
-from streams.engine.journal import InputKind, JournalInput
-from streams.engine.rows import Row, StreamRow
-from streams.engine.transaction import RangeRead
-from streams.records import EXTRA_STREAMS, QUOTES, Quote, Tick, Undecodable
+from streams.config.session import SessionConfig
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import EXTRA_STREAMS, QUOTES, Quote, Tick, Undecodable
+from streams.model.rows import Row, StreamRow
+from streams.model.transactions import RangeRead
 from streams.times import DAY_US, SECOND_US
 from tests.support.simulation.books import Day, Violation
 

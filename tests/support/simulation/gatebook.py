@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.config import SessionConfig
-from streams.engine.journal import JournalInput
-from streams.records import ControlCommand
+from streams.config.session import SessionConfig
+from streams.model.inputs import JournalInput
+from streams.model.records import ControlCommand
 from streams.times import DAY_US, SECOND_US, interval_us
 from tests.support.simulation.books import NEVER, Day, Days, Kept, Life
 

@@ -11,8 +11,8 @@ from itertools import zip_longest
 
 from msgspec.structs import astuple
 
-from streams.engine.transaction import TransactionResult
-from streams.records import AnalysisKind, Event, EventKind, HeldBackBar, Marker, PublishedBar, Reply
+from streams.model.records import AnalysisKind, Event, EventKind, HeldBackBar, Marker, PublishedBar, Reply
+from streams.model.transactions import TransactionResult
 from streams.times import iso
 from tests.support.simulation.books import Violation
 from tests.support.simulation.gatebook import Told

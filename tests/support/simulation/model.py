@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import msgspec
 
-from streams.config import SessionConfig
-from streams.config_parts import intervals_of
-from streams.engine.journal import InputKind, JournalInput
-from streams.engine.transaction import RangeRead
-from streams.records import Bar, ControlCommand
+from streams.config.sections import intervals_of
+from streams.config.session import SessionConfig
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import Bar, ControlCommand
+from streams.model.transactions import RangeRead
 from streams.times import DAY_US, SECOND_US, interval_us
 from tests.support.simulation import calendarbook, exportbook, extrabook, pastbook
 from tests.support.simulation.books import Day, Days, Life, Series, inside, summed

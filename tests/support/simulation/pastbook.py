@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import isclose, isnan
 
-from streams.config import SessionConfig
-from streams.config_parts import IndicatorConfig
-from streams.engine.journal import JournalInput
-from streams.engine.rows import Columns, IndicatorsRow
+from streams.config.sections import IndicatorConfig
+from streams.config.session import SessionConfig
+from streams.model.inputs import JournalInput
+from streams.model.rows import Columns, IndicatorsRow
 from streams.times import DAY_US, interval_us
 from tests.support.simulation.books import Day, Days, Kept, Life, Series, base_slots, inside, slots_of, start_in_row, summed
 

@@ -7,8 +7,8 @@ from math import floor
 from typing import NamedTuple
 from zlib import crc32
 
-from streams.engine.journal import JournalInput
-from streams.engine.rows import QualityRow
+from streams.model.inputs import JournalInput
+from streams.model.rows import QualityRow
 from streams.times import SECOND_US, interval_us
 from tests.support.simulation.barbook import Barbook
 from tests.support.simulation.books import NEVER, Life, base_slots, slots_of

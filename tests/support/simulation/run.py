@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
-from streams.engine import intake, loading, series, ungated
-from streams.engine import symbol as symbol_module
-from streams.records import Bar
+from streams.engine import loading
+from streams.engine.rules import bars as intake
+from streams.engine.rules import bars_topic
+from streams.engine.state import series
+from streams.engine.state import symbol as symbol_module
+from streams.model.records import Bar
 from tests.support.simulation.actions import step
 from tests.support.simulation.books import Violation
 from tests.support.simulation.model import MOST_UNGATED, POISON, SLOW_POISON
@@ -68,7 +71,7 @@ def _surroundings() -> Iterator[None]:
         mock.patch.object(intake, "take_waiting", take_waiting),
         mock.patch.multiple(series, LARGEST_BLOCK=12, SMALL_BLOCK=6),
         mock.patch.object(loading, "MOST_BARS_OF_INPUT", 5),
-        mock.patch.object(ungated, "MOST_BARS", MOST_UNGATED),
+        mock.patch.object(bars_topic, "MOST_BARS", MOST_UNGATED),
         mock.patch.multiple(symbol_module, UNITE_AT=2, UNITE_SPREAD=2),
     ):
         yield

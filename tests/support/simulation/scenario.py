@@ -11,8 +11,8 @@ from typing import Any
 from unittest import mock
 from zoneinfo import ZoneInfo
 
-from streams.calendar import TradingCalendar
-from streams.config import SessionConfig
+from streams.calendar.trading import TradingCalendar
+from streams.config.session import SessionConfig
 from streams.times import DAY_US, SECOND_US, interval_us, to_us
 from tests.support.simulation.books import Days
 

@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from math import isnan
 from typing import Any
 
-from streams.engine import exports
-from streams.engine.filling import due_gaps
 from streams.engine.reads import SessionData
-from streams.engine.rows import BlockRow, Columns, CommandRow, ConfigRow, ProgressRow, QualityRow, Row, SessionRow, SymbolRow
+from streams.engine.rules import exports
+from streams.engine.rules.gap_filling import due_gaps
 from streams.engine.session import Session
+from streams.model.rows import (
+    BlockRow,
+    Columns,
+    CommandRow,
+    ConfigRow,
+    ProgressRow,
+    QualityRow,
+    Row,
+    SessionRow,
+    SymbolRow,
+)
 from streams.times import DAY_US, interval_us, iso
 from tests.support.simulation import extrabook, pastbook
 from tests.support.simulation.barbook import volume_high_low

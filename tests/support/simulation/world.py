@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from streams.config import SessionConfig
-from streams.engine.journal import InputKind, JournalInput, JournalRecord
+from streams.config.session import SessionConfig
 from streams.engine.session import Session
-from streams.engine.transaction import RangeRead, Transaction, TransactionResult, command_text, redrive
-from streams.records import EXTRA_STREAMS, Bar, ControlCommand, Quote, Tick, Undecodable
+from streams.engine.transaction import Transaction, command_text, redrive
+from streams.model.inputs import InputKind, JournalInput, JournalRecord
+from streams.model.records import EXTRA_STREAMS, Bar, ControlCommand, Quote, Tick, Undecodable
+from streams.model.transactions import RangeRead, TransactionResult
 from streams.times import iso
 from streams.wire.codec import Codec
 from tests.support.simulation.books import Life, Violation

@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from streams.client.answers import Place
 from streams.client.calls import Overview
 from streams.client.calls import Snapshot as SeriesSnapshot
-from streams.client.reader import BEGINNING
+from streams.config.settings import Settings
 from streams.consumer import BarsTopic, Hole, HoleKind, HttpState, Position, SessionConsumer, WarmUp, bars_topic, session
 from streams.engine.reads import SessionData
-from streams.engine.views import SymbolSnapshot
 from streams.errors import NoSessionError, SequenceGapError, SettingsError, WarmUpError
-from streams.records import HeldBackBar, PublishedBar
-from streams.settings import Settings
+from streams.kafka.reader import BEGINNING
+from streams.model.records import HeldBackBar, PublishedBar
+from streams.model.views import SymbolSnapshot
 from streams.times import DAY_US, MINUTE_US, SECOND_US, ManualClock, from_us
 from streams.wire.codec import Codec
 from streams.wire.messages import AnalysisEvent
@@ -29,7 +29,7 @@ from streams.wire.outputs import Encoder, RawRecord
 from streams.wire.topics import TopicNames
 from tests.support.engine import Desk, at, bar, config, minutes
 from tests.support.examples import examples
-from tests.support.topics_in_memory import Topics
+from tests.support.sessions.topics_in_memory import Topics
 
 CODEC = Codec()
 NAMES = TopicNames("main")

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import settings as options
 from hypothesis import strategies as st
 
-from streams.client.reader import BEGINNING, Record
+from streams.config.settings import Settings
 from streams.consumer import HEARTBEAT, NO_HEARTBEAT, BarsTopic, Position, SessionConsumer
 from streams.consumer.liveness import Liveness
 from streams.errors import OffsetGoneError
-from streams.settings import Settings
+from streams.kafka.reader import BEGINNING, Record
 from streams.times import ManualClock
 from streams.wire.messages import AnalysisEvent
 from tests.support.engine import Desk, at, bar, config, minutes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.engine import changes
-from streams.engine.rows import BlockRow
+from streams.model.rows import BlockRow
 from streams.times import DAY_US, MINUTE_US
 from tests.support.engine import Desk, at, bar, config, minutes
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from streams.engine.columns import NO_BARS
-from streams.engine.journal import InputKind
-from streams.engine.rows import BlockRow, Columns, ProgressRow, Row, SessionRow, SymbolRow
-from streams.engine.slots import Slots
-from streams.records import Bar, HeldBackBar, Marker, Outcome, PublishedBar, SessionBar
+from streams.engine.state.columns import NO_BARS
+from streams.engine.state.slots import Slots
+from streams.model.inputs import InputKind
+from streams.model.records import Bar, HeldBackBar, Marker, Outcome, PublishedBar, SessionBar
+from streams.model.rows import BlockRow, Columns, ProgressRow, Row, SessionRow, SymbolRow
 from streams.times import DAY_US, MINUTE_US, SECOND_US, from_us, interval_us
 from tests.support.engine import Desk, at, bar, config, minutes
 from tests.support.examples import examples

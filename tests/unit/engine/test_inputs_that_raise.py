@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from streams.engine import gate, lifecycle
-from streams.engine.journal import InputKind, JournalInput
-from streams.engine.symbol import SymbolStatus
+from streams.engine.rules import gate, lifecycle
+from streams.engine.state.symbol import SymbolStatus
 from streams.engine.transaction import Transaction, command_text, redrive
-from streams.records import ControlCommand, Reply, ReplyStatus
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import ControlCommand, Reply, ReplyStatus
 from tests.support.engine import Desk, at, config
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.engine.journal import InputKind, JournalInput
-from streams.engine.quality import gaps_of, quality_of
-from streams.engine.rows import StreamRow, stream_key
-from streams.engine.symbol import SymbolSessionData
-from streams.engine.transaction import TransactionResult
-from streams.records import Bar, Outcome, Quote, Rejected, Undecodable
+from streams.engine.state.completeness import gaps_of, quality_of
+from streams.engine.state.symbol import SymbolSessionData
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import Bar, Outcome, Quote, Rejected, Undecodable
+from streams.model.rows import StreamRow, stream_key
+from streams.model.transactions import TransactionResult
 from streams.times import MINUTE_US, SECOND_US
 from tests.support.engine import Desk, Record, at, bar, config, encoded, quote, tick
 

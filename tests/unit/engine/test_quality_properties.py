@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from streams.calendar import TradingDay
-from streams.engine.filling import due_gaps
-from streams.engine.journal import InputKind
-from streams.engine.rows import StretchRow
-from streams.engine.series import BarSeries
-from streams.engine.symbol import SymbolSessionData
-from streams.records import Bar, SessionBar
+from streams.calendar.trading import TradingDay
+from streams.engine.rules.gap_filling import due_gaps
+from streams.engine.state.series import BarSeries
+from streams.engine.state.symbol import SymbolSessionData
+from streams.model.inputs import InputKind
+from streams.model.records import Bar, SessionBar
+from streams.model.rows import StretchRow
 from streams.times import DAY_US, MINUTE_US, SECOND_US, interval_us
 from tests.support.engine import Desk, bar, config
 from tests.support.examples import examples

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.engine.quality import GapInfo, gaps_of, quality_of
 from streams.engine.reads import BarsView, QuotesSnapshot, SessionData, SessionMetrics, TicksSnapshot
-from streams.engine.symbol import SymbolStatus
-from streams.records import SessionBar
+from streams.engine.state.completeness import GapInfo, gaps_of, quality_of
+from streams.engine.state.symbol import SymbolStatus
+from streams.model.records import SessionBar
 from streams.times import HOUR_US, MINUTE_US, from_us
 from tests.support.engine import Desk, at, bar, clock, config, encoded, minutes, quote, tick
 

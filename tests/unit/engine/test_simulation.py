@@ -32,7 +32,7 @@ def first_failure(seeds: range, steps: int) -> None:
 
 
 def test_a_failure_names_the_seed_the_step_and_the_invariant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.engine.symbol.SymbolSessionData.settle_metrics", lambda data: None)
+    monkeypatch.setattr("streams.engine.state.symbol.SymbolSessionData.settle_metrics", lambda data: None)
     with pytest.raises(SimulationFailure) as caught:
         first_failure(range(20), 400)
     failure = caught.value

@@ -8,32 +8,30 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.engine import (
-    derive,
-    effects,
-    extras,
-    filling,
+from streams.engine import effects, restore, session
+from streams.engine.rules import (
+    derived_bars,
+    gap_filling,
     gate,
-    history,
+    interval_complete,
     lifecycle,
-    measure,
+    past_days,
     publish,
-    punctuation,
-    restore,
+    quality_events,
+    quotes,
     rollover,
-    session,
-    source,
-    waiting,
+    source_position,
+    waiting_bars,
 )
-from streams.engine.extrastream import ExtraStream
-from streams.engine.heldback import Runs
-from streams.engine.holes import Holes
-from streams.engine.marks import Exports
-from streams.engine.rows import AttemptRow
-from streams.engine.state import NEVER_DUE_US, SessionState
-from streams.engine.symbol import SymbolSessionData
-from streams.engine.windows import Window
-from streams.records import PublishedBar, Quote, Tick
+from streams.engine.state.export_marks import Exports
+from streams.engine.state.grid import Window
+from streams.engine.state.held_back import Runs
+from streams.engine.state.holes import Holes
+from streams.engine.state.quotes import ExtraStream
+from streams.engine.state.session import NEVER_DUE_US, SessionState
+from streams.engine.state.symbol import SymbolSessionData
+from streams.model.records import PublishedBar, Quote, Tick
+from streams.model.rows import AttemptRow
 from streams.times import SECOND_US
 from tests.support.simulation.run import SimulationFailure, shrunk, simulate
 
@@ -62,7 +60,7 @@ def stale_bars_get_through(patch: pytest.MonkeyPatch) -> None:
 
 
 def derived_bars_are_published_twice(patch: pytest.MonkeyPatch) -> None:
-    real = derive.close_window
+    real = derived_bars.close_window
 
     def close_window(state: SessionState, data: SymbolSessionData, window: Window, start_us: int) -> None:
         real(state, data, window, start_us)
@@ -71,7 +69,7 @@ def derived_bars_are_published_twice(patch: pytest.MonkeyPatch) -> None:
             state.sequence += 1
             state.outcomes.append(replace(last, sequence=state.sequence))
 
-    patch.setattr(derive, "close_window", close_window)
+    patch.setattr(derived_bars, "close_window", close_window)
 
 
 def a_sequence_is_skipped_at_an_addition(patch: pytest.MonkeyPatch) -> None:
@@ -129,14 +127,14 @@ def a_fresh_symbol_opens_the_gate_for_others(patch: pytest.MonkeyPatch) -> None:
 
 
 def windows_close_before_their_grace(patch: pytest.MonkeyPatch) -> None:
-    real = derive.close_by_clock
+    real = derived_bars.close_by_clock
 
     def close_by_clock(state: SessionState) -> None:
         grace_us, state.grace_us = state.grace_us, 0
         real(state)
         state.grace_us = grace_us
 
-    patch.setattr(derive, "close_by_clock", close_by_clock)
+    patch.setattr(derived_bars, "close_by_clock", close_by_clock)
 
 
 def waiting_windows_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
@@ -146,16 +144,16 @@ def waiting_windows_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
 
 def a_dropped_interval_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     real = SymbolSessionData.new_series
-    patch.setattr("streams.engine.reconfigure._revived", lambda data, interval: real(data, interval))
+    patch.setattr("streams.engine.rules.reconfigure._revived", lambda data, interval: real(data, interval))
 
 
 def a_window_is_told_when_the_first_has_its_bar(patch: pytest.MonkeyPatch) -> None:
-    real = punctuation._is_over
-    patch.setattr(punctuation, "_is_over", lambda state, data, wait: any(real(state, one, wait) for one in wait.symbols))
+    real = interval_complete._is_over
+    patch.setattr(interval_complete, "_is_over", lambda state, data, wait: any(real(state, one, wait) for one in wait.symbols))
 
 
 def who_is_absent_is_not_said(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(punctuation, "_has", lambda data, wait: True)
+    patch.setattr(interval_complete, "_has", lambda data, wait: True)
 
 
 def told_windows_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
@@ -164,7 +162,7 @@ def told_windows_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
 
 
 def windows_are_told_while_what_was_missed_is_read(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(punctuation, "_waits_for_backlog", lambda state, wait: False)
+    patch.setattr(interval_complete, "_waits_for_backlog", lambda state, wait: False)
 
 
 def late_bars_fill_no_hole(patch: pytest.MonkeyPatch) -> None:
@@ -172,7 +170,7 @@ def late_bars_fill_no_hole(patch: pytest.MonkeyPatch) -> None:
 
 
 def quality_is_told_with_each_transaction(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(measure, "_next_look_us", lambda data, since_us, period_us: since_us + 1)
+    patch.setattr(quality_events, "_next_look_us", lambda data, since_us, period_us: since_us + 1)
 
 
 def what_was_told_of_quality_is_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
@@ -180,11 +178,11 @@ def what_was_told_of_quality_is_forgotten_on_restore(patch: pytest.MonkeyPatch) 
 
 
 def answers_of_a_source_do_not_count(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(filling, "_tried_again", lambda data, asked, now_us: [AttemptRow(asked.start_us, asked.end_us, 1, now_us)])
+    patch.setattr(gap_filling, "_tried_again", lambda data, asked, now_us: [AttemptRow(asked.start_us, asked.end_us, 1, now_us)])
 
 
 def the_latest_quote_is_the_one_that_came_last(patch: pytest.MonkeyPatch) -> None:
-    real = extras._take
+    real = quotes._take
 
     def take(state: SessionState, extra: ExtraStream, record: Quote | Tick) -> None:
         counted = extra.count
@@ -192,7 +190,7 @@ def the_latest_quote_is_the_one_that_came_last(patch: pytest.MonkeyPatch) -> Non
         if extra.count > counted:
             extra.latest = record
 
-    patch.setattr(extras, "_take", take)
+    patch.setattr(quotes, "_take", take)
 
 
 def quotes_of_a_new_day_are_counted_with_the_old(patch: pytest.MonkeyPatch) -> None:
@@ -241,41 +239,41 @@ def days_that_are_over_are_not_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def derived_bars_of_past_days_are_not_made(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(history, "windows_of", lambda grid, bars: [])
+    patch.setattr(past_days, "windows_of", lambda grid, bars: [])
 
 
 def indicators_stay_as_they_were_when_a_day_is_over(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("streams.engine.rollover.indicators.outdate", lambda state, data: None)
+    patch.setattr("streams.engine.rules.rollover.indicators.outdate", lambda state, data: None)
 
 
 def a_confirmed_hole_is_asked_for_again(patch: pytest.MonkeyPatch) -> None:
-    real = filling.gap_asked
+    real = gap_filling.gap_asked
 
     def gap_asked(state: SessionState, symbol: str, start_us: int, end_us: int, count: int, reason: str | None) -> None:
         real(state, symbol, start_us, end_us, count, reason)
         data = state.of(symbol)
         data.set_gaps(data.attempts, ())
 
-    patch.setattr(filling, "gap_asked", gap_asked)
+    patch.setattr(gap_filling, "gap_asked", gap_asked)
 
 
 def a_bar_is_used_before_its_end(patch: pytest.MonkeyPatch) -> None:
-    real = waiting.due
+    real = waiting_bars.due
 
     def due(state: SessionState, now_us: int) -> Any:
         return real(state, now_us + SECOND_US)
 
-    patch.setattr(waiting, "due", due)
+    patch.setattr(waiting_bars, "due", due)
 
 
 def the_first_version_of_a_bar_counts(patch: pytest.MonkeyPatch) -> None:
-    real = waiting.keep
+    real = waiting_bars.keep
 
     def keep(state: SessionState, data: SymbolSessionData, bar: Any) -> Any:
         known = [one for one in data.waiting if one.start_us == bar.start_us]
         return real(state, data, known[0] if known else bar)
 
-    patch.setattr(waiting, "keep", keep)
+    patch.setattr(waiting_bars, "keep", keep)
 
 
 def bars_that_wait_are_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
@@ -307,22 +305,22 @@ def the_clock_stops_for_no_silence(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_clock_stops_for_no_window(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(derive, "closes_us", lambda state, until_us: NEVER_DUE_US)
+    patch.setattr(derived_bars, "closes_us", lambda state, until_us: NEVER_DUE_US)
 
 
 def windows_that_nobody_waits_for_are_told(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(punctuation, "_passed_us", lambda state: state.now_us - 2 * state.config.smallest_threshold_us)
+    patch.setattr(interval_complete, "_passed_us", lambda state: state.now_us - 2 * state.config.smallest_threshold_us)
 
 
 def what_a_leap_makes_is_taken_for_fresh(patch: pytest.MonkeyPatch) -> None:
-    real = derive.close_by_clock
+    real = derived_bars.close_by_clock
 
     def close_by_clock(state: SessionState) -> None:
         ahead_us, state.ahead_us = state.ahead_us, 0
         real(state)
         state.ahead_us = ahead_us
 
-    patch.setattr(derive, "close_by_clock", close_by_clock)
+    patch.setattr(derived_bars, "close_by_clock", close_by_clock)
 
 
 def a_wrong_clock_is_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
@@ -337,7 +335,7 @@ def a_wrong_clock_is_forgotten_on_restore(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_clock_that_is_right_again_opens_the_gate_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(source, "being_read", lambda state: [])
+    patch.setattr(source_position, "being_read", lambda state: [])
 
 
 WRONG: list[tuple[Patch, tuple[str, ...]]] = [

@@ -19,7 +19,7 @@ from streams.exports import tables
 from streams.exports.content import Content
 from streams.exports.rows import Format
 from streams.installing import install_line
-from streams.records import SessionBar
+from streams.model.records import SessionBar
 from streams.times import parse_instant
 from tests.support.engine import Desk, at, bar, config, minutes
 

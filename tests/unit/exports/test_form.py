@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli.export import chosen_form
+from streams.cli.files.export import chosen_form
 from streams.cli.main import run
 from streams.exports.rows import Format
 

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streams.config.settings import Settings
 from streams.engine.restore import restore_state
-from streams.engine.rows import Row, SessionRow
-from streams.engine.state import SessionState
+from streams.engine.state.session import SessionState
 from streams.errors import CommandRefusedError, ExportError, NobodyThereError
 from streams.exports.increments import Begun, NewExporter
 from streams.exports.rows import Format
-from streams.records import EventKind, ReplyStatus
-from streams.settings import Settings
+from streams.model.records import EventKind, ReplyStatus
+from streams.model.rows import Row, SessionRow
 from streams.times import MINUTE_US, SystemClock, date_of_days, iso
 from streams.wire.messages import CommandReply
 from tests.support.engine import CODEC, Desk, at, bar, config, events, minutes, replies

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from streams.history.audit import audit
 from streams.history.quotes import QuoteBar
-from streams.history.store import HistoryStore
-from streams.records import Bar
+from streams.history.store.audit import audit
+from streams.history.store.store import HistoryStore
+from streams.model.records import Bar
 from streams.times import MINUTE_US
 from tests.support.history import START_US, bar
 

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from streams.cli.main import run
-from streams.history.lean import read_lean
-from streams.history.store import HistoryStore
-from streams.history.textfiles import read_csv, read_jsonl
+from streams.history.formats.text import read_csv, read_jsonl
+from streams.history.lean.files import read_lean
+from streams.history.store.store import HistoryStore
 from streams.times import iso
 from tests.support.history import bar
-from tests.support.replay import LEAN, MINUTES, lean_rows
+from tests.support.sessions.replay import LEAN, MINUTES, lean_rows
 
 SPY = str(MINUTES / "spy" / "20131007_trade.zip")
 LINES = "time,open,high,low,close,volume\n2013-10-07 09:30,10,12,9,11,100\n2013-10-07 09:31,10,8,9,11,100\n"

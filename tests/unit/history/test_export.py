@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.history.export import write_csv, write_jsonl
+from streams.history.formats.text import read_csv, read_jsonl
 from streams.history.kinds import BARS, QUOTES
 from streams.history.quotes import QuoteBar
-from streams.history.textfiles import read_csv, read_jsonl
-from streams.records import Bar
+from streams.model.records import Bar
 from tests.support.history import START_US, bar, bars, symbols
 
 

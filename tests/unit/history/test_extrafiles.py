@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streams.errors import BarFileError
-from streams.history.extrafiles import read_extras
-from streams.history.fields import Form
-from streams.records import Quote, Tick
+from streams.history.formats.extras import read_extras
+from streams.history.formats.fields import Form
+from streams.model.records import Quote, Tick
 from streams.times import parse_instant
 
 # 2013-10-07 13:30 UTC, by `date -u -d ... +%s`.

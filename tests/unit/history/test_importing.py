@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from streams.errors import BarFileError
-from streams.history.audit import audit
-from streams.history.fields import Form
+from streams.history.formats.fields import Form
 from streams.history.importing import ImportedFile, ImportFile, csv_imports, import_file, lean_imports, parquet_imports
-from streams.history.lean import read_lean
+from streams.history.lean.files import read_lean
 from streams.history.quotes import QuoteBar
-from streams.history.store import HistoryStore, WriteResult
-from streams.records import Bar
+from streams.history.store.audit import audit
+from streams.history.store.store import HistoryStore, WriteResult
+from streams.model.records import Bar
 from tests.support.history import START_US, bar
-from tests.support.replay import LEAN, MINUTES, SECONDS
+from tests.support.sessions.replay import LEAN, MINUTES, SECONDS
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import InvalidSymbolError
-from streams.history.layout import Partition, partition_of
+from streams.history.store.layout import Partition, partition_of
 from streams.wire.topics import TopicNames
 from tests.support.history import symbols
 

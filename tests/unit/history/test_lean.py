@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import BarFileError
-from streams.history.lean import lean_files, read_lean, read_lean_files
+from streams.history.lean.files import lean_files, read_lean, read_lean_files
 from streams.times import to_us
 
 DATA = Path(__file__).parents[3] / "examples" / "data" / "lean" / "equity" / "usa"

@@ -12,12 +12,12 @@ import pytest
 
 from streams.cli.main import run
 from streams.errors import BarFileError
-from streams.history.lean import Assumed, lean_files, read_lean, read_lean_file, read_lean_quotes
-from streams.history.store import HistoryStore
-from streams.replay.lean import LeanSource
+from streams.history.lean.files import Assumed, lean_files, read_lean, read_lean_file, read_lean_quotes
+from streams.history.store.store import HistoryStore
+from streams.replay.lean_source import LeanSource
 from streams.times import iso
 from tests.support.lean import SAMPLES, write_zip
-from tests.support.replay import MINUTES, run_replay, session_of
+from tests.support.sessions.replay import MINUTES, run_replay, session_of
 
 Shown = pytest.CaptureFixture[str]
 

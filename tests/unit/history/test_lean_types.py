@@ -15,14 +15,14 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from streams.calendar import TradingCalendar
-from streams.engine.placing import Place, place_of
+from streams.calendar.trading import TradingCalendar
+from streams.engine.rules.placement import Place, place_of
 from streams.errors import BarFileError
-from streams.history.checks import FileCheck
-from streams.history.lean import find, lean_files, read_lean, read_lean_file, read_lean_quotes
-from streams.history.lean_markets import Market, data_zone
+from streams.history.formats.checks import FileCheck
+from streams.history.lean.files import find, lean_files, read_lean, read_lean_file, read_lean_quotes
+from streams.history.lean.markets import Market, data_zone
 from streams.history.quotes import QuoteBar
-from streams.records import Bar
+from streams.model.records import Bar
 from streams.times import date_of_days, iso
 from tests.support.lean import SAMPLES
 

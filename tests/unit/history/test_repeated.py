@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import BarFileError
-from streams.history.checks import FileCheck
-from streams.history.extrafiles import read_extras
-from streams.history.fields import Form, Repeated
-from streams.history.repeated import RepeatedHours
-from streams.history.textfiles import read_csv, read_jsonl
+from streams.history.formats.checks import FileCheck
+from streams.history.formats.extras import read_extras
+from streams.history.formats.fields import Form, Repeated
+from streams.history.formats.repeated import RepeatedHours
+from streams.history.formats.text import read_csv, read_jsonl
 from streams.instants import read_instant
-from streams.records import Bar, Tick
+from streams.model.records import Bar, Tick
 from streams.times import HOUR_US, MINUTE_US, iso
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.engine.validation import fault_of as engine_fault_of
 from streams.errors import HistoryError
 from streams.history.quotes import QuoteBar
 from streams.history.rules import by_day, fault_of, faults_of_day, merge
-from streams.records import Bar, Rejection
+from streams.model.records import Bar, Rejection
+from streams.model.validation import fault_of as engine_fault_of
 from streams.times import MINUTE_US
 from tests.support.history import START_US, bar, bars
 

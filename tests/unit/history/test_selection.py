@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streams.history.lean import read_lean
-from streams.history.selection import TimeWindow
-from streams.records import Bar
+from streams.history.formats.selection import TimeWindow
+from streams.history.lean.files import read_lean
+from streams.model.records import Bar
 from streams.times import parse_instant
 
 NEW_YORK = ZoneInfo("America/New_York")

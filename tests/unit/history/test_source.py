@@ -10,13 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from streams.config.settings import Settings
 from streams.errors import HistoryError, SettingsError
-from streams.history.opening import open_source
-from streams.history.source import HistorySource, ObjectPlace, Place, StorePlace, TopicPlace, close_source, parse_place
-from streams.history.store import HistoryStore
-from streams.history.stored import StoreHistory
-from streams.records import Bar
-from streams.settings import Settings
+from streams.history.sources.opening import open_source
+from streams.history.sources.source import (
+    HistorySource,
+    ObjectPlace,
+    Place,
+    StorePlace,
+    TopicPlace,
+    close_source,
+    parse_place,
+)
+from streams.history.sources.stored import StoreHistory
+from streams.history.store.store import HistoryStore
+from streams.model.records import Bar
 from streams.times import MINUTE_US, from_us
 from tests.support.history import START_US, bar
 
@@ -193,5 +201,6 @@ def test_that_a_store_has_none_is_believed_where_it_reaches_around_the_stretch(
 
 
 def test_what_a_source_is_needs_no_more_than_the_plain_install() -> None:
-    code = "import sys, streams.history.source, streams.history.opening, streams.client.past; print('pyarrow' in sys.modules)"
+    modules = "streams.history.sources.source, streams.history.sources.opening, streams.history.sources.topics"
+    code = f"import sys, {modules}; print('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -21,18 +21,18 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.calendar import TradingCalendar
+from streams.calendar.trading import TradingCalendar
 from streams.errors import HistoryError
-from streams.history.audit import audit
-from streams.history.layout import Partition
-from streams.history.lean import read_lean
+from streams.history.lean.files import read_lean
 from streams.history.quotes import QuoteBar
-from streams.history.store import HistoryStore, WriteResult
-from streams.records import Bar
+from streams.history.store.audit import audit
+from streams.history.store.layout import Partition
+from streams.history.store.store import HistoryStore, WriteResult
+from streams.model.records import Bar
 from streams.times import from_us, to_us
 from tests.support import wait_until
 from tests.support.history import START_US, bar, bars, quotes, symbols
-from tests.support.replay import MINUTES, SECONDS, lean_rows
+from tests.support.sessions.replay import MINUTES, SECONDS, lean_rows
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
@@ -363,7 +363,7 @@ def test_writers_at_once_lose_nothing_and_readers_see_whole_days(store: HistoryS
 WRITER = """
 import sys
 from pathlib import Path
-from streams.history.store import HistoryStore
+from streams.history.store.store import HistoryStore
 from tests.support.history import bar
 store = HistoryStore.open(Path(sys.argv[1]))
 for minute in range(int(sys.argv[2]), 1440):

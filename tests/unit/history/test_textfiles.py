@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streams.errors import BarFileError
-from streams.history.checks import FileCheck, OrderCheck
-from streams.history.fields import Form
-from streams.history.textfiles import read_csv, read_jsonl
-from streams.records import Bar
+from streams.history.formats.checks import FileCheck, OrderCheck
+from streams.history.formats.fields import Form
+from streams.history.formats.text import read_csv, read_jsonl
+from streams.model.records import Bar
 from streams.times import iso, parse_instant
 
 # 2013-10-07T13:30:00Z by `date -u -d 2013-10-07T13:30:00Z +%s`

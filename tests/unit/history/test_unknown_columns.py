@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streams.cli import sending
+from streams.cli.files import sending
 from streams.cli.main import run
-from streams.history.unknown import MOST_NAMES, UnknownColumns
+from streams.history.formats.unknown import MOST_NAMES, UnknownColumns
 
 Shown = pytest.CaptureFixture[str]
 HEADER = "time,open,high,low,close,volume"

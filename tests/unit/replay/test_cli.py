@@ -10,9 +10,9 @@ import pytest
 
 from streams.cli.main import run
 from streams.errors import NobodyThereError
-from streams.records import Marker, PublishedBar
-from streams.replay.topic import TopicSink
-from tests.support.replay import LEAN
+from streams.model.records import Marker, PublishedBar
+from streams.replay.topic_sink import TopicSink
+from tests.support.sessions.replay import LEAN
 
 CONFIG, COMMANDS = "examples/backtest.json", "examples/commands.jsonl"
 

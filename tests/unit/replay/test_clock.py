@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from streams.records import Bar
+from streams.model.records import Bar
 from streams.times import DAY_US, MINUTE_US, SECOND_US, parse_instant
 from tests.support.engine import at, bar, minutes
-from tests.support.replay import Result, clock, run_replay, session_of
+from tests.support.sessions.replay import Result, clock, run_replay, session_of
 
 
 def bars_of(symbol: str, interval: str, *starts: str) -> list[Bar]:

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.engine.reads import SessionData
-from streams.records import Bar, Quote, Rejection, Tick, Undecodable
+from streams.model.records import Bar, Quote, Rejection, Tick, Undecodable
 from streams.replay.source import MemorySource
 from streams.times import MINUTE_US, SECOND_US
 from tests.support.engine import Desk, at, config, minutes, quote, tick
-from tests.support.replay import Result, clock, run_replay, session_of
+from tests.support.sessions.replay import Result, clock, run_replay, session_of
 
 Extras = dict[tuple[str, str], list[Quote | Tick | Undecodable]]
 BARS: dict[str, list[Bar | Undecodable]] = {symbol: [*minutes(symbol, at("09:30"), 60)] for symbol in ("SPY", "IBM")}

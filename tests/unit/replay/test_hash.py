@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streams.history.lean import read_lean
-from streams.history.store import HistoryStore
-from streams.records import Marker
-from streams.replay.lean import LeanSource
+from streams.history.lean.files import read_lean
+from streams.history.store.store import HistoryStore
+from streams.model.records import Marker
+from streams.replay.lean_source import LeanSource
 from streams.replay.source import BarSource, MemorySource
-from streams.replay.store import StoreSource
+from streams.replay.store_source import StoreSource
 from tests.support.engine import at, bar
-from tests.support.replay import MINUTES, Result, clock, run_replay, session_of
+from tests.support.sessions.replay import MINUTES, Result, clock, run_replay, session_of
 
 THREE_DAYS = ("2013-10-07", "2013-10-09")
 ADD = {"at": clock("12:00", "2013-10-08"), "command": "add_symbol", "symbol": "IBM"}

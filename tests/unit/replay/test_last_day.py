@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from streams.calendar import TradingCalendar
+from streams.calendar.trading import TradingCalendar
 from streams.errors import ReplayError
 from streams.replay.days import ReplayDays
 

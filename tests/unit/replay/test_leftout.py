@@ -11,16 +11,16 @@ import pytest
 from msgspec.structs import replace
 
 from streams.cli.replay import left_out_words
-from streams.config import SessionConfig
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
 from streams.errors import BrokerRefusedError
-from streams.records import ControlCommand
-from streams.replay import leftout
+from streams.model.records import ControlCommand
+from streams.replay import left_out
 from streams.replay.commands import parse_commands
 from streams.replay.days import ReplayDays
-from streams.replay.leftout import LeftOut, LeftOutSymbol, judged
-from streams.settings import Settings
+from streams.replay.left_out import LeftOut, LeftOutSymbol, judged
 from tests.support.engine import at, config
-from tests.support.topics_in_memory import Topics
+from tests.support.sessions.topics_in_memory import Topics
 
 TUESDAY, WEDNESDAY = "2013-10-08", "2013-10-09"
 CONFIG = SessionConfig.from_dict(config("SPY", "BAC"))
@@ -125,12 +125,12 @@ def test_the_control_topic_and_the_names_of_topics_tell_it(monkeypatch: pytest.M
     control.append(noon_ms, None, b"no command", [])
     control.commit()
     present = frozenset(["main.control", "main.analysis", "bars.SPY", "bars.BTC_2FUSD", "bars.XYZ", "quotes.QQ"])
-    monkeypatch.setattr(leftout, "make_admin", lambda settings, note: None)
-    monkeypatch.setattr(leftout, "topics_on", lambda admin, settings, note: present)
-    monkeypatch.setattr(leftout, "TopicReader", topics.reader)
-    monkeypatch.setattr(leftout, "earliest", lambda admin, names, timeout_seconds: dict.fromkeys(names, 5))
-    monkeypatch.setattr(leftout, "latest", lambda admin, names, timeout_seconds: dict.fromkeys(names, 12))
-    rest = leftout.left_out(settings, CONFIG, [], DAYS)
+    monkeypatch.setattr(left_out, "make_admin", lambda settings, note: None)
+    monkeypatch.setattr(left_out, "topics_on", lambda admin, settings, note: present)
+    monkeypatch.setattr(left_out, "TopicReader", topics.reader)
+    monkeypatch.setattr(left_out, "earliest", lambda admin, names, timeout_seconds: dict.fromkeys(names, 5))
+    monkeypatch.setattr(left_out, "latest", lambda admin, names, timeout_seconds: dict.fromkeys(names, 12))
+    rest = left_out.left_out(settings, CONFIG, [], DAYS)
     assert rest.symbols == [LeftOutSymbol("BTC/USD", in_session=True, records=7), LeftOutSymbol("XYZ", in_session=False)]
     assert [json.loads(line)["at"] for line in rest.command_lines] == ["2013-10-08T16:00:00Z"]
     assert rest.problem is None
@@ -140,9 +140,9 @@ def test_a_broker_that_refuses_ends_no_replay(monkeypatch: pytest.MonkeyPatch) -
     def refused(*_: object) -> frozenset[str]:
         raise BrokerRefusedError("not allowed")
 
-    monkeypatch.setattr(leftout, "make_admin", lambda settings, note: None)
-    monkeypatch.setattr(leftout, "topics_on", refused)
-    rest = leftout.left_out(Settings.load(bootstrap_servers="localhost:1", session="main"), CONFIG, [], DAYS)
+    monkeypatch.setattr(left_out, "make_admin", lambda settings, note: None)
+    monkeypatch.setattr(left_out, "topics_on", refused)
+    rest = left_out.left_out(Settings.load(bootstrap_servers="localhost:1", session="main"), CONFIG, [], DAYS)
     assert rest == LeftOut(problem="not allowed")
 
 
@@ -150,11 +150,11 @@ def test_a_broker_that_refuses_ends_no_replay(monkeypatch: pytest.MonkeyPatch) -
 def test_commands_that_may_not_be_read_are_no_session_without_commands(
     monkeypatch: pytest.MonkeyPatch, missing: list[str], says: bool
 ) -> None:
-    monkeypatch.setattr(leftout, "make_admin", lambda settings, note: None)
-    monkeypatch.setattr(leftout, "topics_on", lambda admin, settings, note: frozenset(["bars.SPY"]))
-    monkeypatch.setattr("streams.client.hidden.make_admin", lambda settings, note: None)
-    monkeypatch.setattr("streams.client.hidden.lacking", lambda settings, admin, topics: missing)
-    problem = leftout.left_out(Settings.load(bootstrap_servers="localhost:1", session="main"), CONFIG, [], DAYS).problem
+    monkeypatch.setattr(left_out, "make_admin", lambda settings, note: None)
+    monkeypatch.setattr(left_out, "topics_on", lambda admin, settings, note: frozenset(["bars.SPY"]))
+    monkeypatch.setattr("streams.kafka.hidden.make_admin", lambda settings, note: None)
+    monkeypatch.setattr("streams.kafka.hidden.lacking", lambda settings, admin, topics: missing)
+    problem = left_out.left_out(Settings.load(bootstrap_servers="localhost:1", session="main"), CONFIG, [], DAYS).problem
     if not says:
         assert problem is None, "the session has never run"
     else:

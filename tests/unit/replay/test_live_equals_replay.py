@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from streams.records import HeldBackBar, PublishedBar
-from tests.support.live_cases import CASES, Case
+from streams.model.records import HeldBackBar, PublishedBar
+from tests.support.sessions.live_cases import CASES, Case
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

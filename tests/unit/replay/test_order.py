@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from streams.errors import HistoryError, ReplayError
-from streams.records import Bar, Undecodable
+from streams.model.records import Bar, Undecodable
 from streams.replay.runner import Replay
 from streams.replay.source import MemorySource, OpenedTopic, Read
 from streams.times import DAY_US, MINUTE_US
 from tests.support.engine import at, bar, minutes
-from tests.support.replay import Result, check_sums, clock, run_replay, session_of
+from tests.support.sessions.replay import Result, check_sums, clock, run_replay, session_of
 
 OPEN = at("09:30")
 FAR = at("12:00", "2099-01-05")

@@ -10,15 +10,15 @@ import pytest
 
 from streams.engine.reads import SessionData
 from streams.engine.transaction import Undecodable
-from streams.history.lean import read_lean
-from streams.history.store import HistoryStore
-from streams.records import Bar
-from streams.replay.lean import LeanSource
+from streams.history.lean.files import read_lean
+from streams.history.store.store import HistoryStore
+from streams.model.records import Bar
+from streams.replay.lean_source import LeanSource
 from streams.replay.source import BarSource, MemorySource
-from streams.replay.store import StoreSource
+from streams.replay.store_source import StoreSource
 from streams.times import date_of_days, days_of
 from tests.support.engine import at, bar, minutes
-from tests.support.replay import MINUTES, Result, clock, lean_rows, run_replay, session_of
+from tests.support.sessions.replay import MINUTES, Result, clock, lean_rows, run_replay, session_of
 
 THURSDAY, FRIDAY, MONDAY, TUESDAY, WEDNESDAY = "2013-10-03", "2013-10-04", "2013-10-07", "2013-10-08", "2013-10-09"
 ONE_DAY = (WEDNESDAY, WEDNESDAY)

@@ -7,15 +7,16 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streams.engine.journal import JournalInput
 from streams.engine.session import Session
-from streams.engine.transaction import RangeRead, redrive
-from streams.records import Bar, Undecodable
+from streams.engine.transaction import redrive
+from streams.model.inputs import JournalInput
+from streams.model.records import Bar, Undecodable
+from streams.model.transactions import RangeRead
 from streams.replay.source import MemorySource
 from streams.replay.versions import LastVersions
 from tests.support.engine import at, bar
 from tests.support.examples import examples
-from tests.support.replay import check_clock, check_sums, clock, run_replay, session_of
+from tests.support.sessions.replay import check_clock, check_sums, clock, run_replay, session_of
 
 SYMBOLS = ("IBM", "SPY", "X")
 MINUTE_US = 60_000_000

@@ -8,13 +8,24 @@ from typing import Any
 
 import pytest
 
-from streams.history.lean import lean_files
-from streams.replay.lean import LeanSource
+from streams.history.lean.files import lean_files
+from streams.replay.lean_source import LeanSource
 from streams.replay.pace import Pacer
 from streams.replay.source import MemorySource
 from streams.times import ManualClock
 from tests.support.engine import at
-from tests.support.replay import DAYS, LEAN, MINUTES, SECONDS, check_clock, check_sums, clock, lean_rows, run_replay, session_of
+from tests.support.sessions.replay import (
+    DAYS,
+    LEAN,
+    MINUTES,
+    SECONDS,
+    check_clock,
+    check_sums,
+    clock,
+    lean_rows,
+    run_replay,
+    session_of,
+)
 
 NOON = clock("12:00")
 ADD_IBM = {"at": NOON, "command": "add_symbol", "symbol": "IBM"}

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from streams.cli.main import run
 from streams.errors import HistoryError
-from streams.history.lean import read_lean
-from streams.history.store import HistoryStore
-from streams.records import Bar
-from streams.replay.lean import LeanSource
+from streams.history.lean.files import read_lean
+from streams.history.store.store import HistoryStore
+from streams.model.records import Bar
+from streams.replay.lean_source import LeanSource
 from streams.replay.source import BarSource, MemorySource
-from streams.replay.store import StoreSource
+from streams.replay.store_source import StoreSource
 from streams.times import SECOND_US
 from tests.support.history import START_US, bar, bars
-from tests.support.replay import LEAN, MINUTES, SECONDS, check_sums, clock, run_replay, session_of
+from tests.support.sessions.replay import LEAN, MINUTES, SECONDS, check_sums, clock, run_replay, session_of
 
 COMMANDS = [
     {"at": clock("12:00"), "command": "add_symbol", "symbol": "IBM"},

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import HistoryError
-from streams.records import Bar, Undecodable
+from streams.model.records import Bar, Undecodable
 from streams.replay.source import OpenedTopic, Read
 from streams.replay.versions import MOST_HELD, LastVersions
 from streams.times import HOUR_US, MINUTE_US, SECOND_US
 from tests.support.engine import Desk, at, bar, config
-from tests.support.replay import Result, check_sums, run_replay, session_of
+from tests.support.sessions.replay import Result, check_sums, run_replay, session_of
 
 OPEN = at("09:30")
 

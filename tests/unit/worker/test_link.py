@@ -11,8 +11,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError,
 from confluent_kafka import KafkaError, KafkaException
 from loguru import logger
 
-from streams.client.asking import passes
-from streams.client.kafka import ErrorNote, explain
+from streams.config.settings import Settings
 from streams.errors import (
     BrokerConnectionError,
     BrokerLostError,
@@ -26,12 +25,13 @@ from streams.errors import (
     NoSessionError,
     StreamsError,
 )
-from streams.settings import Settings
+from streams.kafka.asking import passes
+from streams.kafka.clients import ErrorNote, explain
 from streams.times import ManualClock
-from streams.worker.ledger import Ledger
+from streams.worker.ledger.ledger import Ledger
 from streams.worker.link import as_fatal, plain
 from streams.worker.log import SAY_AGAIN_SECONDS, LibraryLines
-from streams.worker.sources import SourceRefusedError, Sources
+from streams.worker.sources.topics import SourceRefusedError, Sources
 
 SETTINGS = Settings.load(bootstrap_servers="kafka.example:9092")
 
@@ -209,7 +209,7 @@ def test_other_lines_of_the_libraries_are_handed_on(said: list[str]) -> None:
 
 def test_a_right_that_is_missing_is_one_line_of_the_libraries_and_no_traceback(said: list[str]) -> None:
     error = GroupAuthorizationFailedError("main.workers")
-    LibraryLines(SETTINGS, ManualClock()).emit(line("streams.worker.overrides", "Drain messages raised: %r", error, error=error))
+    LibraryLines(SETTINGS, ManualClock()).emit(line("streams.worker.faust.overrides", "Drain messages raised: %r", error, error=error))
     assert len(said) == 1
     assert "Traceback" not in said[0]
 

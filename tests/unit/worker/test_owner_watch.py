@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 from streams.worker.owner_watch import OwnerWatch
 
 DEFAULT = Settings.load()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from streams.cli.main import run
+from streams.config.settings import Settings
 from streams.errors import SettingsError
-from streams.settings import Settings
 from streams.worker.ports import port_to_serve
 
 HOST = "127.0.0.1"

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from streams.api.reader import AsOf
-from streams.engine.fork import fork_symbol
-from streams.engine.state import SessionState
-from streams.engine.symbol import SymbolSessionData
+from streams.engine.rollback import fork_symbol
+from streams.engine.state.session import SessionState
+from streams.engine.state.symbol import SymbolSessionData
 from streams.errors import NotActiveError
 from streams.wire.outputs import Record
-from streams.worker import reading
+from streams.worker import http_reader
+from streams.worker.feed.batches import Tick
 from streams.worker.health import Health, WorkerStatus
-from streams.worker.inbox import Tick
-from streams.worker.reading import Shared, WorkerReader
+from streams.worker.http_reader import Shared, WorkerReader
 from tests.support.engine import at, minutes
 from tests.unit.worker.test_runner import Bench, Ledger
 
@@ -188,7 +188,7 @@ def test_a_read_that_fails_fails_alone() -> None:
 
 
 def test_more_reads_than_share_one_hold_are_all_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "AT_ONCE", 3)
+    monkeypatch.setattr(http_reader, "AT_ONCE", 3)
 
     async def scenario() -> None:
         office = Office()

@@ -10,30 +10,30 @@ from typing import Any
 
 import pytest
 
-from streams.client.probing import AtUs
-from streams.config import SessionConfig
-from streams.engine.journal import InputKind, JournalInput
-from streams.engine.rows import ProgressRow, QualityRow, StreamRow, SymbolRow
+from streams.config.session import SessionConfig
+from streams.config.settings import Settings
 from streams.engine.session import Session
-from streams.engine.symbol import SymbolSessionData
+from streams.engine.state.symbol import SymbolSessionData
 from streams.engine.transaction import command_text
 from streams.errors import BrokerLostError, ControlLostError, DemotedError, ForbiddenError
-from streams.history.source import HistorySource
-from streams.records import Bar, ControlCommand, SourcePosition
-from streams.settings import Settings
+from streams.history.sources.source import HistorySource
+from streams.kafka.probing import AtUs
+from streams.model.inputs import InputKind, JournalInput
+from streams.model.records import Bar, ControlCommand, SourcePosition
+from streams.model.rows import ProgressRow, QualityRow, StreamRow, SymbolRow
 from streams.times import MINUTE_US, ManualClock, to_us
 from streams.wire.codec import Codec
 from streams.wire.outputs import Record
 from streams.wire.topics import TopicNames
 from streams.worker import runner
-from streams.worker.clock_judge import BrokerTime
-from streams.worker.clock_watch import ClockWatch
-from streams.worker.feed import Assignment, Feed, FeedBatch, TopicRead, Trouble
-from streams.worker.history import HistoryLoader
-from streams.worker.inbox import Alarm, GapAnswers, Notice, Tick
+from streams.worker.clock.judge import BrokerTime
+from streams.worker.clock.watch import ClockWatch
+from streams.worker.feed.batches import Alarm, GapAnswers, Notice, Tick
+from streams.worker.feed.feed import Assignment, Feed, FeedBatch, TopicRead, Trouble
 from streams.worker.runner import SessionRunner
-from streams.worker.sources import SourceRefusedError, TopicLook
-from streams.worker.unchecked import Unchecked
+from streams.worker.sources.history import HistoryLoader
+from streams.worker.sources.topics import SourceRefusedError, TopicLook
+from streams.worker.sources.unchecked import Unchecked
 from tests.support.engine import Desk, at, config, minutes
 
 CODEC = Codec()

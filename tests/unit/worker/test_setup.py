@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from confluent_kafka import KafkaError
 
-from streams.settings import Settings
+from streams.config.settings import Settings
 from streams.wire.topics import TopicNames
 from streams.worker.setup import await_leaders, topic_specs
 

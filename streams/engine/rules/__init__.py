@@ -1,0 +1,1 @@
+"""The rules of a session: functions over `streams.engine.state`."""

@@ -1,0 +1,1 @@
+"""The session as data. The rules in `streams.engine.rules` change it."""

@@ -1,0 +1,1 @@
+"""Files of bars, quotes and ticks: CSV, JSON lines, Parquet."""

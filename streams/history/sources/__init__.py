@@ -1,0 +1,1 @@
+"""Where past bars come from: a store, topics, or a source of the user's own."""

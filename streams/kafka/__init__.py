@@ -1,0 +1,1 @@
+"""What all parts share about Kafka: clients, what their errors mean, offsets, and reading one topic."""

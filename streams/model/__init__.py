@@ -1,0 +1,1 @@
+"""Records that cross a package's boundary: plain, frozen, without behavior."""

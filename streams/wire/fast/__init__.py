@@ -1,0 +1,1 @@
+"""Prepared encoders and decoders for records that come by the thousands."""

@@ -1,0 +1,1 @@
+"""The worker's clock against the brokers' and the feeds'."""

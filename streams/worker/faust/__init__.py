@@ -1,0 +1,1 @@
+"""Everything that the worker overrides of Faust and aiokafka."""

@@ -1,0 +1,1 @@
+"""Reading the source topics: one consumer, batches, and how far it may run ahead."""

@@ -1,0 +1,1 @@
+"""Committing: two transactional IDs, the barrier, and what a takeover finds."""

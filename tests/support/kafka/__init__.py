@@ -1,0 +1,1 @@
+"""Brokers for tests: one, three, secured, and what is done to them."""

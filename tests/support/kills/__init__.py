@@ -1,0 +1,1 @@
+"""Plans and runs in which processes are killed."""

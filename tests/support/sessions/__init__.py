@@ -1,0 +1,1 @@
+"""Sessions for tests, live and in memory."""

@@ -1,0 +1,1 @@
+"""Worker processes, sound ones and faulty ones."""
