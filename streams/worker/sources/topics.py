@@ -169,13 +169,11 @@ class Sources:
                 raise TopicMissingError(f"there is no topic {topic}: produce to it first, or add the symbol without must_exist")
             if not self._settings.create_topics:
                 raise TopicMissingError(f"there is no topic {topic}, and STREAMS_CREATE_TOPICS is false: create it with one partition")
-            if self._create(topic):
-                return SourcePosition(self._id_of_new(topic), 0, 0, f"topic {topic} did not exist and was created")
-            # It is there: whoever was asked first did not know it yet.
-            self._id_of_new(topic)
-            found = self._described([topic])[topic]
-        if found is None:
-            raise TopicMissingError(f"topic {topic} is created and deleted again and again")
+            is_new = self._create(topic)
+            # It may be there although whoever was asked first did not know it yet. The next one that is asked may not know it either.
+            found = self._once_known(topic)
+            if is_new:
+                return SourcePosition(str(found.topic_id), 0, 0, f"topic {topic} did not exist and was created")
         if len(found.partitions) != 1:
             raise TopicSplitError(
                 f"topic {topic} has {len(found.partitions)} partitions and must have 1, since bars in the others would be missed: "
@@ -234,12 +232,12 @@ class Sources:
             return False
         return True
 
-    def _id_of_new(self, topic: str) -> str:
-        """The id of a topic that was just created: a broker may not know of it yet."""
+    def _once_known(self, topic: str) -> TopicDescription:
+        """A topic that was just created, once a broker that is asked knows of it."""
         for _ in range(NEW_TOPIC_ATTEMPTS):
             found = self._described([topic])[topic]
             if found is not None:
-                return str(found.topic_id)
+                return found
             self._stopping.wait(NEW_TOPIC_PAUSE_SECONDS)
         raise BrokerLostError(f"topic {topic} was created, and no broker knows of it")
 

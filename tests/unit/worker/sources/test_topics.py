@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin import AclOperation
 
 from streams.config.settings import Settings
-from streams.worker.sources.topics import SourceRefusedError, Sources, TopicLook
+from streams.worker.sources.topics import SourceRefusedError, Sources, TopicLook, TopicSplitError
 
 PATIENCE_SECONDS = 20.0
 
@@ -111,3 +111,21 @@ def test_a_topic_that_may_be_described_and_not_read_is_refused_by_what_the_broke
     assert (looks["bars.SPY"].may_read, looks["bars.IBM"].may_read) == (False, True)
     assert (looks["bars.SPY"].refused or "").startswith("TOPIC_AUTHORIZATION_FAILED")
     assert looks["bars.IBM"].refused is None
+
+
+def test_a_topic_that_one_broker_knows_and_the_next_one_does_not_yet_is_taken_as_it_was_described() -> None:
+    """On several brokers each learns of a new topic in its own time: what knows it once is enough."""
+    admin = Admin({})
+    gone, there = failure(KafkaError.UNKNOWN_TOPIC_OR_PART), SimpleNamespace(topic_id="id", partitions=[0, 1])
+    answers = [gone, gone, there, gone, gone]
+    admin.describe_topics = lambda topics, **options: {"bars.SPY": answer(answers.pop(0))}  # type: ignore[method-assign]
+    exists = failure(KafkaError.TOPIC_ALREADY_EXISTS)
+    admin.create_topics = lambda new, **options: {"bars.SPY": answer(exists)}  # type: ignore[attr-defined]
+    sources = Sources(Settings.load(bootstrap_servers="127.0.0.1:1"))
+    sources._admin = admin  # type: ignore[assignment]
+    try:
+        with pytest.raises(TopicSplitError, match="has 2 partitions"):
+            asyncio.run(sources.locate("bars.SPY", stream=None, from_us=0, at_us=lambda record: None, create=True))
+    finally:
+        sources.close()
+    assert len(answers) == 2, "no second question whose answer may be another"
