@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AclOperation
 
 from streams.config.settings import Settings
 from streams.errors import HistoryError, InvalidSymbolError, NobodyThereError, StreamsError, WireError
@@ -33,9 +34,9 @@ from streams.kafka.clients import (
     reading_group,
     topics_on,
 )
+from streams.kafka.hidden import require_visible
 from streams.kafka.offsets import latest
 from streams.kafka.probing import TopicProbe
-from streams.kafka.rights import FORBIDDEN
 from streams.model.records import Bar, Quote, Tick, known_us
 from streams.replay.source import KnownWhen, OpenedTopic, Read, no_bars, no_extras
 from streams.times import Clock, SystemClock
@@ -159,7 +160,7 @@ class KafkaSource:
             self._ends.update(self._present_ends([symbol], stream))
         end = self._ends.get(topic)
         if end is None:
-            self._require_visible(topic)
+            require_visible(self._settings, {topic: [AclOperation.READ]}, f"asking for topic {topic}")
             where = self._settings.bootstrap_servers
             raise HistoryError(f"there is no topic {topic} at {where}: `streams produce` makes it", reason=missing)
         start = self._asked(f"asking where {topic} begins", lambda: self._probe.start(topic, stream, from_us, end=end, at_us=known))
@@ -168,13 +169,6 @@ class KafkaSource:
             self._consumer.list_topics(topic, BROKER_TIMEOUT_SECONDS)
         reading = self._readings[topic] = _Reading(topic, stream, start.offset, end)
         return OpenedTopic(topic, start.offset, self._records(reading), start.note, lambda: self._stop(reading))
-
-    def _require_visible(self, topic: str) -> None:
-        """See that a topic that is in no list is not left out of it for want of a right: one that is asked for by its name says so."""
-        what = f"asking for topic {topic}"
-        found = self._asked(what, lambda: self._consumer.list_topics(topic, BROKER_TIMEOUT_SECONDS).topics.get(topic))
-        if found is not None and found.error is not None and found.error.code() in FORBIDDEN:
-            raise self._explained(found.error, what, f"Read on topic {topic}")
 
     def _records(self, reading: _Reading) -> Iterator[Read]:
         while True:
